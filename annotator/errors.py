@@ -1,0 +1,40 @@
+"""Every fault that a user can meet: its type, its exit code, and a sentence that says what to do.
+
+Messages name the file and the remedy; the command prints them as they are, without a traceback.
+"""
+
+from __future__ import annotations
+
+EXIT_OK = 0
+EXIT_SOME_FAILED = 1
+EXIT_USAGE = 2
+EXIT_NOTHING_LABELLED = 3
+EXIT_INTERRUPTED = 130
+
+
+class AnnotatorError(Exception):
+    """A fault with a sentence for the user. `exit_code` is what the command returns if nothing caught it."""
+
+    exit_code = EXIT_SOME_FAILED
+
+
+class UsageError(AnnotatorError):
+    """What was asked for can't be done: an unknown class, an option out of bounds, an input that isn't there."""
+
+    exit_code = EXIT_USAGE
+
+
+class CheckpointError(UsageError):
+    """Weights that can't be loaded: missing, damaged, of another network, or a pickle with code in it."""
+
+
+class SourceError(AnnotatorError):
+    """One recording can't be read or labelled; the others of the run go on."""
+
+
+class FormatError(SourceError):
+    """Labels that a format can't hold, or a file that is not what it claims to be."""
+
+
+class OutputError(AnnotatorError):
+    """Labels can't be written (no permission, no space): the run stops, and what is finished stays."""

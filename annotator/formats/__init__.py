@@ -1,0 +1,1 @@
+"""Label files, one module per format, writer and reader together."""

@@ -1,0 +1,77 @@
+"""Instances: what one frame holds; the record that every stage passes to the next."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from annotator.frames import FrameRef
+from annotator.masks import Rle
+
+
+@dataclass(frozen=True)
+class Instances:
+    """The N instances of one frame, score descending. Masks may overlap; exporters resolve that."""
+
+    frame: FrameRef
+    masks: tuple[Rle, ...]  # N run-length masks of size frame.size
+    class_ids: npt.NDArray[np.uint8]  # (N,) Cityscapes ids
+    scores: npt.NDArray[np.float32]  # (N,) in [0, 1]
+    features: npt.NDArray[np.float16] = field(repr=False)  # (N, D) appearance; D may be 0
+    track_ids: npt.NDArray[np.int32]  # (N,) from 1, 0 = none
+
+    def __post_init__(self) -> None:
+        n = len(self.masks)
+        lengths = {len(self.class_ids), len(self.scores), len(self.features), len(self.track_ids)}
+        if lengths != {n}:
+            raise ValueError(f"{n} masks, but columns of {sorted(lengths)} entries")
+        if any(tuple(mask["size"]) != self.frame.size for mask in self.masks):
+            raise ValueError(f"a mask of another size in a frame of {self.frame.size}")
+        if n and np.any(np.diff(self.scores) > 0):
+            raise ValueError("scores must descend")
+
+    def __len__(self) -> int:
+        return len(self.masks)
+
+    @classmethod
+    def of(
+        cls,
+        frame: FrameRef,
+        masks: Sequence[Rle] = (),
+        class_ids: npt.ArrayLike = (),
+        scores: npt.ArrayLike = (),
+        features: npt.ArrayLike | None = None,
+        track_ids: npt.ArrayLike | None = None,
+    ) -> Instances:
+        """Instances from columns in any order: cast to their types and sorted by score (stable)."""
+        n = len(masks)
+        score = np.asarray(scores, np.float32).reshape(n)
+        order = np.argsort(-score, kind="stable")
+        feature = np.zeros((n, 0), np.float16) if features is None else np.asarray(features, np.float16)
+        track = np.zeros(n, np.int32) if track_ids is None else np.asarray(track_ids, np.int32)
+        return cls(
+            frame=frame,
+            masks=tuple(masks[i] for i in order),
+            class_ids=np.asarray(class_ids, np.uint8).reshape(n)[order],
+            scores=score[order],
+            features=feature[order],
+            track_ids=track[order],
+        )
+
+    def with_tracks(self, track_ids: npt.ArrayLike) -> Instances:
+        """The same instances with other identities."""
+        return replace(self, track_ids=np.asarray(track_ids, np.int32).reshape(len(self)))
+
+
+@dataclass(frozen=True)
+class Track:
+    """One object through a recording, as publishing reads it from the store."""
+
+    track_id: int  # from 1
+    class_id: int  # Cityscapes id
+    frames: tuple[FrameRef, ...]  # ascending index
+    masks: tuple[Rle, ...]  # one per frame
+    scores: npt.NDArray[np.float32]  # one per frame

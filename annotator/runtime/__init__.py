@@ -1,0 +1,1 @@
+"""What runs the network: images in, raw maps out."""

@@ -1,0 +1,1 @@
+"""Instances of all frames in, tracks out."""

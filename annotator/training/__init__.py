@@ -1,0 +1,1 @@
+"""Loss, data and loop to train the network on one's own labels."""

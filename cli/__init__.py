@@ -1,0 +1,1 @@
+"""Commands: each parses, makes a job and makes one call into the annotator."""

@@ -1,0 +1,34 @@
+"""Readable fixtures: ASCII masks, frames, instances; and where real data lies when it is at hand."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from annotator.frames import Frame, FrameRef
+
+SHARED = Path(__file__).parents[2] / "shared"
+REAL_DATA = SHARED / "data"
+PARITY = SHARED / "parity"
+
+needs_real_data = pytest.mark.skipif(not REAL_DATA.is_dir(), reason=f"real clips are not at {REAL_DATA}")
+needs_parity = pytest.mark.skipif(not PARITY.is_dir(), reason=f"parity figures are not at {PARITY}")
+
+
+def mask(*rows: str) -> npt.NDArray[np.bool_]:
+    """A mask drawn in ASCII: '.' or ' ' is off, anything else is on."""
+    return np.array([[char not in ". " for char in row] for row in rows])
+
+
+def frame_ref(index: int = 0, size: tuple[int, int] = (8, 10), name: str = "") -> FrameRef:
+    """Frame `index` of a recording with 10 frames a second."""
+    return FrameRef(index=index, pts=index, time_base=Fraction(1, 10), size=size, name=name)
+
+
+def frame(index: int = 0, size: tuple[int, int] = (8, 10), value: int = 0) -> Frame:
+    """A frame of one colour."""
+    return Frame(frame_ref(index, size), np.full((*size, 3), value, np.uint8))
