@@ -1,0 +1,743 @@
+"""A drive along a street: who is where at which time, and the frame that the dashcam sees.
+
+Everybody belongs to a stream: an endless row of slots that moves at one speed. Slot j of a stream at time t is a
+formula, so any frame can be rendered without those before it, and an object keeps its identity all the way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from annotator.synthetic import people, scenery, vehicles
+from annotator.synthetic.camera import Bend, Camera, Floats, Pose
+from annotator.synthetic.light import Light, draw_light
+from annotator.synthetic.paint import Canvas, Image, noise
+from annotator.synthetic.shapes import Part, Polygons, Solid, hull, part_polygons
+
+PERSON, RIDER, CAR, TRUCK, BUS, TRAIN, MOTORCYCLE, BICYCLE = 24, 25, 26, 27, 28, 31, 32, 33  # Cityscapes ids
+
+SLOTS = 4096  # identities of a stream; after so many slots they come round again
+FAINT = 3.5  # pixels; what is lower than this is not drawn
+
+
+@dataclass(frozen=True)
+class SyntheticFrame:
+    """A rendered frame and its exact truth."""
+
+    index: int
+    image: Image = field(repr=False)  # (H, W, 3) uint8 RGB
+    label_map: npt.NDArray[np.int32] = field(repr=False)  # (H, W) object id, 0 = no instance
+    classes: dict[int, int]  # the Cityscapes class id of every object in the label map
+
+
+@dataclass(frozen=True)
+class Stream:
+    """A row of slots along the street, or across it at a crossing."""
+
+    number: int
+    kinds: tuple[
+        tuple[str, float], ...
+    ]  # what may stand in a slot, and how often; they may add up to less than 1
+    x: float  # across the street; for a crossing stream, its s
+    gap: float  # metres between slots
+    speed: float = 0.0  # m/s, along s (or along x)
+    jitter: float = 0.3  # of a slot along the row, in gaps
+    wobble: float = 0.0  # of a slot across the row, metres
+    turned: bool = False  # faces the other way than it moves (or than the ego car, if it stands)
+    crosses: bool = False  # runs across the street
+    keeps_clear: bool = False  # leaves crossings free
+    with_ego: bool = False  # moves as the ego car does
+
+
+class Slot(NamedTuple):
+    """Who stands in a slot."""
+
+    kind: str
+    shift: float  # along the row, gaps
+    aside: float  # across the row, metres
+    turn: float  # radians
+    figure: Any  # Solid, Person, (Bicycle, Person), parts of furniture, a picture's variant ...
+
+
+class Item(NamedTuple):
+    """Something to paint, and the ground that it stands on."""
+
+    box: tuple[float, float, float, float]  # x0, x1, s0, s1
+    paint: Callable[[Canvas], None]
+    footprint: Floats | None  # (k, 2) x, s of what throws a shadow
+    height: float
+
+
+class Street:
+    """A drive along a rendered street. `frame(k)` needs no other frame.
+
+    Args:
+        seed: draws the street, its weather, its people and its camera.
+        size: (H, W) of the frames; any, from about 32 x 48 up.
+        fps: frames per second of the drive.
+    """
+
+    def __init__(self, seed: int, size: tuple[int, int] = (384, 768), fps: float = 10.0) -> None:
+        if min(size) < 1 or fps <= 0:
+            raise ValueError(f"no street has frames of size {size} at {fps} frames per second")
+        self.seed, self.size, self.fps = seed, size, fps
+        rng = np.random.default_rng([seed, 1])
+        height, width = size
+        self.light = draw_light(rng)
+        self.focal = max(width, 1.6 * height) * rng.uniform(0.62, 1.12)
+        self.horizon = height * rng.uniform(0.38, 0.5)
+        self.camera_height = rng.uniform(1.2, 1.65)
+        self.bend = Bend(rng.uniform(0, 5.0), rng.uniform(150, 320), rng.uniform(0, 2 * np.pi))
+        self.layout = _draw_layout(rng)
+        self.drive = str(rng.choice(["cruise", "follow", "stop", "wait"], p=[0.3, 0.3, 0.2, 0.2]))
+        self.speed = rng.uniform(5, 11)
+        self.mirrored = bool(rng.random() < 0.12)
+        self.phases = rng.uniform(0, 2 * np.pi, 6)
+        self.streams = _draw_streams(rng, self.layout, self.drive, self.speed)
+        self.backdrop = scenery.Backdrop(size, self.horizon, self.focal, self.light, rng)
+        self.ground = scenery.Ground(self.layout, self.light, rng)
+        self.lens = Lens(size, rng)
+        self.leaf = np.array(
+            [[1.0, 1.0, 1.0], [1.0, 1.06, 0.9], [0.8, 0.9, 0.85], [1.5, 1.05, 0.55]][rng.integers(4)]
+        )
+        self.bonnet = _draw_bonnet(rng, size) if rng.random() < 0.3 else None
+        self._slot = lru_cache(maxsize=1024)(self._draw_slot)
+        self._house = lru_cache(maxsize=64)(self._draw_house)
+
+    # -- the ego car ---------------------------------------------------------------------------------------------
+
+    @property
+    def stop(self) -> float:
+        """Where the ego car stops, if it does: before the first crossing."""
+        return self.layout.crossing_start - self.layout.crossing_half - 6.0
+
+    def ego(self, time: float) -> float:
+        """Metres that the ego car has come along the street."""
+        if self.drive == "wait":
+            return self.stop
+        if self.drive == "stop":  # v before, 0 after, softly: the integral of a sigmoid
+            left = self.stop / self.speed - time
+            return float(self.stop - self.speed * np.logaddexp(0.0, left / 1.2) * 1.2)
+        rate = 0.35
+        return float(
+            self.speed
+            * (time + 0.35 / rate * (np.sin(rate * time + self.phases[0]) - np.sin(self.phases[0])))
+        )
+
+    def _arrival(self, s: float) -> float:
+        """When the ego car comes to s, seconds."""
+        low, high = s / self.speed - 4, s / self.speed + 4
+        for _ in range(20):
+            middle = (low + high) / 2
+            low, high = (middle, high) if self.ego(middle) < s else (low, middle)
+        return low
+
+    def camera(self, time: float) -> Camera:
+        """The dashcam at a time: it sways and bounces."""
+        p = self.phases
+        moving = 1.0 if self.drive != "wait" else 0.06
+        pitch = (
+            0.0022 * np.sin(7.3 * time + p[1])
+            + 0.0016 * np.sin(12.1 * time + p[2])
+            + 0.001 * np.sin(23 * time + p[3])
+        )
+        sway = 0.16 * np.sin(0.5 * time + p[4])
+        yaw = 0.006 * np.sin(0.8 * time + p[5])
+        centre = (self.size[1] / 2 + self.focal * yaw * moving, self.horizon + self.focal * pitch * moving)
+        return Camera(
+            self.size, self.focal, centre, self.camera_height, sway * moving, self.ego(time), self.bend
+        )
+
+    # -- frames --------------------------------------------------------------------------------------------------
+
+    def frame(self, index: int) -> SyntheticFrame:
+        """Renders frame `index` of the drive."""
+        time = index / self.fps
+        camera = self.camera(time)
+        image = np.empty((*self.size, 3), np.uint8)
+        k = 2 * np.pi / self.bend.wavelength
+        heading = self.bend.amplitude * k * np.cos(k * camera.s + self.bend.phase)
+        horizon = camera.centre[1]
+        self.ground.paint(image, camera)
+        self.backdrop.paint(image, horizon, self.focal * heading - (camera.centre[0] - self.size[1] / 2))
+
+        objects: dict[int, int] = {}  # id -> class, in the order in which the canvas numbers them
+        items = list(self._items(camera, time, objects))
+        self._shadows(image, camera, items)
+        canvas = Canvas(image)
+        boxes = np.array([item.box for item in items]).reshape(-1, 4)
+        for i in _paint_order(boxes - (camera.x, camera.x, camera.s, camera.s)):
+            items[i].paint(canvas)
+        if self.bonnet is not None:
+            canvas.polygons(*self.bonnet, 0)
+
+        ids = np.array([0, *objects], np.int32)
+        visible = np.bincount(canvas.labels.ravel(), minlength=len(ids))
+        classes = {
+            number: objects[number]
+            for number, count in zip(ids[1:].tolist(), visible[1:], strict=True)
+            if count
+        }
+        label_map, picture = ids[canvas.labels], self.lens.expose(canvas.image, index)
+        if self.mirrored:
+            label_map, picture = (
+                np.ascontiguousarray(label_map[:, ::-1]),
+                np.ascontiguousarray(picture[:, ::-1]),
+            )
+        return SyntheticFrame(index, picture, label_map, classes)
+
+    def _items(self, camera: Camera, time: float, objects: dict[int, int]) -> Iterator[Item]:
+        """Everything that may be in view."""
+        yield from self._houses(camera)
+        for stream in self.streams:
+            for j, along in self._slots_in_view(stream, camera, time):
+                slot = self._slot(stream, j)
+                if not slot.kind:
+                    continue
+                along += slot.shift * stream.gap
+                if stream.keeps_clear and self.layout.at_crossing(along, 5.5):
+                    continue
+                yield from self._item(stream, j, slot, along, camera, time, objects)
+
+    def _slots_in_view(self, stream: Stream, camera: Camera, time: float) -> Iterator[tuple[int, float]]:
+        """Slots and where their row has carried them, metres."""
+        if stream.crosses:
+            ahead = stream.x - camera.s
+            reach = 10.0 + 0.75 * ahead * self.size[1] / self.focal
+            low, high = (-reach, reach) if 0 < ahead < 120 else (0.0, -1.0)
+        else:
+            low, high = camera.s - 10.0, camera.s + 130.0
+        moved = camera.s if stream.with_ego else stream.speed * time
+        if stream.with_ego:
+            low = camera.s + 9.0
+        first, last = int(np.ceil((low - moved) / stream.gap)), int(np.floor((high - moved) / stream.gap))
+        for j in range(first, last + 1):
+            yield j, j * stream.gap + moved
+
+    def _draw_slot(self, stream: Stream, j: int) -> Slot:
+        rng = np.random.default_rng([self.seed, 2, stream.number, j + (1 << 30)])
+        draw = rng.random()
+        kind = ""
+        for name, share in stream.kinds:
+            draw -= share
+            if draw < 0:
+                kind = name
+                break
+        shift, aside = rng.uniform(-0.5, 0.5) * stream.jitter, rng.uniform(-1, 1) * stream.wobble
+        turn = rng.normal(0, 0.02)
+        lamps, still = self.light.lamps, stream.speed == 0 and not stream.with_ego
+        figure: Any = None
+        if kind == "car":
+            figure = vehicles.car(rng, still and not self.drive == "wait", lamps)
+        elif kind == "truck":
+            figure = vehicles.truck(rng, lamps)
+        elif kind == "bus":
+            figure = vehicles.bus(rng, lamps)
+        elif kind == "train":
+            figure = vehicles.tram(rng, lamps)
+        elif kind == "person":
+            figure = people.draw_person(rng)
+            turn = rng.uniform(-np.pi, np.pi) if still else rng.normal(0, 0.12)
+        elif kind in ("bicycle", "cyclist"):
+            figure = people.draw_bicycle(rng), people.draw_person(rng, rider=True)
+            turn = rng.normal(0, 0.06 if kind == "cyclist" else 0.5) + (
+                0 if kind == "cyclist" else rng.choice([0, 1.57])
+            )
+        elif kind in ("motorcycle", "biker"):
+            figure = people.draw_motorcycle(rng, lamps), people.draw_person(rng, rider=True)
+            turn = rng.normal(0, 0.05 if kind == "biker" else 0.6)
+        elif kind in ("tree", "bush"):
+            figure = (int(rng.integers(20)), rng.uniform(0.8, 1.2), rng.uniform(0.85, 1.12, 3))
+        elif kind == "furniture":
+            figure = scenery.furniture(str(rng.choice(scenery.FURNITURE)), rng)
+        return Slot(kind, shift, aside, turn, figure)
+
+    def _item(
+        self,
+        stream: Stream,
+        j: int,
+        slot: Slot,
+        along: float,
+        camera: Camera,
+        time: float,
+        objects: dict[int, int],
+    ) -> Iterator[Item]:
+        """The thing in a slot, if it is near enough to be seen."""
+        across = stream.x + slot.aside
+        if stream.with_ego:
+            along += 1.5 * np.sin(0.4 * time + j)
+        x, s = (along, across) if stream.crosses else (across, along)
+        ahead = s - camera.s
+        backwards = (stream.speed < 0) != stream.turned
+        yaw = slot.turn + (np.pi if backwards else 0.0) + (np.pi / 2 if stream.crosses else 0.0)
+        pose = Pose(x, s, yaw)
+        if slot.kind in ("tree", "bush"):
+            if ahead > 1.5:
+                yield self._tree(slot, pose, camera)
+            return
+        tall = slot.figure.high[1] if isinstance(slot.figure, Solid) else 1.7
+        if self.focal * tall < FAINT * max(ahead, 1.0):
+            return
+        if isinstance(slot.figure, Solid):
+            yield self._vehicle(slot.kind, slot.figure, pose, camera, _number(stream, j, 0), objects)
+            return
+        if ahead < 1.2:
+            return
+        travelled = abs(stream.speed) * time
+        if slot.kind == "furniture":
+            yield self._parts([(slot.figure, 0)], pose, camera, 0.3, 2.5, (0.3, 0.3))
+        elif slot.kind == "person":
+            number = _count(objects, _number(stream, j, 0), PERSON)
+            parts = people.walking(slot.figure, travelled, time, stream.speed == 0)
+            yield self._parts([(parts, number)], pose, camera, 0.3, slot.figure.height, (0.22, 0.18))
+        else:
+            machine, person = slot.figure
+            bicycle = slot.kind in ("bicycle", "cyclist")
+            machine_parts = (
+                people.bicycle_parts(machine, travelled) if bicycle else people.motorcycle_parts(machine)
+            )
+            number = _count(objects, _number(stream, j, 0), BICYCLE if bicycle else MOTORCYCLE)
+            layers = [(machine_parts, number)]
+            if slot.kind in ("cyclist", "biker"):
+                rider = people.cycling(person, travelled) if bicycle else people.riding_motorcycle(person)
+                layer = (rider, _count(objects, _number(stream, j, 1), RIDER))
+                towards = np.cos(yaw) < -0.5  # then the handlebar is before the rider
+                layers = [layer, *layers] if towards else [*layers, layer]
+            yield self._parts(layers, pose, camera, 0.8, 1.5, (0.18, 0.8))
+
+    def _vehicle(
+        self, kind: str, solid: Solid, pose: Pose, camera: Camera, number: int, objects: dict[int, int]
+    ) -> Item:
+        low, high = solid.low, solid.high
+        corners = np.array(
+            [
+                [x, 0, z]
+                for x, z in ((low[0], low[2]), (high[0], low[2]), (high[0], high[2]), (low[0], high[2]))
+            ]
+        )
+        ground = pose.place(corners)[:, [0, 2]]
+        class_id = {"car": CAR, "truck": TRUCK, "bus": BUS, "train": TRAIN}[kind]
+        label = _count(objects, number, class_id)
+
+        def paint(canvas: Canvas) -> None:
+            if ground[:, 1].max() - camera.s > 0.5:
+                canvas.polygons(*solid.polygons(pose, camera, self.light), label, _GRAIN[0]())
+
+        return Item(_bounds(ground), paint, ground, high[1])
+
+    def _parts(
+        self,
+        layers: list[tuple[list[Part], int]],
+        pose: Pose,
+        camera: Camera,
+        reach: float,
+        height: float,
+        foot: tuple[float, float],
+    ) -> Item:
+        """A figure of parts, in layers with their labels, the last on top."""
+        corners = np.array([[x * foot[0], 0, z * foot[1]] for x, z in ((-1, -1), (1, -1), (1, 1), (-1, 1))])
+        ground = pose.place(corners)[:, [0, 2]]
+
+        def paint(canvas: Canvas) -> None:
+            for parts, label in layers:
+                canvas.polygons(*part_polygons(parts, pose, camera, self.light), label, _GRAIN[1]())
+
+        box = (pose.x - reach, pose.x + reach, pose.s - reach, pose.s + reach)
+        return Item(box, paint, ground, height)
+
+    def _tree(self, slot: Slot, pose: Pose, camera: Camera) -> Item:
+        variant, grow, tint = slot.figure
+        bush = slot.kind == "bush"
+        tall, wide = ((1.6, 2.4) if bush else (6.5, 5.2)) * np.array(grow)
+        base = 0.0 if bush else 2.1 * grow
+        gain = self.leaf * tint * (self.light.ambient * 0.95 + 0.75 * self.light.sunlight)
+        if variant % 5 == 4 and bush:
+            variant += 1
+
+        def paint(canvas: Canvas) -> None:
+            foot, crown = camera.view(np.array([[pose.x, 0.0, pose.s], [pose.x, base, pose.s]]))
+            (_, v), (u, w) = camera.pixels(np.stack([foot, crown]))
+            scale = camera.focal / foot[2]
+            if not bush:
+                trunk = [
+                    Part([(0, 0, 0), (0, base + 0.35 * tall, 0)], [0.17 * grow, 0.1 * grow], (66, 56, 46))
+                ]
+                if variant % 5 == 4:
+                    trunk = [Part([(0, 0, 0), (0, base + 0.05, 0)], [0.17 * grow, 0.13 * grow], (70, 64, 54))]
+                canvas.polygons(*part_polygons(trunk, pose, camera, self.light), 0)
+            fade = float(np.exp(-foot[2] / self.light.haze_distance))
+            bottom = v if bush else w + 0.1 * tall * scale
+            picture = scenery.foliage(variant)
+            canvas.picture(picture, u - wide * scale / 2, bottom - tall * scale, wide * scale, tall * scale, gain * fade + (1 - fade) * 1.6)  # fmt: skip
+
+        around = np.array([[-1, -0.4], [0, -1], [1, -0.4], [1, 0.4], [0, 1], [-1, 0.4]]) * wide * 0.4 + (
+            pose.x,
+            pose.s,
+        )
+        return Item(
+            (pose.x - 0.3, pose.x + 0.3, pose.s - 0.3, pose.s + 0.3), paint, around, base + 0.4 * tall
+        )
+
+    # -- buildings -----------------------------------------------------------------------------------------------
+
+    def _draw_house(self, side: int, j: int) -> scenery.House:
+        return scenery.House(np.random.default_rng([self.seed, 3, side + 1, j + (1 << 30)]), self.light, side)
+
+    def _houses(self, camera: Camera) -> Iterator[Item]:
+        lay = self.layout
+        for side, x in ((1, lay.wall_right), (-1, lay.wall_left)):
+            plot = 13.0 + 5 * np.sin(self.phases[0] + side)
+            open_side = np.sin(self.phases[1] * 3 + side) > 0.75  # a park
+            for j in range(int(np.floor((camera.s - 2) / plot)), int((camera.s + scenery.FAR) / plot)):
+                mix = np.sin(j * 12.9898 + side * 4.1 + self.phases[2] * 50) * 43758.5453 % 1.0
+                if open_side or mix < 0.1:
+                    continue
+                s0, s1 = j * plot, (j + 1) * plot - (3.5 if mix < 0.2 + 0.3 * (lay.garden_left > 1) else 0.0)
+                crossing = lay.crossing_near((s0 + s1) / 2)
+                a, b = crossing - lay.crossing_half - 2.5, crossing + lay.crossing_half + 2.5
+                if s0 < b and s1 > a:  # a crossing cuts the house short
+                    s0, s1 = (s0, a) if (s0 + s1) / 2 < crossing else (b, s1)
+                if s1 - s0 < 3:
+                    continue
+                house = self._house(side, j)
+                away = x + side * house.depth
+                box = (min(x, away), max(x, away), s0, s1)
+                footprint = np.array([[x, s0], [away, s0], [away, s1], [x, s1]])
+
+                def paint(
+                    canvas: Canvas, house: scenery.House = house, x: float = x, s0: float = s0, s1: float = s1
+                ) -> None:
+                    house.paint(canvas, camera, self.light, x, s0, s1)
+
+                yield Item(box, paint, footprint, house.height)
+
+    # -- shadows -------------------------------------------------------------------------------------------------
+
+    def _shadows(self, image: Image, camera: Camera, items: list[Item]) -> None:
+        """Darkens the ground: softly under things, and where the sun is hidden."""
+        first = max(int(camera.centre[1]), 0)
+        below = image[first:]
+        if below.shape[0] < 4:
+            return
+        half = (below.shape[1] // 2, below.shape[0] // 2)
+        under, cast = (np.zeros((half[1], half[0]), np.uint8) for _ in range(2))
+        sun = self.light.sun
+        lean = -sun[[0, 2]] / max(float(sun[1]), 0.25)
+        for item in items:
+            if item.footprint is None or item.box[3] - camera.s < 1:
+                continue
+            small = item.height < 4
+            if small and item.box[2] - camera.s < 70:
+                _shade(under, camera, item.footprint, first)
+            if self.light.shadow > 0.35:
+                shape = item.footprint
+                if small or len(shape) == 4:
+                    shape = np.concatenate([shape, shape + lean * item.height])
+                else:
+                    shape = shape + lean * item.height  # the crown of a tree
+                _shade(cast, camera, hull(shape), first)
+        soft = self.size[1] / 768
+        under = cv2.GaussianBlur(under, (0, 0), 2.2 * soft + 0.3).astype(np.uint16)
+        cast = cv2.GaussianBlur(cast, (0, 0), 1.2 * soft + 0.3).astype(np.uint16)
+        light = 255 - (under * int(140 * 1.0)) // 255
+        light = light * (255 - cast * int(255 * self.light.shadow) // 255) // 255
+        full = cv2.resize(
+            light.astype(np.uint8), (below.shape[1], below.shape[0]), interpolation=cv2.INTER_LINEAR
+        )
+        cv2.multiply(below, cv2.cvtColor(full, cv2.COLOR_GRAY2RGB), below, 1 / 255)
+
+
+def _shade(mask: Image, camera: Camera, ground: Floats, first: int) -> None:
+    points = (camera.ground(ground) - (0, first)) / 2 - 0.5
+    cv2.fillConvexPoly(mask, np.clip(points * 16, -300_000, 300_000).astype(np.int32), 255.0, cv2.LINE_8, 4)
+
+
+class Lens:
+    """What a camera does to a picture: blur, tone, vignette, noise."""
+
+    def __init__(self, size: tuple[int, int], rng: np.random.Generator) -> None:
+        height, width = size
+        self.blur = float(rng.uniform(0.35, 0.8) * width / 768)
+        gamma, contrast = rng.uniform(0.85, 1.2), rng.uniform(0.0, 0.35)
+        balance = rng.uniform(0.95, 1.05, 3) * (rng.uniform(0.75, 1.05))
+        tone = np.linspace(0, 1, 256)[:, None] ** gamma
+        tone = tone * (1 - contrast) + contrast * (3 * tone**2 - 2 * tone**3)
+        self.tone = np.clip(255 * tone * balance, 0, 255).astype(np.uint8).reshape(1, 256, 3)
+        y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
+        dark = 255 * (1 - rng.uniform(0.05, 0.3) * (0.6 * x**2 + 0.4 * y**2))
+        self.vignette = cv2.cvtColor(dark.astype(np.uint8), cv2.COLOR_GRAY2RGB)
+        strength = rng.uniform(1.0, 5.0)
+        grain = rng.normal(128, strength, (height + 31, width + 31, 3))
+        self.grain = np.clip(np.round(grain), 0, 255).astype(np.uint8)
+
+    def expose(self, image: Image, index: int) -> Image:
+        """The picture as the sensor delivers it; the noise differs from frame to frame."""
+        height, width = image.shape[:2]
+        if self.blur > 0.2:
+            image = cv2.GaussianBlur(image, (0, 0), self.blur)
+        image = cv2.multiply(cv2.LUT(image, self.tone), self.vignette, scale=1 / 255)
+        y, x = index * 17 % 31, index * 11 % 29
+        grain = self.grain[y : y + height, x : x + width]
+        return np.asarray(cv2.addWeighted(image, 1.0, grain, 1.0, -128.0), np.uint8)
+
+
+_GRAIN: tuple[Callable[[], Image], Callable[[], Image]] = (
+    lambda: noise(30, 128, 5.0, 5.0),
+    lambda: noise(31, 64, 1.6, 11.0),
+)
+
+
+def _number(stream: Stream, j: int, which: int) -> int:
+    """The id of the first or second object of a slot: unique, positive, small."""
+    return 1 + which + 2 * (j % SLOTS + SLOTS * stream.number)
+
+
+def _count(objects: dict[int, int], number: int, class_id: int) -> int:
+    """Enters an object; its number on the canvas."""
+    objects[number] = class_id
+    return len(objects)
+
+
+def _bounds(ground: Floats) -> tuple[float, float, float, float]:
+    (x0, s0), (x1, s1) = ground.min(0).tolist(), ground.max(0).tolist()
+    return x0, x1, s0, s1
+
+
+def _paint_order(boxes: Floats) -> list[int]:
+    """The order, back to front, in which to paint boxes (N, 4): x0, x1, s0, s1 from the camera.
+
+    Of two boxes, one hides the other only if it is on the camera's side of a plane between them.
+    """
+    x0, x1, z0, z1 = boxes.T
+    beyond = z0[:, None] >= z1[None]  # [i, j]: i can't hide j
+    right = (x0[:, None] >= x1[None]) & (
+        x1[None] > 0
+    )  # i is further to the right, and both are right of the camera
+    left = (x1[:, None] <= x0[None]) & (x0[None] < 0)
+    neither = ~(beyond | beyond.T)
+    apart = right | right.T | left | left.T
+    middle = (z0 + z1) / 2
+    before = beyond | (neither & (right | left)) | (neither & ~apart & (middle[:, None] > middle[None]))
+    waiting = before.sum(0)  # how many must be painted earlier
+    open_ = np.ones(len(boxes), bool)
+    order = []
+    for _ in range(len(boxes)):
+        ready = np.where(open_ & (waiting <= 0), middle, -np.inf)
+        i = int(np.argmax(ready))
+        if not np.isfinite(ready[i]):  # a circle: the farthest first
+            i = int(np.argmax(np.where(open_, middle, -np.inf)))
+        order.append(i)
+        open_[i] = False
+        waiting = waiting - before[i]
+    return order
+
+
+def _draw_layout(rng: np.random.Generator) -> scenery.Layout:
+    parking = rng.random(2) < 0.7
+    garden = rng.uniform(2, 7, 2) if rng.random() < 0.35 else np.zeros(2)
+    half = rng.uniform(4.5, 7.5)
+    return scenery.Layout(
+        lane=rng.uniform(3.0, 3.7),
+        left_lanes=int(rng.choice([0, 1, 2], p=[0.12, 0.66, 0.22])),
+        right_lanes=int(rng.choice([0, 1], p=[0.75, 0.25])),
+        parking_left=2.2 * parking[0],
+        parking_right=2.2 * parking[1],
+        pavement_left=rng.uniform(2.2, 6.0),
+        pavement_right=rng.uniform(2.2, 6.0),
+        garden_left=garden[0],
+        garden_right=garden[1],
+        crossing_start=rng.uniform(45, 80),
+        crossing_gap=rng.uniform(70, 130),
+        crossing_half=half,
+    )
+
+
+TRAFFIC = (("car", 0.8), ("truck", 0.07), ("bus", 0.05), ("biker", 0.05), ("train", 0.0))
+
+
+def _draw_streams(rng: np.random.Generator, lay: scenery.Layout, drive: str, speed: float) -> list[Stream]:
+    """Who is on the street: parked, driving, walking, riding, and standing about."""
+    streams: list[Stream] = []
+
+    def add(kinds: tuple[tuple[str, float], ...], x: float, gap: float, **more: Any) -> None:
+        streams.append(Stream(len(streams), kinds, x, gap, **more))
+
+    def share(kinds: tuple[tuple[str, float], ...], part: float) -> tuple[tuple[str, float], ...]:
+        return tuple((kind, part * weight) for kind, weight in kinds)
+
+    busy = rng.uniform(0.25, 1.0)  # pavements
+    dense = rng.uniform(0.25, 1.0)  # the road
+    waits = drive in ("wait", "stop")
+    parked = (("car", 0.94), ("truck", 0.03), ("motorcycle", 0.03))
+    if lay.parking_right:
+        add(
+            share(parked, rng.uniform(0.4, 0.98)),
+            lay.kerb_right - 1.1,
+            rng.uniform(5.6, 7.2),
+            jitter=0.08,
+            wobble=0.12,
+            keeps_clear=True,
+        )
+    if lay.parking_left:
+        add(
+            share(parked, rng.uniform(0.4, 0.98)),
+            lay.kerb_left + 1.1,
+            rng.uniform(5.6, 7.2),
+            jitter=0.08,
+            wobble=0.12,
+            keeps_clear=True,
+            turned=lay.left_lanes > 0,
+        )
+
+    tram = rng.random() < 0.12
+    kinds = (("train", 0.3), ("car", 0.6)) if tram else TRAFFIC
+    for lane in range(1, lay.left_lanes + 1):
+        move = 0.0 if waits and rng.random() < 0.6 else -rng.uniform(5, 11)
+        gap = 36.0 if tram else rng.uniform(13.5, 20) if move else 13.5
+        add(
+            share(kinds, dense),
+            -lane * lay.lane,
+            gap,
+            speed=move,
+            turned=not move,
+            jitter=0.3 if not tram else 0.05,
+            wobble=0.25,
+            keeps_clear=not move,
+        )
+    for lane in range(1, lay.right_lanes + 1):
+        move = 0.0 if waits else speed * rng.uniform(0.7, 1.3)
+        add(
+            share(TRAFFIC, dense),
+            lane * lay.lane,
+            rng.uniform(14, 20),
+            speed=move,
+            wobble=0.25,
+            keeps_clear=not move,
+        )
+    if drive == "follow":
+        add(share(TRAFFIC, 0.9), 0.0, rng.uniform(13, 24), with_ego=True, wobble=0.3)
+    for side, kerb, wall, pavement in (
+        (1, lay.kerb_right, lay.wall_right, lay.pavement_right),
+        (-1, lay.kerb_left, lay.wall_left, lay.pavement_left),
+    ):
+        for lane_x in np.arange(0.7, pavement - 0.3, 0.75):
+            way = rng.choice([-1, 1])
+            walk = way * rng.uniform(0.9, 1.7)
+            add(
+                (("person", 0.75 * busy),),
+                kerb + side * lane_x,
+                rng.uniform(5, 14),
+                speed=walk,
+                jitter=0.8,
+                wobble=0.15,
+            )
+        add(
+            (("person", 0.6 * busy),),
+            kerb + side * rng.uniform(0.5, pavement - 0.4),
+            rng.uniform(4, 10),
+            jitter=0.9,
+            wobble=0.6,
+        )
+        if rng.random() < 0.75:
+            add(
+                (("cyclist", 0.7),),
+                kerb + side * rng.choice([-0.8, 0.9]),
+                rng.uniform(16, 45),
+                speed=rng.choice([-1, 1]) * rng.uniform(2.5, 6),
+                wobble=0.2,
+                jitter=0.8,
+            )
+        if rng.random() < 0.6:
+            add(
+                (("bicycle", 0.5 * rng.uniform(0.2, 1)), ("motorcycle", 0.04)),
+                kerb + side * rng.uniform(0.5, 1.0),
+                rng.uniform(0.9, 3.0),
+                wobble=0.15,
+                keeps_clear=True,
+            )
+        if rng.random() < 0.65:
+            add((("tree", 0.85),), kerb + side * rng.uniform(0.7, 1.2), rng.uniform(7, 16), keeps_clear=True)
+        if lay.garden_left + lay.garden_right > 1:
+            add(
+                (("tree", 0.3), ("bush", 0.55)),
+                wall - side * 1.2,
+                rng.uniform(2.5, 6),
+                wobble=1.0,
+                keeps_clear=True,
+            )
+        else:
+            add(
+                (("tree", 0.5), ("bush", 0.3)),
+                wall + side * 5,
+                rng.uniform(5, 9),
+                wobble=3.0,
+                keeps_clear=True,
+            )
+        add(
+            (("furniture", 0.75),),
+            kerb + side * 0.55,
+            rng.uniform(5, 13),
+            jitter=0.8,
+            wobble=0.15,
+            keeps_clear=True,
+        )
+        add(
+            (("furniture", 0.3),),
+            wall - side * 0.5,
+            rng.uniform(5, 13),
+            jitter=0.8,
+            wobble=0.15,
+            keeps_clear=True,
+        )
+    if waits:  # the crossing before which the ego car stops is in use
+        middle, half = lay.crossing_start, lay.crossing_half
+        for aside in (-0.5, 0.5):
+            add(
+                share(TRAFFIC, dense),
+                middle + aside * half,
+                rng.uniform(13.5, 22),
+                speed=-np.sign(aside) * -rng.uniform(4, 8),
+                crosses=True,
+                wobble=0.3,
+            )
+        for way in (-1, 1):
+            add(
+                (("person", 0.6 * busy), ("cyclist", 0.04)),
+                middle - half - 2.2 + way * 0.7,
+                rng.uniform(2.5, 7),
+                speed=way * rng.uniform(1.0, 1.6),
+                crosses=True,
+                jitter=0.8,
+                wobble=0.4,
+            )
+        add(
+            (("person", 0.6 * busy),),
+            middle + half + 2.2,
+            rng.uniform(2.5, 7),
+            speed=rng.uniform(1.0, 1.6),
+            crosses=True,
+            jitter=0.8,
+            wobble=0.8,
+        )
+    return streams
+
+
+def _draw_bonnet(rng: np.random.Generator, size: tuple[int, int]) -> tuple[list[Floats], Floats]:
+    """The ego car's bonnet, at the lower edge."""
+    height, width = size
+    top = height * rng.uniform(0.93, 0.99)
+    u = np.linspace(-0.1, 1.1, 13)
+    edge = np.stack([u * width, top + (u - 0.5) ** 2 * height * 0.12], -1)
+    low = np.array([[1.1 * width, height + 4.0], [-0.1 * width, height + 4.0]])
+    colour = rng.uniform(16, 90) + rng.uniform(-8, 8, 3)
+    outline = np.concatenate([edge, low])
+    gleam = np.concatenate([edge + (0, 0.012 * height), low])
+    colours = np.array([[*colour * 1.5, 255.0], [*colour, 255.0]])
+    return [Polygons([outline, gleam], colours).shapes[0], gleam], colours
