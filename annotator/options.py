@@ -1,0 +1,186 @@
+"""What can be asked for: frozen records, checked at birth. Default, bounds and help of an option stand here.
+
+The command line and its help, `run.json` and the checks are all made from these records.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import Field, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from annotator.errors import UsageError
+from annotator.labels import BY_NAME, class_ids
+
+FORMATS = (
+    "cityscapes",
+    "coco",
+    "cvat",
+    "mots",
+)  # what annotator.formats can write, in the order it is written
+DEVICES = ("auto", "cpu", "cuda")
+
+
+@dataclass(frozen=True)
+class Option:
+    """What there is to know of a field beyond its name, type and default."""
+
+    help: str
+    flag: str = ""  # as written on the command line, when that is not the field's name
+    minimum: float | None = None
+    maximum: float | None = None
+    choices: tuple[str, ...] = ()
+
+    def flag_of(self, name: str) -> str:
+        """The option of field `name` as it is written on the command line."""
+        return self.flag or "--" + name.replace("_", "-")
+
+    def check(self, name: str, value: object) -> None:
+        """Raise UsageError when `value` is out of bounds or not one of the choices."""
+        flag = self.flag_of(name)
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            low = -math.inf if self.minimum is None else self.minimum
+            high = math.inf if self.maximum is None else self.maximum
+            if not low <= value <= high:  # also false for nan
+                bounds = f"at least {low:g}" if high == math.inf else f"between {low:g} and {high:g}"
+                raise UsageError(f"{flag} must be {bounds}, not {value:g}")
+        if self.choices:
+            chosen = value if isinstance(value, tuple) else (value,)
+            for unknown in (choice for choice in chosen if choice not in self.choices):
+                raise UsageError(f"{flag} does not know {unknown!r}; choose from {', '.join(self.choices)}")
+
+
+def option(help: str, **details: Any) -> dict[str, Option]:
+    """Metadata that makes a field an option."""
+    return {"option": Option(help=help, **details)}
+
+
+def options_of(record: type | object) -> Mapping[str, Option]:
+    """The options of a record by field name, in order; fields that are no options are left out."""
+    return {f.name: f.metadata["option"] for f in _fields(record) if "option" in f.metadata}
+
+
+def check(record: object) -> None:
+    """Check every option of a record against its bounds and choices."""
+    for name, spec in options_of(record).items():
+        spec.check(name, getattr(record, name))
+
+
+def _fields(record: Any) -> tuple[Field[Any], ...]:
+    return fields(record)
+
+
+@dataclass(frozen=True)
+class DetectionOptions:
+    """How frames become instances. All of it shapes the labels, so all of it is in a store's fingerprint."""
+
+    classes: tuple[str, ...] | None = field(
+        default=None,
+        metadata=option(
+            "Classes to label, by Cityscapes name, separated by commas  [default: all that the weights know]"
+        ),
+    )
+    every: int = field(default=1, metadata=option("Label every N-th frame.", minimum=1))
+    start: int = field(
+        default=0, metadata=option("First frame to label, counted from 0 as decoded.", minimum=0)
+    )
+    end: int | None = field(
+        default=None, metadata=option("Frame to stop before  [default: label to the end]", minimum=1)
+    )
+    scale: float | None = field(
+        default=None,
+        metadata=option(
+            "Process frames at this multiple of their size  [default: near the size the weights know]",
+            minimum=0.05,
+            maximum=4,
+        ),
+    )
+    seed_threshold: float = field(
+        default=0.5,
+        metadata=option("Seed score from which a pixel can found an instance.", minimum=0, maximum=1),
+    )
+    min_pixels: int | None = field(
+        default=None,
+        metadata=option(
+            "Smallest instance, in pixels of the processed image  [default: follows the weights]", minimum=1
+        ),
+    )
+
+    def __post_init__(self) -> None:
+        check(self)
+        if self.end is not None and self.end <= self.start:
+            raise UsageError(f"--end {self.end} leaves no frame to label after --start {self.start}")
+        if self.classes is not None:
+            ids = class_ids(self.classes)
+            if not ids:
+                raise UsageError("--classes names no class; leave it out to label all that the weights know")
+            if plain := [name for name in self.classes if not BY_NAME[name].has_instances]:
+                raise UsageError(f"--classes {plain[0]}: this class has no instances to find")
+
+    @property
+    def class_ids(self) -> tuple[int, ...] | None:
+        """Cityscapes ids of `classes`, ascending; None = all that the checkpoint knows."""
+        return None if self.classes is None else tuple(sorted(set(class_ids(self.classes))))
+
+
+@dataclass(frozen=True)
+class TrackingOptions:
+    """How instances become tracks. Changing them redoes tracks and files, not detection."""
+
+    enabled: bool = field(
+        default=True, metadata=option("Label every frame by itself, without identities.", flag="--no-track")
+    )
+    min_iou: float = field(
+        default=0.3,
+        metadata=option(
+            "Mask overlap (IoU) from which two instances may be one object.",
+            flag="--track-iou",
+            minimum=0,
+            maximum=1,
+        ),
+    )
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+@dataclass(frozen=True)
+class Job:
+    """Everything that one run is asked to do."""
+
+    inputs: tuple[Path, ...]  # videos, image folders, folders of recordings
+    out: Path = field(metadata=option("Folder for the labels; every recording gets a folder in it."))
+    formats: tuple[str, ...] = field(
+        default=("cityscapes", "coco", "cvat"),
+        metadata=option(
+            f"Formats to write, separated by commas: {', '.join(FORMATS)}.", flag="--format", choices=FORMATS
+        ),
+    )
+    weights: Path | None = field(
+        default=None,
+        metadata=option(
+            "Weights: .safetensors of this tool, or the authors' .pth  [default: the model in the package]"
+        ),
+    )
+    device: str = field(
+        default="auto",
+        metadata=option("Where the network runs; auto takes a GPU if there is one.", choices=DEVICES),
+    )
+    batch_size: int = field(
+        default=4, metadata=option("Frames per step of the network.", minimum=1, maximum=256)
+    )
+    detection: DetectionOptions = field(default_factory=DetectionOptions)
+    tracking: TrackingOptions = field(default_factory=TrackingOptions)
+    overwrite: bool = field(
+        default=False,
+        metadata=option("Start again: delete what an earlier run wrote for these recordings."),
+    )
+
+    def __post_init__(self) -> None:
+        check(self)
+        if not self.inputs:
+            raise UsageError("nothing to label: name a video, an image folder, or a folder of recordings")
+        if not self.formats:
+            raise UsageError(f"--format names no format; choose from {', '.join(FORMATS)}")

@@ -1,0 +1,119 @@
+"""Options are checked when they are made, and the command line is made from them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from annotator.errors import UsageError
+from annotator.options import FORMATS, DetectionOptions, Job, TrackingOptions, options_of
+from cli.annotate import command
+from cli.options import build, options_from
+
+HERE = Path("drive.mp4")
+
+
+def test_defaults_are_valid() -> None:
+    job = Job(inputs=(HERE,), out=Path("labels"))
+    assert job.formats == ("cityscapes", "coco", "cvat")
+    assert job.detection == DetectionOptions(every=1, start=0, end=None, scale=None, seed_threshold=0.5)
+    assert job.tracking.enabled
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ({"every": 0}, "--every must be at least 1, not 0"),
+        ({"start": -1}, "--start must be at least 0, not -1"),
+        ({"start": 7, "end": 7}, "--end 7 leaves no frame to label after --start 7"),
+        ({"seed_threshold": 1.5}, "--seed-threshold must be between 0 and 1, not 1.5"),
+        ({"seed_threshold": float("nan")}, "--seed-threshold must be between 0 and 1, not nan"),
+        ({"scale": 0.0}, "--scale must be between 0.05 and 4, not 0"),
+        ({"min_pixels": 0}, "--min-pixels must be at least 1, not 0"),
+        ({"classes": ()}, "--classes names no class"),
+        ({"classes": ("car", "dragon")}, "dragon"),
+        ({"classes": ("road",)}, "--classes road: this class has no instances to find"),
+    ],
+)
+def test_what_cannot_be_asked_for_is_refused_in_a_sentence(wrong: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(UsageError) as refusal:
+        DetectionOptions(**wrong)
+    assert sentence in str(refusal.value)
+
+
+def test_tracking_and_jobs_are_checked_too() -> None:
+    with pytest.raises(UsageError, match="--track-iou"):
+        TrackingOptions(min_iou=2)
+    with pytest.raises(UsageError, match=r"--format does not know 'yolo'; choose from cityscapes"):
+        Job(inputs=(HERE,), out=Path("labels"), formats=("coco", "yolo"))
+    with pytest.raises(UsageError, match="--format names no format"):
+        Job(inputs=(HERE,), out=Path("labels"), formats=())
+    with pytest.raises(UsageError, match="--batch-size"):
+        Job(inputs=(HERE,), out=Path("labels"), batch_size=0)
+    with pytest.raises(UsageError, match="nothing to label"):
+        Job(inputs=(), out=Path("labels"))
+
+
+def test_class_ids_are_those_of_cityscapes() -> None:
+    assert DetectionOptions(classes=("car", "person")).class_ids == (24, 26)
+    assert DetectionOptions().class_ids is None
+
+
+def test_every_option_is_in_the_help_with_its_default() -> None:
+    text = " ".join(CliRunner().invoke(command, ["--help"]).output.split())
+    for record in (Job, DetectionOptions, TrackingOptions):
+        for name, spec in options_of(record).items():
+            assert spec.flag_of(name) in text
+            assert spec.help.split("  [")[0].split(",")[0] in text
+    assert "cityscapes,coco,cvat" in text
+
+
+def test_no_two_records_share_an_option() -> None:
+    names = [name for record in (Job, DetectionOptions, TrackingOptions) for name in options_of(record)]
+    assert len(names) == len(set(names))
+
+
+def test_options_come_back_from_the_command_line_as_the_record() -> None:
+    made = []
+
+    @click.command()
+    @options_from(Job, DetectionOptions, TrackingOptions)
+    def collect(**values: Any) -> None:
+        made.append(
+            build(
+                Job,
+                values,
+                inputs=(HERE,),
+                detection=build(DetectionOptions, values),
+                tracking=build(TrackingOptions, values),
+            )
+        )
+
+    line = "--out labels --format coco,mots --weights own.safetensors --device cpu --batch-size 2 --overwrite"
+    line += " --classes person,car,person --every 5 --start 10 --end 50 --scale 0.5 --seed-threshold 0.8"
+    line += " --min-pixels 64 --no-track"
+    for arguments in (line, "--out labels"):
+        assert CliRunner().invoke(collect, arguments.split()).exit_code == 0
+    detection = DetectionOptions(("person", "car"), 5, 10, 50, 0.5, 0.8, 64)
+    asked = Job(
+        (HERE,),
+        Path("labels"),
+        ("coco", "mots"),
+        Path("own.safetensors"),
+        "cpu",
+        2,
+        detection,
+        TrackingOptions(enabled=False),
+        overwrite=True,
+    )
+    assert made == [asked, Job((HERE,), Path("labels"))]
+
+
+def test_the_formats_on_offer_are_those_that_can_be_written() -> None:
+    from annotator.formats import FORMATS as WRITERS
+
+    assert set(FORMATS) <= set(WRITERS)
