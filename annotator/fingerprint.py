@@ -1,0 +1,43 @@
+"""What shapes the labels of a source, by names that a user knows: equal fingerprints mean equal labels."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import annotator
+from annotator.options import DetectionOptions, options_of
+
+ENDS = 1 << 16  # bytes read at either end of a recording
+IMAGE_ENDS = 1 << 12  # bytes read at either end of an image of a folder: there may be very many
+
+
+def fingerprint(recording: str, weights_sha256: str, options: DetectionOptions) -> dict[str, Any]:
+    """The fingerprint of a source with this `identity`; batch size and device don't belong to it."""
+    asked = {
+        spec.flag_of(name): getattr(options, name) for name, spec in options_of(DetectionOptions).items()
+    }
+    asked["--classes"] = None if options.class_ids is None else ",".join(map(str, options.class_ids))
+    return {"version": annotator.__version__, "weights": weights_sha256, "recording": recording, **asked}
+
+
+def identity(files: Iterable[Path]) -> str:
+    """A hash of the files of a recording: names, sizes, and what stands at the ends of each.
+
+    Cheap for a recording of any length, and enough to notice that another file has taken its name.
+    Raises OSError.
+    """
+    files = list(files)
+    span = ENDS if len(files) == 1 else IMAGE_ENDS
+    found = hashlib.sha256()
+    for path in files:
+        size = path.stat().st_size
+        found.update(f"{path.name}\0{size}\0".encode(errors="surrogateescape"))
+        with path.open("rb") as file:
+            found.update(file.read(span))
+            if size > span:
+                file.seek(max(span, size - span))
+                found.update(file.read(span))
+    return found.hexdigest()

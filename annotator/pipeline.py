@@ -1,0 +1,292 @@
+"""annotate(): recordings in, label files out. Three verbs, detect, associate, publish, share the store."""
+
+from __future__ import annotations
+
+import shutil
+import traceback
+from collections.abc import Generator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from annotator.clustering import instances_of
+from annotator.errors import AnnotatorError, FormatError, OutputError, SourceError, UsageError
+from annotator.fingerprint import fingerprint, identity
+from annotator.formats import FORMATS
+from annotator.labels import BY_ID
+from annotator.options import DetectionOptions, Job, TrackingOptions
+from annotator.run import TRACEBACK_NAME, Run, SourceRecord
+from annotator.runtime import Runtime, load_runtime
+from annotator.store import FILE_NAME as STORE_NAME
+from annotator.store import Store
+from annotator.tracking import associate
+from annotator.video import Loader, Source, find_sources
+
+ALWAYS = ("frames",)  # frames.csv says which frame a label belongs to
+
+
+@dataclass(frozen=True)
+class RunStarted:
+    """The run has its output folder; `run.records` says at any time how far it is."""
+
+    run: Run
+
+
+@dataclass(frozen=True)
+class SourceStarted:
+    """A source is being labelled."""
+
+    name: str
+    expected: int | None  # frames that there will be, as far as can be known
+
+
+@dataclass(frozen=True)
+class FramesLabelled:
+    """A batch of frames is in the store."""
+
+    name: str
+    frames: int  # of this source so far, those of earlier runs included
+    fresh: int  # of them, in this batch
+    instances: int  # in this batch
+
+
+@dataclass(frozen=True)
+class StepStarted:
+    """Detection is done, something else begins."""
+
+    name: str
+    step: str  # "associate", or "publish coco"
+
+
+@dataclass(frozen=True)
+class SourceEnded:
+    """A source is done or has failed."""
+
+    record: SourceRecord
+    worked: bool  # False: it was done before
+
+
+Event = RunStarted | SourceStarted | FramesLabelled | StepStarted | SourceEnded
+
+
+def annotate(job: Job, runtime: Runtime | None = None) -> Generator[Event, None, None]:
+    """Label every pending source of a job; one bad source never ends the run.
+
+    `runtime` runs the network; without it the job's weights are loaded. Close the generator to stop: what is
+    labelled stays, and the same job goes on from there. Raises UsageError before anything is labelled,
+    OutputError when labels can't be written.
+    """
+    sources = find_sources(job.inputs)
+    runtime = runtime or load_runtime(job.weights, job.device)
+    check_classes(job.detection, runtime)
+    with Run(job.out, about(job, runtime), sources) as run:
+        if not job.overwrite:
+            check_stores(run, sources, runtime, job.detection)
+        yield RunStarted(run)
+        for source in sources:
+            run.started(source)
+            worked = True
+            try:
+                worked = yield from label(source, run, runtime, job)
+                run.done(source, worked)
+            except OutputError:
+                raise  # nothing more can be written
+            except Exception as error:
+                run.failed(source, explain(error, source, run.folder(source)))
+            yield SourceEnded(run.record(source), worked)
+
+
+def label(source: Source, run: Run, runtime: Runtime, job: Job) -> Generator[Event, None, bool]:
+    """Take one source through the three steps; False when nothing was left to do."""
+    folder = run.folder(source)
+    shaped_by = fingerprint_of(source, runtime, job.detection)
+    if job.overwrite:
+        unpublish(folder)
+    with Store.open(folder, shaped_by, job.overwrite) as store:
+        try:
+            detected = yield from detect(source, runtime, store, job.detection, job.batch_size)
+            tracked = yield from track(source, store, job.tracking)
+            published = yield from publish(source, store, folder, job.formats)
+        finally:
+            run.count(source, store)
+    return detected or tracked or published
+
+
+def detect(
+    source: Source, runtime: Runtime, store: Store, options: DetectionOptions, batch_size: int
+) -> Generator[Event, None, bool]:
+    """Fill the store with the instances of every frame that it lacks."""
+    if store.note("detected"):
+        return False
+    yield SourceStarted(source.name, expected_frames(source, options))
+    first, frames, gaps = first_missing(store, options), store.frame_count, 0
+    with Loader(source, runtime.device, batch_size, first, options.end, options.every) as batches:
+        for batch in batches:
+            maps = runtime.maps(batch.images, options.scale)
+            found = instances_of(maps, batch.refs, options)
+            fresh_gaps = source.gaps[gaps:]
+            store.add(found, fresh_gaps)
+            gaps += len(fresh_gaps)
+            frames += len(found)
+            yield FramesLabelled(source.name, frames, len(found), sum(map(len, found)))
+    store.add([], source.gaps)
+    if store.frame_count == 0:
+        raise SourceError(f"{source.path}: no frame to label; look at --start and --end, or at the file")
+    store.set_note("detected", True)
+    return True
+
+
+def track(source: Source, store: Store, options: TrackingOptions) -> Generator[Event, None, bool]:
+    """Follow the instances of the whole recording, unless that is done with these options."""
+    if store.note("tracked") == asdict(options):
+        return False
+    yield StepStarted(source.name, "associate")
+    store.set_note("tracked", None)
+    if options.enabled:
+        associate(store, options)
+    else:
+        store.set_tracks(())
+    store.set_note("tracked", asdict(options))
+    return True
+
+
+def publish(
+    source: Source, store: Store, folder: Path, formats: Sequence[str]
+) -> Generator[Event, None, bool]:
+    """Write the formats that are asked for, and renew those written before from other tracks.
+
+    A format that can't hold the labels doesn't keep the others from being written.
+    """
+    tracked, published = store.note("tracked"), store.note("published") or {}
+    refused: list[str] = []
+    worked = False
+    for name, writer in FORMATS.items():
+        is_wanted = name in formats or name in published or name in ALWAYS
+        if not is_wanted or is_published(folder, published.get(name), tracked):
+            continue
+        yield StepStarted(source.name, f"publish {name}")
+        try:
+            files = writer.write(store, source, folder)
+        except FormatError as error:
+            refused.append(str(error))
+            continue
+        except OSError as error:
+            reason = error.strerror or error
+            raise OutputError(
+                f"{folder}: {name} can't be written ({reason}); make room, and run the command again"
+            ) from error
+        published[name] = {"tracked": tracked, "files": {f.name: count_of(f) for f in files}}
+        store.set_note("published", published)
+        worked = True
+    if refused:
+        raise FormatError("; ".join(refused))
+    return worked
+
+
+def unpublish(folder: Path) -> None:
+    """Delete the label files that the store in `folder` knows of."""
+    try:
+        with Store.read(folder) as store:
+            published = store.note("published") or {}
+    except (SourceError, UsageError):
+        return
+    for name in (name for entry in published.values() for name in entry["files"]):
+        path = folder / name
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def is_published(folder: Path, entry: Any, tracked: Any) -> bool:
+    """Whether a format's files are there, and of these tracks."""
+    if entry is None or entry["tracked"] != tracked:
+        return False
+    return all(count_of(folder / name) == count for name, count in entry["files"].items())
+
+
+def count_of(path: Path) -> int:
+    """How many files there are at `path`: 1 for a file, 0 for nothing."""
+    return sum(1 for _ in path.iterdir()) if path.is_dir() else int(path.exists())
+
+
+def check_classes(options: DetectionOptions, runtime: Runtime) -> None:
+    """Raise UsageError when a class is asked for that the weights don't know."""
+    known = runtime.checkpoint.classes
+    unknown = [BY_ID[i].name for i in options.class_ids or () if i not in known]
+    if unknown:
+        names = ", ".join(BY_ID[i].name for i in known)
+        raise UsageError(f"--classes {unknown[0]}: these weights don't know this class; they know {names}")
+
+
+def check_stores(run: Run, sources: Sequence[Source], runtime: Runtime, options: DetectionOptions) -> None:
+    """Raise UsageError, before hours of work, when a store that is there was made with other options."""
+    for source in sources:
+        if (run.folder(source) / STORE_NAME).is_file():
+            try:
+                with Store.read(run.folder(source)) as store:
+                    store.check(fingerprint_of(source, runtime, options))
+            except (SourceError, OSError):
+                continue  # told when its turn comes
+
+
+def fingerprint_of(source: Source, runtime: Runtime, options: DetectionOptions) -> dict[str, Any]:
+    """All that shapes the labels of a source."""
+    return fingerprint(identity(source.files), runtime.checkpoint.weights_sha256, options)
+
+
+def expected_frames(source: Source, options: DetectionOptions) -> int | None:
+    """How many frames there are to label, as far as the source can tell without decoding."""
+    length = source.length_hint()
+    if length is None:
+        return None
+    end = length if options.end is None else min(options.end, length)
+    return max(0, -(-(end - options.start) // options.every))
+
+
+def first_missing(store: Store, options: DetectionOptions) -> int:
+    """The first frame that the options ask for and the store lacks."""
+    behind = max(0, store.next_index() - options.start)
+    return options.start + -(-behind // options.every) * options.every
+
+
+def about(job: Job, runtime: Runtime) -> dict[str, Any]:
+    """What run.json says of the run as a whole."""
+    checkpoint = runtime.checkpoint
+    return {
+        "weights": {
+            "file": "default" if job.weights is None else str(job.weights),
+            "sha256": checkpoint.weights_sha256,
+            "architecture": checkpoint.architecture,
+            "classes": [BY_ID[i].name for i in checkpoint.classes],
+        },
+        "options": {
+            "inputs": [str(path) for path in job.inputs],
+            "formats": list(job.formats),
+            "device": str(runtime.device),
+            "batch_size": job.batch_size,
+            "detection": asdict(job.detection),
+            "tracking": asdict(job.tracking),
+        },
+    }
+
+
+def explain(error: Exception, source: Source, folder: Path) -> str:
+    """Why a source failed, in a sentence; a fault that nobody foresaw leaves its traceback in the folder."""
+    if isinstance(error, AnnotatorError):
+        return str(error)
+    if isinstance(error, MemoryError | torch.cuda.OutOfMemoryError) or "allocate memory" in str(error):
+        return f"{source.path}: not enough memory; use a smaller --batch-size or --scale"
+    if isinstance(error, OSError):
+        return f"{source.path}: can't be read ({error.strerror or error})"
+    kind = f"{type(error).__name__}: {error}".splitlines()[0]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / TRACEBACK_NAME).write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+    except OSError:
+        return f"{source.path}: failed unexpectedly ({kind})"
+    return (
+        f"{source.path}: failed unexpectedly ({kind}); {folder / TRACEBACK_NAME} says where, please report it"
+    )

@@ -1,0 +1,260 @@
+"""One run over an output folder: its lock, its folders, and `run.json`, which says how it went."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, fields, replace
+from datetime import UTC, datetime
+from importlib import metadata
+from itertools import islice
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Protocol
+
+import annotator
+from annotator.errors import OutputError, UsageError
+from annotator.store import Store
+
+FILE_NAME = "run.json"
+LOCK_NAME = ".lock"
+TRACEBACK_NAME = "traceback.txt"
+PACKAGES = ("torch", "torchvision", "timm", "av", "opencv-python", "numpy", "scipy", "pycocotools", "shapely")
+
+PENDING, RUNNING, DONE, FAILED, INTERRUPTED = "pending", "running", "done", "failed", "interrupted"
+
+
+class Named(Protocol):
+    """What a run needs to know of a source."""
+
+    @property
+    def name(self) -> str:
+        """Its folder within the output folder, with `/` between folders."""
+
+    @property
+    def path(self) -> Path:
+        """Where it is read from."""
+
+
+@dataclass(frozen=True)
+class SourceRecord:
+    """How it went with one source."""
+
+    name: str
+    path: str
+    state: str = PENDING
+    frames: int = 0
+    gaps: int = 0  # stretches that could not be decoded
+    gap_reasons: tuple[str, ...] = ()  # the first of them, in words
+    instances: int = 0
+    tracks: int = 0
+    error: str | None = None  # one sentence
+    seconds: float = 0.0  # spent on it by the run that brought it to this state
+    fingerprint: Mapping[str, Any] | None = None  # all that shaped its labels
+
+
+class Run:
+    """A run that holds the lock of its output folder; use it in a `with`.
+
+    What earlier runs recorded there of other sources is kept.
+    """
+
+    def __init__(self, out: Path, about: Mapping[str, Any], sources: Sequence[Named]) -> None:
+        self.out = out
+        self._about = {"tool": "spatialemb-annotate", "versions": versions(), **about}
+        self._names = [source.name for source in sources]
+        self._records = {source.name: SourceRecord(source.name, str(source.path)) for source in sources}
+        self._before: SourceRecord | None = None  # what was recorded of the source that is being labelled
+        self._since = 0.0
+        self._lock = Lock(out / LOCK_NAME)
+
+    def __enter__(self) -> Run:
+        try:
+            self.out.mkdir(parents=True, exist_ok=True)
+            self._lock.take()
+        except OSError as error:
+            raise UsageError(
+                f"{self.out}: can't be written ({error.strerror}); choose another --out"
+            ) from error
+        self._records |= _read_records(self.out / FILE_NAME)
+        self._about |= {"state": RUNNING, "started": _now(), "ended": None}
+        try:
+            self._write()
+        except OutputError:
+            self._lock.release()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            interrupted = kind is not None and not issubclass(
+                kind, Exception
+            )  # Ctrl-C, or the caller went away
+            self._about |= {
+                "state": INTERRUPTED if interrupted else FAILED if kind else DONE,
+                "ended": _now(),
+            }
+            for record in self.records:
+                if record.state == RUNNING:
+                    state, why = (INTERRUPTED, None) if interrupted else (FAILED, str(error))
+                    self._end(record.name, state=state, error=why)
+            self._write()
+        except OutputError:
+            if kind is None:
+                raise  # else the first fault is the one to tell
+        finally:
+            self._lock.release()
+
+    @property
+    def records(self) -> list[SourceRecord]:
+        """The records of this run's sources, in order."""
+        return [self._records[name] for name in self._names]
+
+    def record(self, source: Named) -> SourceRecord:
+        """The record of one source."""
+        return self._records[source.name]
+
+    def folder(self, source: Named) -> Path:
+        """Where the labels of a source lie."""
+        return self.out / source.name
+
+    def started(self, source: Named) -> None:
+        """A source is being labelled."""
+        self._before, self._since = self._records[source.name], time.monotonic()
+        self._records[source.name] = SourceRecord(source.name, str(source.path), RUNNING)
+        self._write()
+
+    def count(self, source: Named, store: Store) -> None:
+        """Record how much the store of a source holds."""
+        gaps = [f"after frame {gap.after_index}: {gap.reason}" for gap in islice(store.gaps(), 20)]
+        self._records[source.name] = replace(
+            self._records[source.name],
+            frames=store.frame_count,
+            gaps=store.gap_count,
+            gap_reasons=tuple(gaps),
+            instances=store.instance_count,
+            tracks=store.track_count,
+            fingerprint=store.fingerprint,
+        )
+
+    def done(self, source: Named, worked: bool = True) -> None:
+        """A source is labelled and published; if that needed no work, its earlier record stays."""
+        (self.folder(source) / TRACEBACK_NAME).unlink(missing_ok=True)
+        if not worked and self._before and self._before.state == DONE:
+            self._records[source.name] = self._before
+        else:
+            self._end(source.name, state=DONE)
+        self._write()
+
+    def failed(self, source: Named, why: str) -> None:
+        """A source could not be labelled; `why` is a sentence. A folder without anything in it is removed."""
+        folder = self.folder(source)
+        while folder != self.out and folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
+            folder = folder.parent
+        self._end(source.name, state=FAILED, error=why)
+        self._write()
+
+    def _end(self, name: str, **changes: Any) -> None:
+        seconds = round(time.monotonic() - self._since, 3)
+        self._records[name] = replace(self._records[name], seconds=seconds, **changes)
+
+    def _write(self) -> None:
+        sources = [asdict(self._records[name]) for name in sorted(self._records)]
+        write_json(self.out / FILE_NAME, {**self._about, "sources": sources})
+
+
+class Lock:
+    """A lock file that is free again when its process ends, however it ends."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: IO[bytes] | None = None
+
+    def take(self) -> None:
+        """Take the lock. Raises UsageError when another run has it, OSError when it can't be written."""
+        while self._file is None:
+            file = self._path.open("ab")
+            try:
+                _lock(file)
+                # Whoever had it may have removed the file since we opened it: then we hold a lock on nothing.
+                if self._path.exists() and os.path.samestat(os.fstat(file.fileno()), self._path.stat()):
+                    self._file = file
+            except BlockingIOError as error:
+                raise UsageError(
+                    f"{self._path.parent}: another run is writing here; wait for it, or choose another --out"
+                ) from error
+            finally:
+                if self._file is None:
+                    file.close()
+
+    def release(self) -> None:
+        """Remove the lock file and let go of it."""
+        if self._file is not None:
+            if sys.platform != "win32":  # Windows does not remove an open file; there an idle one stays
+                self._path.unlink(missing_ok=True)
+            self._file.close()
+            self._file = None
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _lock(file: IO[bytes]) -> None:
+        try:
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        except PermissionError as error:
+            raise BlockingIOError(*error.args) from error
+else:
+    import fcntl
+
+    def _lock(file: IO[bytes]) -> None:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def versions() -> dict[str, str]:
+    """Versions of this tool, of Python and of the packages that labels depend on."""
+    found = {"spatialemb-annotate": annotator.__version__, "python": platform.python_version()}
+    for package in PACKAGES:
+        with suppress(metadata.PackageNotFoundError):  # opencv-python-headless is as good
+            found[package] = metadata.version(package)
+    return found
+
+
+def write_json(path: Path, content: object) -> None:
+    """Write a JSON file that appears whole or not at all. Raises OutputError."""
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        temporary.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise OutputError(
+            f"{path}: can't be written ({error.strerror}); make room and run the command again"
+        ) from error
+
+
+def _read_records(path: Path) -> dict[str, SourceRecord]:
+    """The records of the runs before this one; none when there is no readable run.json."""
+    try:
+        sources = json.loads(path.read_text(encoding="utf-8"))["sources"]
+        known = {field.name for field in fields(SourceRecord)}
+        records = [SourceRecord(**{key: source[key] for key in known & source.keys()}) for source in sources]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
+    return {
+        record.name: replace(record, state=INTERRUPTED) if record.state == RUNNING else record
+        for record in records
+    }
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

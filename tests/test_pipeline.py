@@ -1,0 +1,341 @@
+"""A run labels what it can, records what it can't, goes on where it stopped, and does nothing twice."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from annotator import pipeline
+from annotator.errors import EXIT_INTERRUPTED, FormatError, OutputError, UsageError
+from annotator.options import DetectionOptions, Job, TrackingOptions
+from annotator.pipeline import FramesLabelled, SourceEnded, annotate
+from annotator.run import Lock
+from annotator.store import Store
+from tests.faults import FullDiskWriter, RaisingWriter, small_disk, text_named_mp4
+from tests.toy import ToyRuntime, install, toy_checkpoint, write_video
+
+
+@pytest.fixture
+def toy(monkeypatch: pytest.MonkeyPatch) -> ToyRuntime:
+    return install(monkeypatch)
+
+
+ALL = ("cityscapes", "coco", "cvat", "mots")
+
+
+def job(*inputs: Path, out: Path, **others: Any) -> Job:
+    return Job(inputs=inputs, out=out, **others)
+
+
+def label_files(folder: Path) -> dict[str, bytes]:
+    """All label files below a folder; the store and run.json aside."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name not in ("labels.sqlite", "run.json")
+    }
+
+
+def run_json(out: Path) -> Any:
+    return json.loads((out / "run.json").read_text())
+
+
+def record(out: Path, name: str) -> Any:
+    (found,) = (each for each in run_json(out)["sources"] if each["name"] == name)
+    return found
+
+
+def ended(job: Job) -> dict[str, tuple[str, bool]]:
+    return {e.record.name: (e.record.state, e.worked) for e in annotate(job) if isinstance(e, SourceEnded)}
+
+
+def test_a_recording_becomes_label_files(tmp_path: Path, toy: ToyRuntime) -> None:
+    out = tmp_path / "labels"
+    events = list(annotate(job(write_video(tmp_path / "drive.mp4"), out=out, formats=ALL)))
+    assert [e.frames for e in events if isinstance(e, FramesLabelled)] == [4, 8, 12, 16, 20, 24]
+    names = {path.name for path in (out / "drive").iterdir()}
+    assert names >= {"labels.sqlite", "frames.csv", "coco.json", "cvat.xml", "mots.txt"}
+    assert {path.name for path in out.iterdir()} == {"drive", "run.json"}
+    with Store.read(out / "drive") as store:
+        assert (store.frame_count, store.instance_count) == (24, 24 + 19)
+        assert store.track_count >= 2
+
+
+def test_run_json_says_what_was_done_with_what(tmp_path: Path, toy: ToyRuntime) -> None:
+    out = tmp_path / "labels"
+    list(annotate(job(write_video(tmp_path / "drive.mp4"), out=out, detection=DetectionOptions(every=2))))
+    run = run_json(out)
+    assert run["state"] == "done"
+    assert {"spatialemb-annotate", "python", "torch", "av"} <= run["versions"].keys()
+    assert run["weights"]["sha256"] == "c0ffee"
+    assert run["options"]["detection"]["every"] == 2
+    (source,) = run["sources"]
+    assert source["path"] == str(tmp_path / "drive.mp4")
+    assert (source["state"], source["frames"], source["gaps"], source["error"]) == ("done", 12, 0, None)
+    assert source["seconds"] > 0
+
+
+def test_batch_size_does_not_change_a_byte(tmp_path: Path, toy: ToyRuntime) -> None:
+    video = write_video(tmp_path / "drive.mp4")
+    for size in (1, 5, 64):
+        list(annotate(job(video, out=tmp_path / str(size), batch_size=size, formats=ALL)))
+    assert label_files(tmp_path / "1") == label_files(tmp_path / "5") == label_files(tmp_path / "64")
+
+
+def test_a_stopped_run_goes_on_and_ends_equal(tmp_path: Path, toy: ToyRuntime) -> None:
+    video = write_video(tmp_path / "drive.mp4")
+    asked = {"formats": ALL, "detection": DetectionOptions(start=1, every=3), "batch_size": 2}
+    list(annotate(job(video, out=tmp_path / "undisturbed", **asked)))
+    stopped = annotate(job(video, out=tmp_path / "stopped", **asked))
+    while not isinstance(next(stopped), FramesLabelled):
+        pass
+    stopped.close()
+    assert run_json(tmp_path / "stopped")["state"] == "interrupted"
+    assert record(tmp_path / "stopped", "drive")["state"] == "interrupted"
+    assert record(tmp_path / "stopped", "drive")["frames"] == 2
+    batches_before = toy.batches
+    list(annotate(job(video, out=tmp_path / "stopped", **asked)))
+    assert toy.batches - batches_before == 3  # 8 frames, 2 of them known
+    assert label_files(tmp_path / "stopped") == label_files(tmp_path / "undisturbed")
+
+
+def test_a_second_run_does_nothing(tmp_path: Path, toy: ToyRuntime) -> None:
+    asked = job(write_video(tmp_path / "drive.mp4"), out=tmp_path / "labels")
+    assert ended(asked) == {"drive": ("done", True)}
+    before, batches = record(tmp_path / "labels", "drive"), toy.batches
+    times = {path: path.stat().st_mtime_ns for path in (tmp_path / "labels" / "drive").rglob("*")}
+    assert ended(asked) == {"drive": ("done", False)}
+    assert toy.batches == batches
+    assert record(tmp_path / "labels", "drive") == before
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "labels" / "drive").rglob("*")} == times
+
+
+def test_a_missing_label_file_is_published_again(tmp_path: Path, toy: ToyRuntime) -> None:
+    asked = job(write_video(tmp_path / "drive.mp4"), out=tmp_path / "labels")
+    list(annotate(asked))
+    before, batches = label_files(tmp_path / "labels"), toy.batches
+    (tmp_path / "labels" / "drive" / "coco.json").unlink()
+    assert ended(asked) == {"drive": ("done", True)}
+    assert label_files(tmp_path / "labels") == before
+    assert toy.batches == batches
+
+
+def test_another_format_is_written_from_the_store(tmp_path: Path, toy: ToyRuntime) -> None:
+    video, out = write_video(tmp_path / "drive.mp4"), tmp_path / "labels"
+    list(annotate(job(video, out=out, formats=("coco",))))
+    batches, coco = toy.batches, (out / "drive" / "coco.json").stat().st_mtime_ns
+    assert not (out / "drive" / "mots.txt").exists()
+    list(annotate(job(video, out=out, formats=("mots",))))
+    assert (out / "drive" / "mots.txt").exists()
+    assert (out / "drive" / "coco.json").stat().st_mtime_ns == coco
+    assert toy.batches == batches
+
+
+def test_other_tracks_renew_every_file_without_detecting_again(tmp_path: Path, toy: ToyRuntime) -> None:
+    video, out = write_video(tmp_path / "drive.mp4"), tmp_path / "labels"
+    list(annotate(job(video, out=out, formats=("coco", "cvat"))))
+    before, batches = label_files(out), toy.batches
+    untracked = TrackingOptions(enabled=False)
+    list(annotate(job(video, out=out, formats=("coco",), tracking=untracked)))
+    assert toy.batches == batches
+    assert record(out, "drive")["tracks"] == 0
+    after = label_files(out)
+    assert after["drive/coco.json"] != before["drive/coco.json"]
+    assert after["drive/cvat.xml"] != before["drive/cvat.xml"], "no file may be left of other tracks"
+    list(annotate(job(video, out=out, formats=("coco",))))
+    assert label_files(out) == before
+
+
+def test_other_options_are_refused_before_any_work(tmp_path: Path, toy: ToyRuntime) -> None:
+    old, new, out = write_video(tmp_path / "old.mp4"), write_video(tmp_path / "new.mp4"), tmp_path / "labels"
+    list(annotate(job(old, out=out)))
+    before, batches = label_files(out), toy.batches
+    other = DetectionOptions(every=2)
+    with pytest.raises(UsageError, match=r"--every 1 \(not 2\); use --overwrite .* or another --out"):
+        list(annotate(job(new, old, out=out, detection=other)))
+    assert toy.batches == batches
+    assert label_files(out) == before
+    list(annotate(job(old, out=out, detection=other, overwrite=True)))
+    assert record(out, "old")["frames"] == 12
+
+
+def test_other_weights_and_a_changed_recording_are_noticed(tmp_path: Path, toy: ToyRuntime) -> None:
+    video, out = write_video(tmp_path / "drive.mp4"), tmp_path / "labels"
+    list(annotate(job(video, out=out)))
+    with pytest.raises(UsageError, match="weights c0ffee"):
+        list(annotate(job(video, out=out), ToyRuntime(toy_checkpoint("decaf"))))
+    write_video(video, frames=25)
+    with pytest.raises(UsageError, match="recording"):
+        list(annotate(job(video, out=out)))
+
+
+def test_overwriting_leaves_no_file_of_the_run_before(tmp_path: Path, toy: ToyRuntime) -> None:
+    video, out = write_video(tmp_path / "drive.mp4"), tmp_path / "labels"
+    list(annotate(job(video, out=out, formats=ALL)))
+    (out / "drive" / "notes.txt").write_text("mine")
+    list(
+        annotate(job(video, out=out, formats=("coco",), detection=DetectionOptions(every=2), overwrite=True))
+    )
+    names = {path.name for path in (out / "drive").iterdir()}
+    assert names == {"labels.sqlite", "frames.csv", "coco.json", "notes.txt"}
+
+
+def test_one_bad_recording_does_not_end_the_run(tmp_path: Path, toy: ToyRuntime) -> None:
+    a, b, c = tmp_path / "a.mp4", tmp_path / "b.mp4", tmp_path / "c.mp4"
+    write_video(a), text_named_mp4(b), write_video(c)
+    out = tmp_path / "labels"
+    assert ended(job(a, b, c, out=out)) == {"a": ("done", True), "b": ("failed", True), "c": ("done", True)}
+    assert str(b) in record(out, "b")["error"]
+    assert not (out / "b").exists()
+    assert run_json(out)["state"] == "done"
+
+
+def test_a_fault_that_nobody_foresaw_is_recorded_with_its_traceback(
+    tmp_path: Path,
+    toy: ToyRuntime,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    out, asked = tmp_path / "labels", job(write_video(tmp_path / "drive.mp4"), out=tmp_path / "labels")
+    with monkeypatch.context() as patch:
+        patch.setattr(toy, "maps", lambda images, scale: 1 // 0)
+        assert ended(asked) == {"drive": ("failed", True)}
+    assert "ZeroDivisionError" in record(out, "drive")["error"]
+    assert "\n" not in record(out, "drive")["error"]
+    assert "Traceback" in (out / "drive" / "traceback.txt").read_text()
+    assert ended(asked) == {"drive": ("done", True)}
+    assert not (out / "drive" / "traceback.txt").exists()
+
+
+def test_too_little_memory_is_told_with_its_remedy(
+    tmp_path: Path,
+    toy: ToyRuntime,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def no_memory(images: Any, scale: Any) -> Any:
+        raise MemoryError
+
+    monkeypatch.setattr(toy, "maps", no_memory)
+    list(annotate(job(write_video(tmp_path / "drive.mp4"), out=tmp_path / "labels")))
+    assert "smaller --batch-size" in record(tmp_path / "labels", "drive")["error"]
+
+
+def test_no_frame_to_label_is_a_fault(tmp_path: Path, toy: ToyRuntime) -> None:
+    beyond = DetectionOptions(start=1000)
+    list(annotate(job(write_video(tmp_path / "drive.mp4"), out=tmp_path / "labels", detection=beyond)))
+    assert "--start" in record(tmp_path / "labels", "drive")["error"]
+
+
+def test_a_class_that_the_weights_do_not_know_is_refused(tmp_path: Path, toy: ToyRuntime) -> None:
+    train = DetectionOptions(classes=("car", "train"))
+    with pytest.raises(UsageError, match=r"--classes train: .* they know person, car"):
+        list(annotate(job(write_video(tmp_path / "drive.mp4"), out=tmp_path / "labels", detection=train)))
+    assert not (tmp_path / "labels").exists()
+
+
+def test_earlier_recordings_stay_in_run_json(tmp_path: Path, toy: ToyRuntime) -> None:
+    out = tmp_path / "labels"
+    list(annotate(job(write_video(tmp_path / "monday.mp4"), out=out)))
+    list(annotate(job(write_video(tmp_path / "tuesday.mp4"), out=out)))
+    assert [each["name"] for each in run_json(out)["sources"]] == ["monday", "tuesday"]
+
+
+def test_equal_names_do_not_overwrite_each_other(tmp_path: Path, toy: ToyRuntime) -> None:
+    left, right = (
+        write_video(tmp_path / "left" / "drive.mp4"),
+        write_video(tmp_path / "right" / "drive.mp4", frames=8),
+    )
+    list(annotate(job(left, right, out=tmp_path / "labels")))
+    frames = {each["path"]: each["frames"] for each in run_json(tmp_path / "labels")["sources"]}
+    assert frames == {str(left): 24, str(right): 8}
+    assert len(list((tmp_path / "labels").rglob("coco.json"))) == 2
+
+
+def test_labels_among_the_recordings_are_no_recordings(tmp_path: Path, toy: ToyRuntime) -> None:
+    write_video(tmp_path / "drives" / "monday.mp4")
+    asked = job(tmp_path / "drives", out=tmp_path / "drives")
+    assert ended(asked) == {"monday": ("done", True)}
+    assert ended(asked) == {"monday": ("done", False)}
+
+
+def test_a_full_disk_while_detecting_ends_the_run_and_keeps_what_is_done(
+    tmp_path: Path,
+    toy: ToyRuntime,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    short, long, out = (
+        write_video(tmp_path / "a.mp4"),
+        write_video(tmp_path / "b.mp4", frames=400),
+        tmp_path / "out",
+    )
+    with monkeypatch.context() as patch:
+        small_disk(patch, pages=16)
+        with pytest.raises(OutputError, match="make room"):
+            list(annotate(job(short, long, out=out)))
+    assert (record(out, "a")["state"], record(out, "b")["state"]) == ("done", "failed")
+    assert run_json(out)["state"] == "failed"
+    assert 0 < record(out, "b")["frames"] < 400
+    assert ended(job(short, long, out=out)) == {"a": ("done", False), "b": ("done", True)}
+    list(annotate(job(short, long, out=tmp_path / "undisturbed")))
+    assert label_files(out) == label_files(tmp_path / "undisturbed")
+
+
+def test_a_full_disk_while_publishing_ends_the_run(
+    tmp_path: Path,
+    toy: ToyRuntime,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = job(write_video(tmp_path / "drive.mp4"), out=tmp_path / "labels")
+    with monkeypatch.context() as patch:
+        patch.setitem(pipeline.FORMATS, "coco", FullDiskWriter())
+        with pytest.raises(OutputError, match=r"coco can't be written \(No space left on device\)"):
+            list(annotate(asked))
+    batches = toy.batches
+    assert ended(asked) == {"drive": ("done", True)}
+    assert toy.batches == batches
+
+
+def test_a_format_that_cannot_hold_the_labels_does_not_keep_the_others_from_being_written(
+    tmp_path: Path,
+    toy: ToyRuntime,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    out = tmp_path / "labels"
+    monkeypatch.setitem(pipeline.FORMATS, "cityscapes", RaisingWriter(FormatError("frame 3: 1001 cars")))
+    assert ended(job(write_video(tmp_path / "drive.mp4"), out=out)) == {"drive": ("failed", True)}
+    assert record(out, "drive")["error"] == "frame 3: 1001 cars"
+    assert (out / "drive" / "coco.json").exists()
+    assert (out / "drive" / "cvat.xml").exists()
+
+
+def test_ctrl_c_is_recorded(tmp_path: Path, toy: ToyRuntime, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(pipeline.FORMATS, "coco", RaisingWriter(KeyboardInterrupt()))
+    a, b = write_video(tmp_path / "a.mp4"), write_video(tmp_path / "b.mp4")
+    with pytest.raises(KeyboardInterrupt):
+        list(annotate(job(a, b, out=tmp_path / "labels")))
+    states = [each["state"] for each in run_json(tmp_path / "labels")["sources"]]
+    assert states == ["interrupted", "pending"]
+    assert EXIT_INTERRUPTED == 130
+
+
+def test_two_runs_do_not_write_to_one_folder(tmp_path: Path, toy: ToyRuntime) -> None:
+    video, out = write_video(tmp_path / "drive.mp4"), tmp_path / "labels"
+    first = annotate(job(video, out=out))
+    next(first)
+    with pytest.raises(UsageError, match="another run is writing here"):
+        list(annotate(job(video, out=out)))
+    first.close()
+    assert ended(job(video, out=out)) == {"drive": ("done", True)}
+    assert not (out / ".lock").exists()
+
+
+def test_a_lock_whose_holder_is_gone_is_free(tmp_path: Path) -> None:
+    (tmp_path / ".lock").write_text("")
+    lock = Lock(tmp_path / ".lock")
+    lock.take()
+    with pytest.raises(UsageError):
+        Lock(tmp_path / ".lock").take()
+    lock.release()
+    assert not (tmp_path / ".lock").exists()
