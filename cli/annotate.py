@@ -1,0 +1,110 @@
+"""spatialemb-annotate: recordings in, label files out."""
+
+from __future__ import annotations
+
+import json
+import sys
+from contextlib import closing
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from annotator import __version__
+from annotator.errors import (
+    EXIT_INTERRUPTED,
+    EXIT_NOTHING_LABELLED,
+    EXIT_OK,
+    EXIT_SOME_FAILED,
+    OutputError,
+)
+from annotator.options import DetectionOptions, Job, TrackingOptions
+from cli import shell
+from cli.options import build, options_from
+
+if TYPE_CHECKING:
+    from annotator.run import Run, SourceRecord
+
+
+@click.command(name="spatialemb-annotate")
+@click.argument("inputs", metavar="INPUT...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@options_from(Job, DetectionOptions, TrackingOptions)
+@click.option("--quiet", is_flag=True, help="Show no progress and no table.")
+@click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object on stdout.")
+@click.version_option(__version__, prog_name="spatialemb-annotate", message="%(prog)s %(version)s")
+def command(inputs: tuple[Path, ...], quiet: bool, as_json: bool, **values: Any) -> int:
+    """Label every object in videos and image folders.
+
+    INPUT is a video, a folder of images, or a folder of recordings; several may be given. The labels of each
+    recording go to a folder of its own in --out. The same command again goes on where it stopped.
+
+    \b
+    Exit codes: 0 all labelled, 1 some recordings failed, 2 wrong usage, 3 no recording could be labelled,
+    130 interrupted.
+    """
+    job = build(
+        Job,
+        values,
+        inputs=inputs,
+        detection=build(DetectionOptions, values),
+        tracking=build(TrackingOptions, values),
+    )
+    from annotator.pipeline import (  # torch: not behind --help or wrong usage
+        RunStarted,
+        SourceEnded,
+        annotate,
+    )
+    from cli.progress import display, summary_table
+
+    run: Run | None = None
+    unchanged: set[str] = set()
+    code = EXIT_OK
+    try:
+        with display(quiet) as screen, closing(annotate(job)) as events:
+            for event in events:
+                match event:
+                    case RunStarted():
+                        run = event.run
+                    case SourceEnded(record=record, worked=False):
+                        unchanged.add(record.name)
+                    case SourceEnded(record=record) if record.error and quiet:
+                        shell.tell(record.error)
+                screen.show(event)
+    except KeyboardInterrupt:
+        shell.tell("interrupted; the same command goes on where it stopped")
+        code = EXIT_INTERRUPTED
+    except OutputError as error:
+        shell.tell(str(error))
+        code = EXIT_SOME_FAILED
+    if run is None:
+        return code
+    code = code if code == EXIT_INTERRUPTED else max(code, exit_code(run.records))
+    if as_json:
+        shell.show(json.dumps(summary(run, unchanged, code), ensure_ascii=False))
+    elif not quiet:
+        shell.show(summary_table(run.records, unchanged))
+        if len(unchanged) == len(run.records):
+            shell.show(f"all is done: {job.out} holds the labels already")
+    return code
+
+
+def exit_code(records: list[SourceRecord]) -> int:
+    """What a finished run returns: 0 all labelled, 1 some failed, 3 nothing labelled."""
+    done = sum(record.state == "done" for record in records)
+    return EXIT_OK if done == len(records) else EXIT_SOME_FAILED if done else EXIT_NOTHING_LABELLED
+
+
+def summary(run: Run, unchanged: set[str], code: int) -> dict[str, Any]:
+    """What --json prints."""
+    sources = [{**asdict(record), "already_done": record.name in unchanged} for record in run.records]
+    return {"out": str(run.out), "exit_code": code, "sources": sources}
+
+
+def main() -> None:
+    """Run the command, for the console script."""
+    sys.exit(shell.run(command))
+
+
+if __name__ == "__main__":
+    main()

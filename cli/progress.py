@@ -1,0 +1,190 @@
+"""How a run looks while it goes on: a bar on a terminal, plain lines elsewhere, a table at the end."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Protocol
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+from annotator.pipeline import Event, FramesLabelled, RunStarted, SourceEnded, SourceStarted, StepStarted
+from annotator.run import SourceRecord
+
+SECONDS_BETWEEN_LINES = 10.0
+
+
+class Display(Protocol):
+    """Shows a run; a `with` item, because a bar must be taken off the screen."""
+
+    def __enter__(self) -> Display: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def show(self, event: Event) -> None:
+        """Show what has just happened."""
+
+
+def display(quiet: bool) -> Display:
+    """The display that suits stderr: nothing, a bar, or plain lines."""
+    if quiet:
+        return Nothing()
+    console = Console(stderr=True)
+    return Bar(console) if console.is_terminal else Lines()
+
+
+class Nothing:
+    """Shows nothing."""
+
+    def __enter__(self) -> Nothing:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Nothing to put away."""
+
+    def show(self, event: Event) -> None:
+        """Show nothing."""
+
+
+class Lines(Nothing):
+    """Plain lines on stderr: one when a source begins, one every few seconds, one when it ends."""
+
+    def __init__(self) -> None:
+        self._expected: int | None = None
+        self._first: int | None = None  # frames that were there when we began to count
+        self._began = self._told = 0.0
+
+    def show(self, event: Event) -> None:
+        """Print a line, if it is time for one."""
+        match event:
+            case SourceStarted():
+                self._expected, self._first = event.expected, None
+                self._began = self._told = time.monotonic()
+                self._print(
+                    f"{event.name}: labelling" + (f" {event.expected} frames" if event.expected else "")
+                )
+            case FramesLabelled():
+                if self._first is None:
+                    self._first = event.frames - event.fresh
+                now = time.monotonic()
+                if now - self._told >= SECONDS_BETWEEN_LINES:
+                    self._told = now
+                    self._print(self._frames_line(event, (event.frames - self._first) / (now - self._began)))
+            case SourceEnded():
+                self._print(outcome(event.record, event.worked))
+
+    def _frames_line(self, event: FramesLabelled, rate: float) -> str:
+        line = f"{event.name}: {event.frames} frames, {rate:.1f} frames/s"
+        if self._expected and self._expected > event.frames and rate > 0:
+            line += f", {(self._expected - event.frames) / rate:.0f} s left"
+        return line
+
+    def _print(self, line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+
+
+class Bar(Nothing):
+    """A rich bar on a terminal, with frames per second and time left."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            Rate(),
+            TimeRemainingColumn(),
+            console=console,
+        )
+        self._task = self._progress.add_task("loading the network", total=None)
+
+    def __enter__(self) -> Bar:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.remove_task(self._task)
+        self._progress.stop()
+
+    def show(self, event: Event) -> None:
+        """Move the bar."""
+        match event:
+            case RunStarted():
+                self._progress.update(self._task, description="ready")
+            case SourceStarted():
+                self._progress.remove_task(self._task)
+                self._task = self._progress.add_task(escape(event.name), total=event.expected)
+            case FramesLabelled():
+                task = next(task for task in self._progress.tasks if task.id == self._task)
+                # A container's frame count may lie: then the bar follows what is decoded.
+                total = None if task.total is None else max(task.total, event.frames)
+                self._progress.update(self._task, completed=event.frames, total=total)
+            case StepStarted():
+                self._progress.update(self._task, description=escape(f"{event.name}: {event.step}"))
+            case SourceEnded():
+                self._progress.update(self._task, description=escape(event.record.name), visible=False)
+                self._console.print(outcome(event.record, event.worked), markup=False, highlight=False)
+
+
+class Rate(ProgressColumn):
+    """Frames per second."""
+
+    def render(self, task: Task) -> Text:
+        """The rate of the last half minute."""
+        return Text(f"{task.speed:.1f} frames/s" if task.speed else "", style="progress.data.speed")
+
+
+def outcome(record: SourceRecord, worked: bool) -> str:
+    """How it went with a source, in a line."""
+    if record.error:
+        return f"{record.name}: {record.state}: {record.error}"
+    if not worked:
+        return f"{record.name}: already done"
+    gaps = f", {record.gaps} gaps" if record.gaps else ""
+    return (
+        f"{record.name}: {record.state}: {record.frames} frames{gaps}, {record.instances} instances,"
+        f" {record.tracks} tracks in {record.seconds:.1f} s"
+    )
+
+
+def summary_table(records: Sequence[SourceRecord], unchanged: set[str]) -> str:
+    """One line per source, in columns as wide as they need to be."""
+    head = ("source", "frames", "gaps", "instances", "tracks", "seconds", "state")
+    rows = [
+        (
+            record.name,
+            str(record.frames),
+            str(record.gaps),
+            str(record.instances),
+            str(record.tracks),
+            f"{record.seconds:.1f}",
+            "already done" if record.name in unchanged else record.state,
+        )
+        for record in records
+    ]
+    widths = [max(len(cell) for cell in column) for column in zip(head, *rows, strict=True)]
+    lines = []
+    for row in (head, *rows):
+        name, *numbers, state = row
+        middle = "  ".join(cell.rjust(width) for cell, width in zip(numbers, widths[1:-1], strict=True))
+        lines.append(f"{name.ljust(widths[0])}  {middle}  {state}")
+    return "\n".join(lines)

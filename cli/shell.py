@@ -1,0 +1,57 @@
+"""What every command owes its shell: one sentence per fault, the right exit code, and no traceback."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import traceback
+from types import FrameType
+
+import click
+
+from annotator.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_SOME_FAILED, EXIT_USAGE, AnnotatorError
+
+DEBUG_VARIABLE = "SPATIALEMB_DEBUG"
+
+
+def run(command: click.Command, arguments: list[str] | None = None) -> int:
+    """Run a command and return its exit code. Faults are told on stderr, each in one sentence."""
+    before = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        result = command.main(arguments, standalone_mode=False)
+        return result if isinstance(result, int) else EXIT_OK
+    except click.ClickException as error:
+        tell(error.format_message())
+        return EXIT_USAGE
+    except AnnotatorError as error:
+        tell(str(error))
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        tell("interrupted")
+        return EXIT_INTERRUPTED
+    except Exception as error:
+        if os.environ.get(DEBUG_VARIABLE):
+            traceback.print_exc()
+        kind = f"{type(error).__name__}: {error}".splitlines()[0]
+        tell(f"unexpected fault ({kind}); set {DEBUG_VARIABLE}=1 to see where, and please report it")
+        return EXIT_SOME_FAILED
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def tell(sentence: str) -> None:
+    """Say what went wrong, on stderr."""
+    click.echo(f"error: {sentence}", err=True)
+
+
+def show(text: str) -> None:
+    """Print the result on stdout; that nobody reads it any more is no fault."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains at exit
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
