@@ -1,0 +1,103 @@
+"""The house stands: a file imports only from lower floors or its own folder, and there are no circles."""
+
+from __future__ import annotations
+
+import ast
+import graphlib
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+FLOORS = [  # design/house.md: lowest first, and so within a floor; a name covers all that is in it
+    ["annotator.errors", "annotator.labels", "annotator.masks"],
+    ["annotator.options", "annotator.frames", "annotator.polygons", "annotator.model"],
+    ["annotator.instances", "annotator.video", "annotator.runtime", "annotator.fingerprint"],
+    ["annotator.clustering", "annotator.store"],
+    [
+        "annotator.tracking",
+        "annotator.formats",
+        "annotator.evaluation",
+        "annotator.review",
+        "annotator.synthetic",
+        "annotator.training",
+        "annotator.run",
+    ],
+    ["annotator.pipeline", "annotator.fleet"],
+    ["cli"],
+]
+ROOMS = [room for rooms in FLOORS for room in rooms]
+ONLY_IN_CLI = {"click", "rich"}
+HEAVY = {"torch", "torchvision", "timm", "av", "cv2", "scipy", "shapely", "pycocotools", "PIL", "numpy"}
+
+
+def modules() -> dict[str, Path]:
+    """Every module of the project and its file."""
+    files = [path for folder in ("annotator", "cli") for path in sorted((ROOT / folder).rglob("*.py"))]
+    return {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+        for path in files
+    }
+
+
+MODULES = modules()
+
+
+def imports(module: str) -> Iterator[str]:
+    """All modules that a file imports, wherever in the file; those of the project down to the file."""
+    for node in ast.walk(ast.parse(MODULES[module].read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{module}: relative imports hide which floor they lead to"
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                yield inner if inner in MODULES else node.module or ""
+
+
+def room(module: str) -> str:
+    """The room that a module is in: annotator.video for annotator.video.loader."""
+    return "cli" if module.startswith("cli") else ".".join(module.split(".")[:2])
+
+
+def test_every_file_has_its_place() -> None:
+    assert {room(module) for module in MODULES} - {"annotator"} <= set(ROOMS)
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if module != "annotator"])
+def test_a_file_imports_only_from_lower_rooms_or_its_own(module: str) -> None:
+    below = ROOMS[: ROOMS.index(room(module))]
+    for imported in imports(module):
+        if imported in MODULES and imported != "annotator":
+            assert room(imported) in (*below, room(module)), f"{module} imports {imported} from above"
+
+
+def test_there_are_no_circles() -> None:
+    graph = {module: {name for name in imports(module) if name in MODULES} - {module} for module in MODULES}
+    list(graphlib.TopologicalSorter(graph).static_order())  # raises CycleError, naming the circle
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if not module.startswith("cli")])
+def test_click_and_rich_stay_in_the_command_line(module: str) -> None:
+    assert not {name.split(".")[0] for name in imports(module)} & ONLY_IN_CLI
+
+
+@pytest.mark.parametrize("command", sorted(MODULES.keys() & {"cli.annotate", "cli.evaluate", "cli.train"}))
+def test_help_answers_at_once(command: str) -> None:
+    script = (
+        f"import sys, {command} as c; code = c.shell.run(c.command, ['--help']); print(code, *sys.modules)"
+    )
+    began = time.perf_counter()
+    answer = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    seconds = time.perf_counter() - began
+    code, *loaded = answer.stdout.splitlines()[-1].split()
+    assert code == "0"
+    assert not {name.split(".")[0] for name in loaded} & HEAVY
+    assert seconds < 5  # a generous bound for a busy machine: what makes it quick is the line before
