@@ -1,11 +1,12 @@
 """Where things are: the bent street, the dashcam, and the pose of an object in the street.
 
-Street coordinates are metres: x to the right of the ego lane's middle, y up from the road, s along the street.
+Street coordinates are metres: x to the right of the ego lane's middle, y up from the road, s along it.
 View coordinates are metres as the camera sees them: x right, y up, z ahead.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,7 +54,10 @@ class Camera:
     def pixels(self, view: Floats) -> Floats:
         """View coordinates (..., 3) -> image positions (..., 2), x then y; pixel i covers [i, i + 1)."""
         scale = self.focal / np.maximum(view[..., 2], NEAR)
-        return np.stack([self.centre[0] + scale * view[..., 0], self.centre[1] - scale * view[..., 1]], -1)
+        at = np.empty((*view.shape[:-1], 2))
+        at[..., 0] = self.centre[0] + scale * view[..., 0]
+        at[..., 1] = self.centre[1] - scale * view[..., 1]
+        return at
 
     def project(self, points: Floats) -> Floats:
         """Street coordinates (..., 3) -> image positions (..., 2)."""
@@ -76,9 +80,8 @@ class Pose:
 
     def turn(self, points: Floats) -> Floats:
         """Rotates object coordinates (..., 3): x right of the object, y up, z forward."""
-        cos, sin = np.cos(self.yaw), np.sin(self.yaw)
-        x, z = points[..., 0], points[..., 2]
-        return np.stack([cos * x + sin * z, points[..., 1], cos * z - sin * x], -1)
+        cos, sin = math.cos(self.yaw), math.sin(self.yaw)
+        return points @ np.array([[cos, 0.0, -sin], [0.0, 1.0, 0.0], [sin, 0.0, cos]])
 
     def place(self, points: Floats) -> Floats:
         """Object coordinates (..., 3) -> street coordinates (..., 3)."""

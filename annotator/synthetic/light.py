@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,10 +33,13 @@ class Light:
         weight = gloss[:, None] * (0.35 + 0.65 * np.clip(up + 0.15, 0, 1))
         return np.asarray(matte * (1 - weight) + mirrored * weight, np.float64)
 
+    def left_after(self, depth: float) -> float:
+        """How much of a thing's own colour is left, seen through `depth` metres of air."""
+        return math.exp(-max(depth, 0.0) / self.haze_distance)
+
     def haze(self, colours: Floats, depth: float) -> Floats:
-        """What is left of colours (..., 3) seen through `depth` metres of air."""
-        weight = 1 - np.exp(-max(depth, 0.0) / self.haze_distance)
-        return colours + weight * (self.sky_low - colours)
+        """Colours (..., 3) seen through `depth` metres of air."""
+        return self.sky_low + self.left_after(depth) * (colours - self.sky_low)
 
 
 def draw_light(rng: np.random.Generator) -> Light:
@@ -48,14 +52,14 @@ def draw_light(rng: np.random.Generator) -> Light:
     )
     # sunlight, ambient, sky high, sky low, haze distance, shadow, cloud
     looks = {
-        "clear": ([0.86, 0.82, 0.74], [0.42, 0.45, 0.50], [92, 142, 205], [196, 214, 232], 420, 0.58, 0.35),
-        "overcast": ([0.22, 0.22, 0.22], [0.64, 0.66, 0.67], [188, 194, 200], [222, 225, 226], 330, 0.3, 0.9),
-        "dull": ([0.10, 0.10, 0.10], [0.44, 0.47, 0.46], [168, 178, 178], [226, 232, 230], 420, 0.32, 0.8),
-        "golden": ([0.98, 0.76, 0.50], [0.40, 0.40, 0.45], [120, 150, 196], [250, 216, 172], 260, 0.55, 0.4),
-        "dusk": ([0.16, 0.13, 0.14], [0.34, 0.35, 0.43], [64, 78, 120], [206, 170, 158], 230, 0.22, 0.5),
+        "clear": ([0.86, 0.82, 0.74], [0.50, 0.53, 0.58], [92, 142, 205], [196, 214, 232], 420, 0.5, 0.35),
+        "overcast": ([0.22, 0.22, 0.22], [0.70, 0.72, 0.73], [188, 194, 200], [222, 225, 226], 330, 0.3, 0.9),
+        "dull": ([0.10, 0.10, 0.10], [0.52, 0.55, 0.54], [176, 186, 186], [228, 234, 232], 420, 0.3, 0.8),
+        "golden": ([0.98, 0.76, 0.50], [0.52, 0.51, 0.55], [120, 150, 196], [250, 216, 172], 300, 0.48, 0.4),
+        "dusk": ([0.16, 0.13, 0.14], [0.46, 0.47, 0.55], [84, 98, 140], [212, 182, 172], 260, 0.22, 0.5),
     }
     sunlight, ambient, high, low, haze, shadow, cloud = looks[str(kind)]
-    gain = rng.uniform(0.85, 1.12)
+    gain = rng.uniform(0.9, 1.15)
     tint = rng.uniform(0.96, 1.04, 3)
     return Light(
         sun=sun,

@@ -69,16 +69,18 @@ class Canvas:
         self._blend(rgb, alpha, left, top, object_id)
 
     def picture(
-        self, rgba: Image, left: float, top: float, width: float, height: float, gain: Floats
+        self, levels: Sequence[Image], left: float, top: float, width: float, height: float, gain: Floats
     ) -> None:
-        """Paints scenery: a premultiplied picture (h, w, 4), stretched over a rectangle, times `gain` (3,)."""
+        """Paints scenery: a premultiplied picture, stretched over a rectangle, times `gain` (3,).
+
+        `levels` are the picture (h, w, 4) and its halvings.
+        """
         x0, y0 = max(int(np.floor(left)), 0), max(int(np.floor(top)), 0)
         x1 = min(int(np.ceil(left + width)), self.labels.shape[1])
         y1 = min(int(np.ceil(top + height)), self.labels.shape[0])
         if x1 <= x0 or y1 <= y0:
             return
-        while rgba.shape[0] > 2 * height and rgba.shape[0] > 8:
-            rgba = cv2.pyrDown(rgba)
+        rgba = next((level for level in levels if level.shape[0] < 2 * height), levels[-1])
         sx, sy = rgba.shape[1] / width, rgba.shape[0] / height
         to_source = np.array([[sx, 0, (x0 + 0.5 - left) * sx - 0.5], [0, sy, (y0 + 0.5 - top) * sy - 0.5]])
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
@@ -86,8 +88,11 @@ class Canvas:
         rgb = cv2.multiply(part[:, :, :3], (*gain.tolist(), 0.0))
         self._blend(rgb, part[:, :, 3], x0, y0, 0)
 
-    def wall(self, texture: Image, corners: Floats) -> None:
-        """Paints scenery: a texture (h, w, 3) on a quadrilateral (4, 2), from its bottom left corner, anticlockwise."""
+    def wall(self, texture: Image, corners: Floats, fade: float, air: Floats) -> None:
+        """Paints scenery: a texture (h, w, 3) on a quadrilateral (4, 2), from its bottom left corner, anticlockwise.
+
+        `fade` is how much of its colour is left, the rest is the colour `air`.
+        """
         low, high = corners.min(0), corners.max(0)
         left, top = np.maximum(np.floor(low), 0).astype(int)
         right, bottom = np.minimum(np.ceil(high), self.labels.shape[::-1]).astype(int)
@@ -99,6 +104,8 @@ class Canvas:
         if texture.shape[1] / max(extent[0], 1) > 1.6:  # a wall seen along its length
             columns = max(int(extent[0] * 1.3), 2)
             texture = cv2.resize(texture, (columns, texture.shape[0]), interpolation=cv2.INTER_AREA)
+        if fade < 0.97:
+            texture = cv2.add(cv2.multiply(texture, (fade,) * 4), (*((1 - fade) * air).tolist(), 0.0))
         h, w = texture.shape[:2]
         source = np.array([[0, h], [w, h], [w, 0], [0, 0]], np.float32) - 0.5
         goal = (corners - (left, top) - 0.5).astype(np.float32)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import cos, hypot, pi, sin, sqrt
 
 import numpy as np
 
@@ -60,8 +61,8 @@ def draw_person(rng: np.random.Generator, rider: bool = False) -> Person:
     return Person(
         height=float(rng.uniform(1.05, 1.4) if child else np.clip(rng.normal(1.72, 0.085), 1.5, 1.95)),
         girth=float(rng.uniform(0.95, 1.4)),
-        skin=np.array(skins[tone]) * rng.uniform(0.92, 1.06),
-        hair=np.array(hairs[rng.integers(len(hairs))]) * rng.uniform(0.85, 1.1),
+        skin=_rgb(np.array(skins[tone]) * rng.uniform(0.92, 1.06)),
+        hair=_rgb(np.array(hairs[rng.integers(len(hairs))]) * rng.uniform(0.85, 1.1)),
         top=top,
         bottom=bottom,
         shoes=_cloth(rng, dark=0.7),
@@ -75,28 +76,30 @@ def draw_person(rng: np.random.Generator, rider: bool = False) -> Person:
         hat="helmet" if helmet else str(rng.choice(["", "cap"], p=[0.88, 0.12])),
         hat_colour=_cloth(rng, dark=0.4),
         posture=str(rng.choice(["swing", "pockets", "phone"], p=[0.68, 0.16, 0.16])),
-        phase=float(rng.uniform(0, 2 * np.pi)),
+        phase=float(rng.uniform(0, 2 * pi)),
     )  # fmt: skip
 
 
-def walking(person: Person, travelled: float, time: float, still: bool) -> list[Part]:
-    """The parts of somebody who has walked `travelled` metres, or who stands and shifts a little."""
+def walking(person: Person, travelled: float, still: bool, fine: bool) -> list[Part]:
+    """The parts of somebody who has walked `travelled` metres, or who stands.
+
+    `fine` is for those who are near: with hands, neck and shoes.
+    """
     h, g = person.height, person.girth
     stride = 0.84 * h  # metres per two steps
-    phase = person.phase + (0.0 if still else 2 * np.pi * travelled / stride)
+    phase = person.phase + (0.0 if still else 2 * pi * travelled / stride)
     swing = 0.03 if still else 0.47
-    sway = 0.012 * np.sin(0.9 * time + person.phase) if still else 0.0
     parts: list[Part] = []
     ankles = []
     legs = []
     for side in (-1, 1):
-        wave = phase if side > 0 else phase + np.pi
-        thigh = swing * np.sin(wave) + 0.05
-        bend = 0.08 + (0.0 if still else 0.95 * max(0.0, np.cos(wave)) ** 1.5)
-        hip = (side * 0.05 * h * g, 0.515 * h, sway)
-        knee = (hip[0], hip[1] - 0.245 * h * np.cos(thigh), hip[2] + 0.245 * h * np.sin(thigh))
+        wave = phase if side > 0 else phase + pi
+        thigh = swing * sin(wave) + 0.05
+        bend = 0.08 + (0.0 if still else 0.8 * max(0.0, cos(wave)) ** 1.5)
+        hip = (side * 0.05 * h * g, 0.515 * h, 0.0)
+        knee = (hip[0], hip[1] - 0.245 * h * cos(thigh), hip[2] + 0.245 * h * sin(thigh))
         shin = thigh - bend
-        ankle = (hip[0], knee[1] - 0.24 * h * np.cos(shin), knee[2] + 0.24 * h * np.sin(shin))
+        ankle = (hip[0], knee[1] - 0.24 * h * cos(shin), knee[2] + 0.24 * h * sin(shin))
         ankles.append(ankle[1])
         legs.append((hip, knee, ankle, shin))
     drop = min(ankles) - 0.033 * h  # the lower foot stands on the ground
@@ -110,50 +113,52 @@ def walking(person: Person, travelled: float, time: float, still: bool) -> list[
         bare = person.skin if covered else person.bottom
         parts.append(Part([lower(hip), lower(knee)], [0.05 * h * g, 0.035 * h * g**0.5], person.bottom))
         parts.append(Part([lower(knee), lower(ankle)], [0.034 * h * g**0.5, 0.023 * h], bare))
-        parts.append(Part([lower(ankle), lower(toe)], [0.024 * h, 0.017 * h], person.shoes))
+        if fine:
+            parts.append(Part([lower(ankle), lower(toe)], [0.024 * h, 0.017 * h], person.shoes))
     lean = 0.0 if still else 0.015 * h
     shoulders = [(x * 0.082 * h * g, 0.785 * h - drop, lean) for x in (-1, 1)]
     waist = [(x * 0.048 * h * g, 0.63 * h - drop, lean * 0.5) for x in (-1, 1)]
-    hips = [(x * 0.046 * h * g, 0.54 * h - drop, sway) for x in (-1, 1)]
+    hips = [(x * 0.046 * h * g, 0.54 * h - drop, 0.0) for x in (-1, 1)]
     trunk = [0.045 * h * g**0.6, 0.045 * h * g**0.6, 0.05 * h * g, 0.05 * h * g, 0.055 * h * g, 0.055 * h * g]
     parts.append(Part(shoulders + waist + hips, trunk, person.top))
     if person.hem:
         flare = (0.07 if person.hem_colour is person.top else 0.095) * h * g**0.5
         foot = [
-            (x * 0.045 * h, (person.hem + 0.04) * h - drop, 0.02 * h * np.sin(phase) * (not still))
+            (x * 0.045 * h, (person.hem + 0.04) * h - drop, 0.02 * h * sin(phase) * (not still))
             for x in (-1, 1)
         ]
         parts.append(Part(waist + foot, [0.05 * h * g] * 2 + [flare, flare], person.hem_colour, nearer=0.08))
-    parts += _arms(person, phase, swing, shoulders, still)
+    parts += _arms(person, phase, swing, shoulders, fine)
     parts += _head(person, (0.0, 0.0, lean), -drop)
     parts += _bag(person, shoulders, drop)
     return parts
 
 
-def _arms(person: Person, phase: float, swing: float, shoulders: list[Point], still: bool) -> list[Part]:
+def _arms(person: Person, phase: float, swing: float, shoulders: list[Point], fine: bool) -> list[Part]:
     h, g = person.height, person.girth
     parts = []
     for side, shoulder in zip((-1, 1), shoulders, strict=True):
-        wave = phase + np.pi if side > 0 else phase
+        wave = phase + pi if side > 0 else phase
         posture = person.posture if not (person.posture == "phone" and side < 0) else "swing"
-        upper = 0.75 * swing * np.sin(wave) + (0.12 if posture == "phone" else -0.02)
+        upper = 0.75 * swing * sin(wave) + (0.12 if posture == "phone" else -0.02)
         fold = {"swing": 0.25 + 0.25 * swing, "pockets": 0.75, "phone": 1.75}[posture]
         x = shoulder[0] + side * 0.03 * h * g
         top = (x, shoulder[1] + 0.005 * h, shoulder[2])
-        elbow = (x + side * 0.022 * h, top[1] - 0.165 * h * np.cos(upper), top[2] + 0.165 * h * np.sin(upper))
+        elbow = (x + side * 0.022 * h, top[1] - 0.165 * h * cos(upper), top[2] + 0.165 * h * sin(upper))
         lower = upper + fold
         inward = {"swing": 0.0, "pockets": -0.03, "phone": -0.07}[posture] * h * side
         wrist = (
             elbow[0] + inward,
-            elbow[1] - 0.145 * h * np.cos(lower),
-            elbow[2] + 0.145 * h * np.sin(lower),
+            elbow[1] - 0.145 * h * cos(lower),
+            elbow[2] + 0.145 * h * sin(lower),
         )
-        hand = (wrist[0], wrist[1] - 0.03 * h * np.cos(lower), wrist[2] + 0.03 * h * np.sin(lower))
+        hand = (wrist[0], wrist[1] - 0.03 * h * cos(lower), wrist[2] + 0.03 * h * sin(lower))
         sleeve = person.top if person.sleeves else person.skin
-        shade = np.asarray(person.top) * 0.9
+        shade = _darker(person.top, 0.9)
         parts.append(Part([top, elbow], [0.036 * h * g**0.5, 0.027 * h * g**0.5], shade))
-        parts.append(Part([elbow, wrist], [0.026 * h * g**0.5, 0.019 * h], np.asarray(sleeve) * 0.92))
-        parts.append(Part([wrist, hand], [0.018 * h, 0.019 * h], person.skin, nearer=0.03))
+        parts.append(Part([elbow, wrist], [0.026 * h * g**0.5, 0.019 * h], _darker(sleeve, 0.92)))
+        if fine:
+            parts.append(Part([wrist, hand], [0.018 * h, 0.019 * h], person.skin, nearer=0.03))
         if person.bag == "hand" and side > 0 and posture == "swing":
             grip = (hand[0], hand[1] - 0.1 * h, hand[2])
             corners = [
@@ -197,7 +202,7 @@ def _head(person: Person, at: Point, up: float) -> list[Part]:
             )
         )
     else:
-        parts.append(Part([(x, 0.968 * h + up, z - 0.002 * h)], [0.043 * h], person.hair, nearer=0.04))
+        parts.append(Part([(x, 0.974 * h + up, z - 0.006 * h)], [0.037 * h], person.hair, nearer=0.035))
     return parts  # fmt: skip
 
 
@@ -233,14 +238,14 @@ def draw_bicycle(rng: np.random.Generator) -> Bicycle:
     )
 
 
-def bicycle_parts(bicycle: Bicycle, travelled: float) -> list[Part]:
+def bicycle_parts(bicycle: Bicycle, travelled: float, fine: bool) -> list[Part]:
     """Wheels, frame, handlebar and saddle, in the bicycle's coordinates."""
     r, frame = bicycle.radius, bicycle.frame
     rear, front = (0.0, r, -0.5), (0.0, r, 0.56)
     bottom, seat, head = (0.0, 0.29, -0.02), (0.0, 0.86, -0.2), (0.0, 0.84, 0.4)
     bar = (0.0, 1.04, 0.36)
     tube = 0.02
-    parts = [*_spoked(rear, r), *_spoked(front, r)]
+    parts = [*_spoked(rear, r, fine), *_spoked(front, r, fine)]
     low = (0.0, 0.5, 0.05) if bicycle.step_through else (0.0, 0.8, -0.18)
     for a, b in (
         (bottom, seat),
@@ -254,10 +259,12 @@ def bicycle_parts(bicycle: Bicycle, travelled: float) -> list[Part]:
     parts.append(Part([head, bar], [0.016, 0.016], (60, 60, 62), nearer=0.05))
     parts.append(Part([(-0.28, 1.05, 0.3), (0.28, 1.05, 0.3)], [0.017, 0.017], (40, 40, 42), nearer=0.05))
     parts.append(Part([(0.0, 0.95, -0.32), (0.0, 0.95, -0.1)], [0.055, 0.03], (30, 28, 28), nearer=0.05))
+    if not fine:
+        return parts
     parts.append(Part([(0.0, 2 * r + 0.02, -0.62), (0.0, 2 * r + 0.02, -0.36)], [0.02, 0.02], (36, 36, 38)))
     angle = travelled / 0.75
     for side in (-1, 1):
-        pedal = (side * 0.1, 0.29 - side * CRANK * np.cos(angle), -0.02 + side * CRANK * np.sin(angle))
+        pedal = (side * 0.1, 0.29 - side * CRANK * cos(angle), -0.02 + side * CRANK * sin(angle))
         parts.append(Part([(side * 0.05, 0.29, -0.02), pedal], [0.014, 0.018], (80, 80, 82), nearer=0.06))
     parts.append(Part([(0.0, 0.29, -0.02)], [0.08], (70, 70, 72), nearer=0.05))
     if bicycle.basket:
@@ -266,14 +273,17 @@ def bicycle_parts(bicycle: Bicycle, travelled: float) -> list[Part]:
     return parts
 
 
-def _spoked(axle: Point, radius: float) -> list[Part]:
+def _spoked(axle: Point, radius: float, fine: bool) -> list[Part]:
     """A wheel: a thin disc that lets half of the light through, and a tyre in pieces around it."""
-    angle = np.linspace(0, 2 * np.pi, 17)
+    angle = np.linspace(0, 2 * pi, 17 if fine else 11)
     rim: list[Point] = [
-        (0.0, axle[1] + radius * 0.97 * float(np.cos(a)), axle[2] + radius * 0.97 * float(np.sin(a)))
+        (0.0, axle[1] + radius * 0.97 * float(cos(a)), axle[2] + radius * 0.97 * float(sin(a)))
         for a in angle
     ]
-    parts = [Part(rim, [0.012] * len(rim), (92, 92, 94), 140.0, nearer=-0.4)]
+    spokes: Colour = (92, 92, 94) if fine else (50, 50, 51)
+    parts = [Part(rim, [0.012] * len(rim), spokes, 140.0 if fine else 190.0, nearer=-0.4)]
+    if not fine:
+        return parts
     parts += [Part([p, q], [0.021, 0.021], (22, 22, 23)) for p, q in zip(rim, rim[1:], strict=False)]
     return parts
 
@@ -285,7 +295,7 @@ def cycling(person: Person, travelled: float) -> list[Part]:
     feet = []
     angle = travelled / 0.75
     for side in (-1, 1):
-        feet.append((side * 0.11, 0.32 - side * CRANK * np.cos(angle), 0.03 + side * CRANK * np.sin(angle)))
+        feet.append((side * 0.11, 0.32 - side * CRANK * cos(angle), 0.03 + side * CRANK * sin(angle)))
     return _seated(person, hip, shoulder, feet, [(-0.26, 1.07, 0.3), (0.26, 1.07, 0.3)])
 
 
@@ -316,8 +326,8 @@ def _seated(person: Person, hip: Point, shoulder: Point, feet: list[Point], hand
     for side, hand in zip((-1, 1), hands, strict=True):
         joint = (side * (across + 0.05), shoulder[1] - 0.05, shoulder[2])
         elbow = _elbow(joint, hand, 0.3, 0.28, forward=-1.0)
-        sleeve = np.asarray(person.top if person.sleeves else person.skin) * 0.92
-        parts.append(Part([joint, elbow], [0.062 * g, 0.048 * g], np.asarray(person.top) * 0.92))
+        sleeve = _darker(person.top if person.sleeves else person.skin, 0.92)
+        parts.append(Part([joint, elbow], [0.062 * g, 0.048 * g], _darker(person.top, 0.92)))
         parts.append(Part([elbow, hand], [0.046 * g, 0.034], sleeve, nearer=0.02))
         parts.append(Part([hand], [0.042], person.skin, nearer=0.05))
     up = shoulder[1] - 0.82 * person.height
@@ -335,10 +345,10 @@ def _seated(person: Person, hip: Point, shoulder: Point, feet: list[Point], hand
 def _elbow(a: Point, b: Point, first: float, second: float, forward: float) -> Point:
     """The joint between two limbs from a to b: before (forward > 0) or behind the line between them."""
     dy, dz = b[1] - a[1], b[2] - a[2]
-    reach = min(float(np.hypot(dy, dz)), 0.999 * (first + second))
+    reach = min(float(hypot(dy, dz)), 0.999 * (first + second))
     reach = max(reach, 1e-3)
     along = (reach**2 + first**2 - second**2) / (2 * reach)
-    off = np.sqrt(max(first**2 - along**2, 0.0))
+    off = sqrt(max(first**2 - along**2, 0.0))
     uy, uz = dy / reach, dz / reach
     # the perpendicular that points forward (or back)
     py, pz = (uz, -uy) if -uy * forward > 0 else (-uz, uy)
@@ -371,8 +381,8 @@ def motorcycle_parts(m: Motorcycle) -> list[Part]:
     black: Colour = (24, 24, 25)
     for z in (-0.62, 0.68):
         ring = [
-            (dx, r + r * np.cos(a) * 0.9, z + r * np.sin(a) * 0.9)
-            for a in np.linspace(0, 2 * np.pi, 9)[:-1]
+            (dx, r + r * cos(a) * 0.9, z + r * sin(a) * 0.9)
+            for a in np.linspace(0, 2 * pi, 9)[:-1]
             for dx in (-0.03, 0.03)
         ]
         parts.append(Part(ring, [0.045] * len(ring), black))
@@ -394,7 +404,7 @@ def motorcycle_parts(m: Motorcycle) -> list[Part]:
             Part(
                 [(dx, 0.24, z) for dx in (-0.14, 0.14) for z in (-0.3, 0.4)],
                 [0.05] * 4,
-                np.asarray(m.paint) * 0.8,
+                _darker(m.paint, 0.8),
             )
         )
         parts.append(
@@ -436,7 +446,15 @@ def motorcycle_parts(m: Motorcycle) -> list[Part]:
     return parts  # fmt: skip
 
 
-def _cloth(rng: np.random.Generator, dark: float) -> Floats:
+def _rgb(colour: Floats) -> Colour:
+    return tuple(np.clip(colour, 6, 238).tolist())
+
+
+def _darker(colour: Colour, factor: float) -> Colour:
+    return colour[0] * factor, colour[1] * factor, colour[2] * factor
+
+
+def _cloth(rng: np.random.Generator, dark: float) -> Colour:
     """A colour of clothes: dark with the given probability, else light or bright."""
     if rng.random() < dark:
         base = np.array(
@@ -444,8 +462,8 @@ def _cloth(rng: np.random.Generator, dark: float) -> Floats:
                 rng.integers(6)
             ]
         )
-        return np.clip(base * rng.uniform(0.6, 1.4) + rng.uniform(-6, 6, 3), 6, 200)
+        return _rgb(base * rng.uniform(0.6, 1.4) + rng.uniform(-6, 6, 3))
     if rng.random() < 0.4:
-        return np.clip(rng.uniform(140, 230) + rng.uniform(-10, 10, 3), 0, 238)
-    hue = rng.uniform(0, 2 * np.pi) + np.array([0, 2.1, 4.2])
-    return np.clip(rng.uniform(80, 160) + rng.uniform(30, 90) * np.cos(hue), 10, 235)
+        return _rgb(rng.uniform(140, 230) + rng.uniform(-10, 10, 3))
+    hue = rng.uniform(0, 2 * pi) + np.array([0, 2.1, 4.2])
+    return _rgb(rng.uniform(80, 160) + rng.uniform(12, 75) * np.cos(hue))

@@ -32,6 +32,8 @@ class Layout:
     crossing_start: float  # s of the first crossing's middle
     crossing_gap: float
     crossing_half: float  # half the width of the crossing street
+    open_left: bool  # no houses: a park
+    open_right: bool
 
     @property
     def kerb_right(self) -> float:
@@ -124,7 +126,7 @@ class Ground:
     def __init__(self, layout: Layout, light: Light, rng: np.random.Generator):
         self.layout, self.light = layout, light
         self.lit = light.ambient * 1.05 + light.sunlight * max(float(light.sun[1]), 0)
-        grey = rng.uniform(62, 112)
+        grey = rng.uniform(70, 122)
         self.asphalt = np.clip(grey + rng.uniform(-7, 7, 3), 0, 255)
         self.paint_colour = np.clip(rng.uniform(185, 232) * self.lit, 0, 250)
         texture = self._texture(rng)
@@ -184,10 +186,10 @@ class Ground:
             gutter = x - 0.3 if x > 0 else x + 0.16
             image[:, column(gutter) : column(gutter + 0.3)] *= 0.85
         image = cv2.GaussianBlur(image, (0, 0), 0.8)
-        coarse = cv2.resize(noise(int(rng.integers(8)), 256, 6.0, 9.0)[:, :, 0], (columns, rows)).astype(
+        coarse = cv2.resize(noise(int(rng.integers(8)), 256, 6.0, 5.0)[:, :, 0], (columns, rows)).astype(
             np.float32
         )
-        fine = np.tile(noise(11, 256, 0.7, 9.0)[:, :, 0], (rows // 256 + 1, columns // 256 + 1))[
+        fine = np.tile(noise(11, 256, 0.7, 6.5)[:, :, 0], (rows // 256 + 1, columns // 256 + 1))[
             :rows, :columns
         ]
         image *= ((coarse * fine) / np.float32(128 * 128))[:, :, None]
@@ -376,42 +378,34 @@ def _box(image: Floats, x: float, y: float, w: float, h: float, colour: Floats) 
 
 
 @lru_cache(maxsize=32)
-def foliage(variant: int) -> Image:
-    """The crown of a tree, or a bush: a premultiplied picture (160, 160, 4) in even light, greenish grey."""
+def foliage(variant: int) -> tuple[Image, ...]:
+    """The crown of a tree, or a bush: a premultiplied picture (256, 256, 4) in even light, and its halvings."""
     rng = np.random.default_rng([variant, 9])
-    size = 160
+    size = 256
     image = np.zeros((size * 2, size * 2, 4), np.uint8)
     if variant % 5 == 4:
-        _branch(image, np.array([size, 2.0 * size - 2]), -np.pi / 2, size * 0.5, 10.0, rng)
+        _branch(image, np.array([size, 2.0 * size - 2]), -np.pi / 2, size * 0.5, 13.0, rng)
     else:
-        lumps = rng.normal(0, 1, (int(rng.integers(9, 16)), 2)) * (0.36, 0.3) * size + (size, size)
+        lumps = rng.normal(0, 1, (int(rng.integers(10, 18)), 2)) * (0.34, 0.3) * size + (size, size)
         leaves = []
         for lump in lumps:
-            radius = rng.uniform(0.16, 0.36) * size
-            count = int(radius * 2.2)
-            angle, reach = rng.uniform(0, 2 * np.pi, count), radius * np.sqrt(rng.uniform(0, 1, count))
-            leaves.append(
-                np.stack(
-                    [
-                        lump[0] + reach * np.cos(angle),
-                        lump[1] + reach * np.sin(angle),
-                        np.full(count, lump[1]),
-                    ],
-                    -1,
-                )
-            )
+            radius = rng.uniform(0.16, 0.34) * size
+            count = int(radius * rng.uniform(9, 13))
+            angle, reach = rng.uniform(0, 2 * np.pi, count), radius * rng.uniform(0, 1, count) ** 0.55
+            x, y = lump[0] + reach * np.cos(angle), lump[1] + 0.85 * reach * np.sin(angle)
+            leaves.append(np.column_stack([x, y, np.full(count, lump[1]), np.full(count, radius)]))
         every = np.concatenate(leaves)
-        every = every[np.argsort(-every[:, 1] + rng.normal(0, 0.2 * size, len(every)))]
-        for x, y, middle in every:
-            light = 0.62 + 0.4 * (middle - y) / (0.3 * size) - 0.2 * (y - size) / size + rng.normal(0, 0.16)
-            colour = np.clip(
-                np.array([96, 122, 66]) * np.clip(light, 0.25, 1.5) + rng.normal(0, 6, 3), 0, 255
-            )
-            axes = (int(rng.uniform(3, 10)), int(rng.uniform(2, 7)))
-            cv2.ellipse(
-                image, (int(x), int(y)), axes, rng.uniform(0, 180), 0, 360, (*colour.tolist(), 255), -1
-            )
-    return np.asarray(cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA), np.uint8)
+        every = every[np.argsort(-every[:, 1] + rng.normal(0, 0.25 * size, len(every)))]
+        light = 0.72 + 0.35 * (every[:, 2] - every[:, 1]) / every[:, 3] - 0.25 * (every[:, 1] - size) / size
+        light = np.clip(light + rng.normal(0, 0.1, len(every)), 0.25, 1.5)
+        colours = np.clip(np.array([88, 112, 62]) * light[:, None] + rng.normal(0, 4, (len(every), 3)), 0, 255)
+        axes = rng.uniform((3, 2), (8, 5), (len(every), 2))
+        for (x, y, *_), colour, axis, turn in zip(every, colours.tolist(), axes, rng.uniform(0, 180, len(every)), strict=True):
+            cv2.ellipse(image, ((x, y), axis.tolist(), turn), (*colour, 255), -1)
+    levels = [np.asarray(cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA), np.uint8)]
+    while levels[-1].shape[0] > 8:
+        levels.append(np.asarray(cv2.pyrDown(levels[-1]), np.uint8))
+    return tuple(levels)
 
 
 def _branch(
@@ -460,7 +454,7 @@ def furniture(kind: str, rng: np.random.Generator) -> list[Part]:
     if kind == "lamp":
         tall, reach = rng.uniform(4.5, 8.5), rng.uniform(-1.6, 1.6)
         return [
-            Part([(0, 0, 0), (0, tall, 0)], [0.09, 0.05], steel),
+            Part([(0, 0.09, 0), (0, tall, 0)], [0.09, 0.05], steel),
             Part([(0, tall, 0), (reach, tall + 0.3, 0)], [0.045, 0.04], steel),
             Part([(reach, tall + 0.28, 0), (reach * 1.35, tall + 0.33, 0)], [0.1, 0.09], steel * 1.3),
         ]
@@ -492,17 +486,19 @@ def furniture(kind: str, rng: np.random.Generator) -> list[Part]:
         ]
         return parts
     if kind == "bin":
-        return [Part([(0, 0.2, 0), (0, rng.uniform(0.7, 1.1), 0)], [0.2, 0.22], bright)]
+        tall = rng.uniform(0.7, 1.0)
+        drum = [(x * 0.2, y, z * 0.2) for x, z in ((1, 0), (-1, 0), (0, 1), (0, -1)) for y in (0.04, tall)]
+        return [Part(drum, [0.04] * 8, _muted(bright))]
     if kind == "bollard":
         return [
             Part([(0, 0, 0), (0, 0.9, 0)], [0.07, 0.07], steel),
             Part([(0, 0.75, 0)], [0.08], (226, 226, 224), nearer=0.05),
         ]
     if kind == "column":
-        drum = [(x * 0.5, y, z * 0.5) for x, z in ((1, 0), (-1, 0), (0, 1), (0, -1)) for y in (0.3, 2.7)]
+        drum = [(x * 0.5, y, z * 0.5) for x, z in ((1, 0), (-1, 0), (0, 1), (0, -1)) for y in (0.13, 2.7)]
         poster = [(x * 0.42, y, -0.3) for x in (-1, 1) for y in (1.1, 2.3)]
         return [
-            Part(drum, [0.12] * 8, steel * 0.8), Part(poster, [0.08] * 4, bright, nearer=0.3),
+            Part(drum, [0.12] * 8, steel * 0.8), Part(poster, [0.08] * 4, _muted(bright), nearer=0.3),
             Part([(0, 2.85, 0)], [0.62], steel * 0.6, nearer=-0.2),
         ]  # fmt: skip
     if kind == "beacon":
@@ -531,6 +527,10 @@ def furniture(kind: str, rng: np.random.Generator) -> list[Part]:
             steel * 1.1,
         )
     ]
+
+
+def _muted(colour: Colour) -> Colour:
+    return [0.6 * channel + 40 for channel in colour]
 
 
 class House:
@@ -572,22 +572,15 @@ class House:
                     [across[0], self.height, s0],
                 ]
             )
-            canvas.wall(_hazed(self.end, light, s0 - camera.s), camera.project(corners))
+            canvas.wall(self.end, camera.project(corners), light.left_after(s0 - camera.s), light.sky_low)
         if texture.shape[1] > 2:
             corners = np.array(
                 [[x, 0, ends[0]], [x, 0, ends[1]], [x, self.height, ends[1]], [x, self.height, ends[0]]]
             )
-            canvas.wall(_hazed(texture, light, (near + far) / 2 - camera.s), camera.project(corners))
+            fade = light.left_after((near + far) / 2 - camera.s)
+            canvas.wall(texture, camera.project(corners), fade, light.sky_low)
 
 
 def _lit(texture: Image, light: Light, normal: Floats, tint: Floats) -> Image:
     gain = (light.ambient * 0.92 + light.sunlight * max(float(normal @ light.sun), 0)) * tint
     return np.asarray(cv2.multiply(texture, (*gain.tolist(), 0.0)), np.uint8)
-
-
-def _hazed(texture: Image, light: Light, depth: float) -> Image:
-    weight = 1 - float(np.exp(-max(depth, 0.0) / light.haze_distance))
-    if weight < 0.04:
-        return texture
-    faded = cv2.multiply(texture, (1 - weight,) * 4)
-    return np.asarray(cv2.add(faded, (*(weight * light.sky_low).tolist(), 0.0)), np.uint8)

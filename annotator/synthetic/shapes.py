@@ -30,9 +30,11 @@ class Mesh:
     Faces belong to groups (the cab and the box of a lorry), painted far to near.
     """
 
-    points: list[Floats] = field(default_factory=list)  # (3,) each
+    points: list[Floats] = field(default_factory=list)  # (k, 3) each
+    count: int = 0  # of points
     faces: list[tuple[int, ...]] = field(default_factory=list)  # 4 points each
-    outward: list[float] = field(default_factory=list)  # sign that turns the face's normal outwards
+    corners: list[Floats] = field(default_factory=list)  # (4, 3) of each face
+    middles: list[Floats] = field(default_factory=list)  # (3,) inside the solid, behind each face
     albedo: list[Colour] = field(default_factory=list)
     gloss: list[float] = field(default_factory=list)
     groups: list[int] = field(default_factory=list)
@@ -46,15 +48,16 @@ class Mesh:
 
     def add_points(self, points: Floats) -> list[int]:
         """Adds points (k, 3); their numbers."""
-        first = len(self.points)
-        self.points.extend(points)
-        return list(range(first, len(self.points)))
+        first = self.count
+        self.points.append(points)
+        self.count += len(points)
+        return list(range(first, self.count))
 
     def add_face(self, corners: Floats, middle: Floats, colour: Colour, gloss: float, group: int = 0) -> int:
         """Adds a face (4, 3) of the solid around `middle`; its number."""
-        normal = np.cross(corners[2] - corners[0], corners[3] - corners[1])
         self.faces.append(tuple(self.add_points(corners)))
-        self.outward.append(1.0 if normal @ (corners.mean(0) - middle) >= 0 else -1.0)
+        self.corners.append(corners)
+        self.middles.append(middle)
         self.albedo.append(colour)
         self.gloss.append(gloss)
         self.groups.append(group)
@@ -64,9 +67,8 @@ class Mesh:
         self, face: int, outline: Sequence[Sequence[float]], colour: Colour, shines: bool = False
     ) -> None:
         """Paints a convex outline, (k, 2) in the face's own [0, 1] x [0, 1], on a face."""
-        a, b, c, d = (self.points[i] for i in self.faces[face])
-        u, v = np.asarray(outline, np.float64).T[:, :, None]
-        on_face = (1 - u) * (1 - v) * a + u * (1 - v) * b + u * v * c + (1 - u) * v * d
+        weights = np.array([((1 - u) * (1 - v), u * (1 - v), u * v, (1 - u) * v) for u, v in outline])
+        on_face = weights @ self.corners[face]
         self.details.append((face, self.add_points(on_face), colour, shines))
 
     def add_wheel(self, z: float, radius: float, outer_x: float, width: float, rim: Colour) -> None:
@@ -75,8 +77,7 @@ class Mesh:
         side = 1 if outer_x > 0 else -1
 
         def circle(r: float, x: float) -> list[int]:
-            ring = np.stack([np.full(14, x), radius + r * np.sin(angle), z + r * np.cos(angle)], -1)
-            return self.add_points(ring)
+            return self.add_points(np.column_stack([np.full(14, x), radius + r * np.sin(angle), z + r * np.cos(angle)]))
 
         arch = circle(radius * 1.12, outer_x * 1.0)
         self.discs.append((arch, (14.0, 14.0, 15.0), side))
@@ -92,15 +93,22 @@ class Solid:
 
     def __init__(self, mesh: Mesh) -> None:
         self.mesh = mesh
-        self.points = np.array(mesh.points)
+        self.points = np.concatenate(mesh.points)
         self.faces = np.array(mesh.faces)
-        self.outward = np.array(mesh.outward)[:, None]
+        corners = np.array(mesh.corners)
+        normals = np.cross(corners[:, 2] - corners[:, 0], corners[:, 3] - corners[:, 1])
+        out = (normals * (corners.mean(1) - np.array(mesh.middles))).sum(1)
+        self.outward = np.where(out >= 0, 1.0, -1.0)[:, None]  # turns a face's normal outwards
         self.albedo = np.array(mesh.albedo, np.float64)
         self.gloss = np.array(mesh.gloss)
         self.groups = np.array(mesh.groups)
-        self.details: dict[int, list[tuple[list[int], Colour, bool]]] = {}
-        for face, points, colour, shines in mesh.details:
-            self.details.setdefault(face, []).append((points, colour, shines))
+        self.details: dict[int, list[int]] = {}
+        for number, detail in enumerate(mesh.details):
+            self.details.setdefault(detail[0], []).append(number)
+        self.detail_face = np.array([detail[0] for detail in mesh.details], int)
+        self.detail_albedo = np.array([detail[2] for detail in mesh.details], np.float64).reshape(-1, 3)
+        self.detail_shines = np.array([detail[3] for detail in mesh.details], bool)[:, None]
+        self.detail_size = np.array([np.ptp(self.points[d[1]], 0).sum() for d in mesh.details])  # about width + height
         self.low, self.high = self.points.min(0), self.points.max(0)
 
     def polygons(self, pose: Pose, camera: Camera, light: Light) -> Polygons:
@@ -125,13 +133,18 @@ class Solid:
             shapes.append(hull(pixels[tyre]))
             painted.append(dark)
         ambient = light.ambient + 0.3 * light.sunlight
+        on_face = light.ambient * (0.85 + 0.25 * normals[:, 1:2])
+        on_face = on_face + light.sunlight * np.maximum(normals @ light.sun, 0)[:, None]
+        detail_colours = self.detail_albedo * np.where(self.detail_shines, 1.0, on_face[self.detail_face])
+        large = (self.detail_size * camera.focal > 2.5 * np.maximum(distance[self.detail_face], NEAR)).tolist()
         for face in order[seen[order]].tolist():
             shapes.append(pixels[self.faces[face]])
             painted.append(colours[face])
-            for points, colour, shines in self.details.get(face, ()):
-                shapes.append(pixels[points])
-                lit = self._detail_light(normals[face], light) if not shines else 1.0
-                painted.append(np.asarray(colour) * lit)
+            for detail in self.details.get(face, ()):
+                if not large[detail]:
+                    continue
+                shapes.append(pixels[self.mesh.details[detail][1]])
+                painted.append(detail_colours[detail])
         side_seen = self._side_seen(pose, view)
         for points, colour, side in self.mesh.discs:
             if side == side_seen:
@@ -139,11 +152,6 @@ class Solid:
                 painted.append(np.asarray(colour) * ambient)
         hazed = light.haze(np.array(painted), float(np.median(distance)))
         return Polygons(shapes, np.concatenate([hazed, np.full((len(hazed), 1), OPAQUE)], 1))
-
-    def _detail_light(self, normal: Floats, light: Light) -> Floats:
-        return light.ambient * (0.85 + 0.25 * normal[1]) + light.sunlight * max(
-            float(normal @ light.sun), 0.0
-        )
 
     def _side_seen(self, pose: Pose, view: Floats) -> int:
         """1 if the camera sees the object's right side, -1 if its left."""
@@ -162,44 +170,72 @@ class Part(NamedTuple):
     nearer: float = 0.0  # metres by which it is put forward in painting order
 
 
-_CIRCLE = np.linspace(0, 2 * np.pi, 10, endpoint=False)
-_RING = np.stack([np.cos(_CIRCLE), np.sin(_CIRCLE)], -1)
+class Figure:
+    """Parts as arrays, ready to be seen from anywhere."""
+
+    def __init__(self, parts: Sequence[Part]) -> None:
+        self.counts = np.array([len(part.radii) for part in parts])
+        self.centres = np.array([centre for part in parts for centre in part.centres])
+        self.radii = np.array([radius for part in parts for radius in part.radii])
+        self.colours = np.array([part.colour for part in parts])
+        self.opacity = np.array([part.opacity for part in parts])
+        self.nearer = np.array([part.nearer for part in parts])
+        self.ends = np.cumsum(self.counts)
+        self.starts = self.ends - self.counts
+
+    def polygons(self, pose: Pose, camera: Camera, light: Light) -> Polygons:
+        """The parts far to near; round ones get a lit side when they are large enough to show it."""
+        view = camera.view(pose.place(self.centres))
+        pixels = camera.pixels(view)
+        size = camera.focal * self.radii / np.maximum(view[:, 2], NEAR)
+        depth = np.add.reduceat(view[:, 2], self.starts) / self.counts - self.nearer
+        direct = 0.45 + 0.35 * max(-float(light.sun[2]), 0.0)  # a low sun behind the camera lights what we see
+        shades = [light.ambient * 0.86 + light.sunlight * direct * 0.45]
+        layers = [self._outlines(pixels, size)]
+        if size.max() > 3.5:
+            towards_sun = np.array([light.sun[0], -light.sun[1] * 0.6])
+            shades.append(light.ambient * 1.05 + light.sunlight * (direct * 0.7 + 0.3))
+            layers.append(self._outlines(pixels + 0.34 * size[:, None] * towards_sun, 0.62 * size))
+        else:
+            shades[0] = shades[0] * 0.6 + 0.4 * (light.ambient + light.sunlight * (direct * 0.7 + 0.3))
+        away = float(view[:, 2].mean())
+        albedo = [light.haze(self.colours * shade, away) for shade in shades]
+        large = (np.maximum.reduceat(size, self.starts) > 2.5) & (self.opacity == OPAQUE)
+
+        shapes: list[Floats] = []
+        which: list[tuple[int, int]] = []
+        for i in np.argsort(-depth, kind="stable").tolist():
+            for layer in range(len(layers) if large[i] else 1):
+                shapes.append(layers[layer][i])
+                which.append((layer, i))
+        layer_of, part_of = np.array(which).T
+        colours = np.concatenate([np.array(albedo)[layer_of, part_of], self.opacity[part_of][:, None]], 1)
+        return Polygons(shapes, colours)
+
+    def _outlines(self, pixels: Floats, size: Floats) -> list[Floats]:
+        """The hull of every part's circles, as (k, 2) each."""
+        first, last = self.starts, np.minimum(self.starts + 1, self.ends - 1)
+        a, b, ra, rb = pixels[first], pixels[last], size[first], size[last]
+        apart = b - a
+        distance = np.maximum(np.hypot(apart[:, 0], apart[:, 1]), 1e-6)
+        tangent = np.arccos(np.clip((ra - rb) / distance, -1, 1))[:, None]  # where the outer tangents touch
+        along = np.arctan2(apart[:, 1], apart[:, 0])[:, None]
+        front = along + tangent * _FAN
+        back = along + tangent + (2 * np.pi - 2 * tangent) * (_FAN + 1) / 2
+        ends = [
+            centre[:, None] + radius[:, None, None] * np.stack([np.cos(angle), np.sin(angle)], -1)
+            for centre, radius, angle in ((b, rb, front), (a, ra, back))
+        ]
+        outlines = list(np.concatenate(ends, 1))
+        for i in np.flatnonzero(self.counts > 2).tolist():
+            spheres = slice(self.starts[i], self.ends[i])
+            rims = pixels[spheres, None] + size[spheres, None, None] * _RING
+            outlines[i] = hull(rims.reshape(-1, 2))
+        return outlines
 
 
-def part_polygons(parts: Sequence[Part], pose: Pose, camera: Camera, light: Light) -> Polygons:
-    """Parts far to near; round ones get a lit side when they are large enough to show it."""
-    counts = [len(part.radii) for part in parts]
-    centres = np.array([centre for part in parts for centre in part.centres])
-    radii = np.array([radius for part in parts for radius in part.radii])
-    view = camera.view(pose.place(centres))
-    pixels = camera.pixels(view)
-    size = camera.focal * radii / np.maximum(view[:, 2], NEAR)
-    rims = pixels[:, None] + size[:, None, None] * _RING  # (S, 10, 2)
-    ends = np.cumsum(counts)
-    starts = ends - counts
-    depth = np.add.reduceat(view[:, 2], starts) / counts - [part.nearer for part in parts]
-    albedo = np.array([part.colour for part in parts], np.float64)
-    towards_sun = np.array([light.sun[0], -light.sun[1] * 0.6])
-    directness = 0.45 + 0.35 * max(
-        -float(light.sun[2]), 0.0
-    )  # a low sun behind the camera lights what we see
-    base = albedo * (light.ambient * 0.86 + light.sunlight * directness * 0.45)
-    lit = albedo * (light.ambient * 1.05 + light.sunlight * (directness * 0.7 + 0.3))
-    away = float(view[:, 2].mean())
-    base, lit = light.haze(base, away), light.haze(lit, away)
-
-    shapes: list[Floats] = []
-    colours: list[list[float]] = []
-    for i in np.argsort(-depth, kind="stable").tolist():
-        a, b = int(starts[i]), int(ends[i])
-        shapes.append(hull(rims[a:b].reshape(-1, 2)))
-        opacity = parts[i].opacity
-        colours.append([*base[i], opacity])
-        if size[a:b].max() > 2.0 and opacity == OPAQUE:
-            inner = rims[a:b] * 0.62 + 0.38 * (pixels[a:b] + size[a:b, None] * towards_sun * 0.9)[:, None]
-            shapes.append(hull(inner.reshape(-1, 2)))
-            colours.append([*lit[i], opacity])
-    return Polygons(shapes, np.array(colours))
+_FAN = np.linspace(-1, 1, 7)
+_RING = np.stack([np.cos(np.arange(8) * np.pi / 4), np.sin(np.arange(8) * np.pi / 4)], -1)
 
 
 def hull(points: Floats) -> Floats:

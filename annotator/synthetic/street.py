@@ -19,12 +19,13 @@ from annotator.synthetic import people, scenery, vehicles
 from annotator.synthetic.camera import Bend, Camera, Floats, Pose
 from annotator.synthetic.light import Light, draw_light
 from annotator.synthetic.paint import Canvas, Image, noise
-from annotator.synthetic.shapes import Part, Polygons, Solid, hull, part_polygons
+from annotator.synthetic.shapes import Figure, Part, Solid, hull
 
 PERSON, RIDER, CAR, TRUCK, BUS, TRAIN, MOTORCYCLE, BICYCLE = 24, 25, 26, 27, 28, 31, 32, 33  # Cityscapes ids
 
 SLOTS = 4096  # identities of a stream; after so many slots they come round again
-FAINT = 3.5  # pixels; what is lower than this is not drawn
+FAINT = 6.0  # pixels; what is lower than this is not drawn
+FINE = 30.0  # pixels; what is lower than this is drawn with fewer parts
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,12 @@ class Stream:
     crosses: bool = False  # runs across the street
     keeps_clear: bool = False  # leaves crossings free
     with_ego: bool = False  # moves as the ego car does
+
+
+    @property
+    def driven(self) -> bool:
+        """Does it hold cars and the like, which are seen from far away?"""
+        return self.kinds[0][0] in ("car", "train")
 
 
 class Slot(NamedTuple):
@@ -109,6 +116,7 @@ class Street:
         )
         self.bonnet = _draw_bonnet(rng, size) if rng.random() < 0.3 else None
         self._slot = lru_cache(maxsize=1024)(self._draw_slot)
+        self._body = lru_cache(maxsize=1024)(self._draw_body)  # what stands still is drawn once
         self._house = lru_cache(maxsize=64)(self._draw_house)
 
     # -- the ego car ---------------------------------------------------------------------------------------------
@@ -209,11 +217,13 @@ class Street:
     def _slots_in_view(self, stream: Stream, camera: Camera, time: float) -> Iterator[tuple[int, float]]:
         """Slots and where their row has carried them, metres."""
         if stream.crosses:
-            ahead = stream.x - camera.s
-            reach = 10.0 + 0.75 * ahead * self.size[1] / self.focal
-            low, high = (-reach, reach) if 0 < ahead < 120 else (0.0, -1.0)
+            ahead = max(stream.x - camera.s, 0.1)
+            gate = max(self.layout.crossing_start - self.layout.crossing_half - 2.5 - camera.s, 1.0)
+            walls = max(self.layout.wall_right, -self.layout.wall_left)  # they hide what is further aside
+            reach = 8.0 + min(0.6 * ahead * self.size[1] / self.focal, walls * max(ahead / gate, 1.0))
+            low, high = (-reach, reach) if 0.5 < ahead < 120 else (0.0, -1.0)
         else:
-            low, high = camera.s - 10.0, camera.s + 130.0
+            low, high = camera.s - 10.0, camera.s + (130.0 if stream.driven else 105.0)
         moved = camera.s if stream.with_ego else stream.speed * time
         if stream.with_ego:
             low = camera.s + 9.0
@@ -231,7 +241,7 @@ class Street:
                 kind = name
                 break
         shift, aside = rng.uniform(-0.5, 0.5) * stream.jitter, rng.uniform(-1, 1) * stream.wobble
-        turn = rng.normal(0, 0.02)
+        turn = rng.normal(0, 0.012)
         lamps, still = self.light.lamps, stream.speed == 0 and not stream.with_ego
         figure: Any = None
         if kind == "car":
@@ -254,9 +264,9 @@ class Street:
             figure = people.draw_motorcycle(rng, lamps), people.draw_person(rng, rider=True)
             turn = rng.normal(0, 0.05 if kind == "biker" else 0.6)
         elif kind in ("tree", "bush"):
-            figure = (int(rng.integers(20)), rng.uniform(0.8, 1.2), rng.uniform(0.85, 1.12, 3))
+            figure = (int(rng.integers(15)), rng.uniform(0.8, 1.2), rng.uniform(0.85, 1.12, 3))
         elif kind == "furniture":
-            figure = scenery.furniture(str(rng.choice(scenery.FURNITURE)), rng)
+            figure = Figure(scenery.furniture(str(rng.choice(scenery.FURNITURE)), rng))
         return Slot(kind, shift, aside, turn, figure)
 
     def _item(
@@ -277,40 +287,58 @@ class Street:
         ahead = s - camera.s
         backwards = (stream.speed < 0) != stream.turned
         yaw = slot.turn + (np.pi if backwards else 0.0) + (np.pi / 2 if stream.crosses else 0.0)
+        if ahead < -8 or (ahead > 0 and self._beside(x, ahead, camera) > 7.5):
+            return
         pose = Pose(x, s, yaw)
         if slot.kind in ("tree", "bush"):
             if ahead > 1.5:
                 yield self._tree(slot, pose, camera)
             return
         tall = slot.figure.high[1] if isinstance(slot.figure, Solid) else 1.7
+        if slot.kind == "furniture":
+            tall = 0.6  # what small things are far away nobody misses
         if self.focal * tall < FAINT * max(ahead, 1.0):
             return
         if isinstance(slot.figure, Solid):
             yield self._vehicle(slot.kind, slot.figure, pose, camera, _number(stream, j, 0), objects)
             return
-        if ahead < 1.2:
+        if ahead < 1.2 or self._beside(x, ahead, camera) > 1.6:
             return
+        fine = self.focal * tall > FINE * ahead
         travelled = abs(stream.speed) * time
         if slot.kind == "furniture":
-            yield self._parts([(slot.figure, 0)], pose, camera, 0.3, 2.5, (0.3, 0.3))
+            yield self._figure([(slot.figure, 0)], pose, camera, 0.3, 2.5, (0.3, 0.3))
         elif slot.kind == "person":
             number = _count(objects, _number(stream, j, 0), PERSON)
-            parts = people.walking(slot.figure, travelled, time, stream.speed == 0)
-            yield self._parts([(parts, number)], pose, camera, 0.3, slot.figure.height, (0.22, 0.18))
+            figures = self._body(stream, j, travelled, fine)
+            yield self._figure([(figures[0], number)], pose, camera, 0.3, 1.7, (0.22, 0.18))
         else:
-            machine, person = slot.figure
-            bicycle = slot.kind in ("bicycle", "cyclist")
-            machine_parts = (
-                people.bicycle_parts(machine, travelled) if bicycle else people.motorcycle_parts(machine)
-            )
-            number = _count(objects, _number(stream, j, 0), BICYCLE if bicycle else MOTORCYCLE)
-            layers = [(machine_parts, number)]
+            class_id = BICYCLE if slot.kind in ("bicycle", "cyclist") else MOTORCYCLE
+            layers = [_count(objects, _number(stream, j, 0), class_id)]
             if slot.kind in ("cyclist", "biker"):
-                rider = people.cycling(person, travelled) if bicycle else people.riding_motorcycle(person)
-                layer = (rider, _count(objects, _number(stream, j, 1), RIDER))
-                towards = np.cos(yaw) < -0.5  # then the handlebar is before the rider
-                layers = [layer, *layers] if towards else [*layers, layer]
-            yield self._parts(layers, pose, camera, 0.8, 1.5, (0.18, 0.8))
+                layers.append(_count(objects, _number(stream, j, 1), RIDER))
+            painted = list(zip(self._body(stream, j, travelled, fine), layers, strict=True))
+            if np.cos(yaw) < -0.5:  # it comes towards us, and the handlebar is before the rider
+                painted.reverse()
+            yield self._figure(painted, pose, camera, 0.8, 1.5, (0.18, 0.8))
+
+    def _draw_body(self, stream: Stream, j: int, travelled: float, fine: bool) -> list[Figure]:
+        """The figures of a slot: somebody on foot, or a machine and its rider if it has one."""
+        slot = self._slot(stream, j)
+        if slot.kind == "person":
+            return [Figure(people.walking(slot.figure, travelled, stream.speed == 0, fine))]
+        machine, person = slot.figure
+        bicycle = slot.kind in ("bicycle", "cyclist")
+        figures = [people.bicycle_parts(machine, travelled, fine) if bicycle else people.motorcycle_parts(machine)]
+        if slot.kind in ("cyclist", "biker"):
+            figures.append(people.cycling(person, travelled) if bicycle else people.riding_motorcycle(person))
+        return [Figure(parts) for parts in figures]
+
+    def _beside(self, x: float, ahead: float, camera: Camera) -> float:
+        """How far beside the field of view a place is, metres."""
+        middle = self.size[1] / 2
+        u = x - camera.x + float(camera.bend.offset(camera.s, np.float64(ahead)))
+        return abs(u - (middle - camera.centre[0]) * ahead / self.focal) - middle * ahead / self.focal
 
     def _vehicle(
         self, kind: str, solid: Solid, pose: Pose, camera: Camera, number: int, objects: dict[int, int]
@@ -332,22 +360,22 @@ class Street:
 
         return Item(_bounds(ground), paint, ground, high[1])
 
-    def _parts(
+    def _figure(
         self,
-        layers: list[tuple[list[Part], int]],
+        layers: list[tuple[Figure, int]],
         pose: Pose,
         camera: Camera,
         reach: float,
         height: float,
         foot: tuple[float, float],
     ) -> Item:
-        """A figure of parts, in layers with their labels, the last on top."""
+        """Figures with their labels, the last on top."""
         corners = np.array([[x * foot[0], 0, z * foot[1]] for x, z in ((-1, -1), (1, -1), (1, 1), (-1, 1))])
         ground = pose.place(corners)[:, [0, 2]]
 
         def paint(canvas: Canvas) -> None:
-            for parts, label in layers:
-                canvas.polygons(*part_polygons(parts, pose, camera, self.light), label, _GRAIN[1]())
+            for figure, label in layers:
+                canvas.polygons(*figure.polygons(pose, camera, self.light), label, _GRAIN[1]() if label else None)
 
         box = (pose.x - reach, pose.x + reach, pose.s - reach, pose.s + reach)
         return Item(box, paint, ground, height)
@@ -370,8 +398,8 @@ class Street:
                     Part([(0, 0, 0), (0, base + 0.35 * tall, 0)], [0.17 * grow, 0.1 * grow], (66, 56, 46))
                 ]
                 if variant % 5 == 4:
-                    trunk = [Part([(0, 0, 0), (0, base + 0.05, 0)], [0.17 * grow, 0.13 * grow], (70, 64, 54))]
-                canvas.polygons(*part_polygons(trunk, pose, camera, self.light), 0)
+                    trunk = [Part([(0, 0.15, 0), (0, base + 0.05, 0)], [0.17 * grow, 0.13 * grow], (70, 64, 54))]
+                canvas.polygons(*Figure(trunk).polygons(pose, camera, self.light), 0)
             fade = float(np.exp(-foot[2] / self.light.haze_distance))
             bottom = v if bush else w + 0.1 * tall * scale
             picture = scenery.foliage(variant)
@@ -394,7 +422,7 @@ class Street:
         lay = self.layout
         for side, x in ((1, lay.wall_right), (-1, lay.wall_left)):
             plot = 13.0 + 5 * np.sin(self.phases[0] + side)
-            open_side = np.sin(self.phases[1] * 3 + side) > 0.75  # a park
+            open_side = lay.open_right if side > 0 else lay.open_left
             for j in range(int(np.floor((camera.s - 2) / plot)), int((camera.s + scenery.FAR) / plot)):
                 mix = np.sin(j * 12.9898 + side * 4.1 + self.phases[2] * 50) * 43758.5453 % 1.0
                 if open_side or mix < 0.1:
@@ -430,33 +458,32 @@ class Street:
         under, cast = (np.zeros((half[1], half[0]), np.uint8) for _ in range(2))
         sun = self.light.sun
         lean = -sun[[0, 2]] / max(float(sun[1]), 0.25)
+        shapes: list[tuple[Image, Floats]] = []
         for item in items:
-            if item.footprint is None or item.box[3] - camera.s < 1:
+            if item.footprint is None or not 1 < item.box[3] - camera.s or item.box[2] - camera.s > 90:
                 continue
-            small = item.height < 4
-            if small and item.box[2] - camera.s < 70:
-                _shade(under, camera, item.footprint, first)
-            if self.light.shadow > 0.35:
-                shape = item.footprint
-                if small or len(shape) == 4:
-                    shape = np.concatenate([shape, shape + lean * item.height])
-                else:
-                    shape = shape + lean * item.height  # the crown of a tree
-                _shade(cast, camera, hull(shape), first)
+            if item.height < 4 and item.box[2] - camera.s < 60:
+                shapes.append((under, item.footprint))
+            if self.light.shadow > 0.35 and (item.height > 4 or item.box[2] - camera.s < 40):
+                leaning = item.footprint + lean * item.height
+                whole = len(leaning) == 4  # else the crown of a tree
+                shapes.append((cast, hull(np.concatenate([item.footprint, leaning])) if whole else leaning))
+        if shapes:
+            points = (camera.ground(np.concatenate([shape for _, shape in shapes])) - (0, first)) / 2 - 0.5
+            fixed = np.clip(points * 16, -300_000, 300_000).astype(np.int32)
+            begin = 0
+            for mask, shape in shapes:
+                cv2.fillConvexPoly(mask, fixed[begin : begin + len(shape)], 255.0, cv2.LINE_8, 4)
+                begin += len(shape)
         soft = self.size[1] / 768
         under = cv2.GaussianBlur(under, (0, 0), 2.2 * soft + 0.3).astype(np.uint16)
         cast = cv2.GaussianBlur(cast, (0, 0), 1.2 * soft + 0.3).astype(np.uint16)
-        light = 255 - (under * int(140 * 1.0)) // 255
+        light = 255 - (under * 140) // 255
         light = light * (255 - cast * int(255 * self.light.shadow) // 255) // 255
         full = cv2.resize(
             light.astype(np.uint8), (below.shape[1], below.shape[0]), interpolation=cv2.INTER_LINEAR
         )
         cv2.multiply(below, cv2.cvtColor(full, cv2.COLOR_GRAY2RGB), below, 1 / 255)
-
-
-def _shade(mask: Image, camera: Camera, ground: Floats, first: int) -> None:
-    points = (camera.ground(ground) - (0, first)) / 2 - 0.5
-    cv2.fillConvexPoly(mask, np.clip(points * 16, -300_000, 300_000).astype(np.int32), 255.0, cv2.LINE_8, 4)
 
 
 class Lens:
@@ -465,7 +492,7 @@ class Lens:
     def __init__(self, size: tuple[int, int], rng: np.random.Generator) -> None:
         height, width = size
         self.blur = float(rng.uniform(0.35, 0.8) * width / 768)
-        gamma, contrast = rng.uniform(0.85, 1.2), rng.uniform(0.0, 0.35)
+        gamma, contrast = rng.uniform(0.75, 1.1), rng.uniform(0.0, 0.3)
         balance = rng.uniform(0.95, 1.05, 3) * (rng.uniform(0.75, 1.05))
         tone = np.linspace(0, 1, 256)[:, None] ** gamma
         tone = tone * (1 - contrast) + contrast * (3 * tone**2 - 2 * tone**3)
@@ -517,14 +544,16 @@ def _paint_order(boxes: Floats) -> list[int]:
     """
     x0, x1, z0, z1 = boxes.T
     beyond = z0[:, None] >= z1[None]  # [i, j]: i can't hide j
-    right = (x0[:, None] >= x1[None]) & (
-        x1[None] > 0
-    )  # i is further to the right, and both are right of the camera
+    right = (x0[:, None] >= x1[None]) & (x1[None] > 0)  # i is further to the right, and both are right of the camera
     left = (x1[:, None] <= x0[None]) & (x0[None] < 0)
     neither = ~(beyond | beyond.T)
-    apart = right | right.T | left | left.T
-    middle = (z0 + z1) / 2
-    before = beyond | (neither & (right | left)) | (neither & ~apart & (middle[:, None] > middle[None]))
+    across, middle = (x0 + x1) / 2, (z0 + z1) / 2
+    # where boxes overlap, they are parted along the axis on which they overlap less
+    deep_x = np.minimum(x1[:, None], x1[None]) - np.maximum(x0[:, None], x0[None])
+    deep_z = np.minimum(z1[:, None], z1[None]) - np.maximum(z0[:, None], z0[None])
+    outer = np.abs(across[:, None]) > np.abs(across[None])
+    mixed = np.where(deep_x < deep_z, outer, middle[:, None] > middle[None]) & (deep_x > 0)
+    before = beyond | (neither & (right | left | mixed))
     waiting = before.sum(0)  # how many must be painted earlier
     open_ = np.ones(len(boxes), bool)
     order = []
@@ -556,6 +585,8 @@ def _draw_layout(rng: np.random.Generator) -> scenery.Layout:
         crossing_start=rng.uniform(45, 80),
         crossing_gap=rng.uniform(70, 130),
         crossing_half=half,
+        open_left=bool(rng.random() < 0.12),
+        open_right=bool(rng.random() < 0.12),
     )
 
 
@@ -572,7 +603,7 @@ def _draw_streams(rng: np.random.Generator, lay: scenery.Layout, drive: str, spe
     def share(kinds: tuple[tuple[str, float], ...], part: float) -> tuple[tuple[str, float], ...]:
         return tuple((kind, part * weight) for kind, weight in kinds)
 
-    busy = rng.uniform(0.25, 1.0)  # pavements
+    busy = rng.uniform(0.2, 0.95)  # pavements
     dense = rng.uniform(0.25, 1.0)  # the road
     waits = drive in ("wait", "stop")
     parked = (("car", 0.94), ("truck", 0.03), ("motorcycle", 0.03))
@@ -627,13 +658,13 @@ def _draw_streams(rng: np.random.Generator, lay: scenery.Layout, drive: str, spe
         (1, lay.kerb_right, lay.wall_right, lay.pavement_right),
         (-1, lay.kerb_left, lay.wall_left, lay.pavement_left),
     ):
-        for lane_x in np.arange(0.7, pavement - 0.3, 0.75):
+        for lane_x in np.arange(0.8, pavement - 0.3, 1.1):
             way = rng.choice([-1, 1])
             walk = way * rng.uniform(0.9, 1.7)
             add(
                 (("person", 0.75 * busy),),
                 kerb + side * lane_x,
-                rng.uniform(5, 14),
+                rng.uniform(7, 22),
                 speed=walk,
                 jitter=0.8,
                 wobble=0.15,
@@ -658,13 +689,16 @@ def _draw_streams(rng: np.random.Generator, lay: scenery.Layout, drive: str, spe
             add(
                 (("bicycle", 0.5 * rng.uniform(0.2, 1)), ("motorcycle", 0.04)),
                 kerb + side * rng.uniform(0.5, 1.0),
-                rng.uniform(0.9, 3.0),
+                rng.uniform(1.0, 4.0),
                 wobble=0.15,
                 keeps_clear=True,
             )
         if rng.random() < 0.65:
             add((("tree", 0.85),), kerb + side * rng.uniform(0.7, 1.2), rng.uniform(7, 16), keeps_clear=True)
-        if lay.garden_left + lay.garden_right > 1:
+        if lay.open_right if side > 0 else lay.open_left:
+            for row in (1.0, 6.0, 14.0, 26.0):
+                add((('tree', 0.55), ('bush', 0.4)), wall + side * row, 3.5 + 0.25 * row, wobble=0.1 * row + 0.4, keeps_clear=True)
+        elif lay.garden_left + lay.garden_right > 1:
             add(
                 (("tree", 0.3), ("bush", 0.55)),
                 wall - side * 1.2,
@@ -676,7 +710,7 @@ def _draw_streams(rng: np.random.Generator, lay: scenery.Layout, drive: str, spe
             add(
                 (("tree", 0.5), ("bush", 0.3)),
                 wall + side * 5,
-                rng.uniform(5, 9),
+                rng.uniform(9, 14),
                 wobble=3.0,
                 keeps_clear=True,
             )
@@ -740,4 +774,4 @@ def _draw_bonnet(rng: np.random.Generator, size: tuple[int, int]) -> tuple[list[
     outline = np.concatenate([edge, low])
     gleam = np.concatenate([edge + (0, 0.012 * height), low])
     colours = np.array([[*colour * 1.5, 255.0], [*colour, 255.0]])
-    return [Polygons([outline, gleam], colours).shapes[0], gleam], colours
+    return [outline, gleam], colours
