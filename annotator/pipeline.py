@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import traceback
 from collections.abc import Generator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,12 @@ import torch
 
 from annotator.clustering import instances_of
 from annotator.errors import AnnotatorError, FormatError, OutputError, SourceError, UsageError
+from annotator.events import Event, FramesLabelled, RunStarted, SourceEnded, SourceStarted, StepStarted
 from annotator.fingerprint import fingerprint, identity
 from annotator.formats import FORMATS
 from annotator.labels import BY_ID
 from annotator.options import DetectionOptions, Job, TrackingOptions
-from annotator.run import TRACEBACK_NAME, Run, SourceRecord
+from annotator.run import TRACEBACK_NAME, Run
 from annotator.runtime import Runtime, load_runtime
 from annotator.store import FILE_NAME as STORE_NAME
 from annotator.store import Store
@@ -25,50 +26,6 @@ from annotator.tracking import associate
 from annotator.video import Loader, Source, find_sources
 
 ALWAYS = ("frames",)  # frames.csv says which frame a label belongs to
-
-
-@dataclass(frozen=True)
-class RunStarted:
-    """The run has its output folder; `run.records` says at any time how far it is."""
-
-    run: Run
-
-
-@dataclass(frozen=True)
-class SourceStarted:
-    """A source is being labelled."""
-
-    name: str
-    expected: int | None  # frames that there will be, as far as can be known
-
-
-@dataclass(frozen=True)
-class FramesLabelled:
-    """A batch of frames is in the store."""
-
-    name: str
-    frames: int  # of this source so far, those of earlier runs included
-    fresh: int  # of them, in this batch
-    instances: int  # in this batch
-
-
-@dataclass(frozen=True)
-class StepStarted:
-    """Detection is done, something else begins."""
-
-    name: str
-    step: str  # "associate", or "publish coco"
-
-
-@dataclass(frozen=True)
-class SourceEnded:
-    """A source is done or has failed."""
-
-    record: SourceRecord
-    worked: bool  # False: it was done before
-
-
-Event = RunStarted | SourceStarted | FramesLabelled | StepStarted | SourceEnded
 
 
 def annotate(job: Job, runtime: Runtime | None = None) -> Generator[Event, None, None]:

@@ -50,11 +50,9 @@ def command(inputs: tuple[Path, ...], quiet: bool, as_json: bool, **values: Any)
         detection=build(DetectionOptions, values),
         tracking=build(TrackingOptions, values),
     )
-    from annotator.pipeline import (  # torch: not behind --help or wrong usage
-        RunStarted,
-        SourceEnded,
-        annotate,
-    )
+    # Torch and the like must not be behind --help, nor behind wrong usage.
+    from annotator.events import RunStarted, SourceEnded
+    from annotator.pipeline import annotate
     from cli.progress import display, summary_table
 
     run: Run | None = None

@@ -21,7 +21,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from annotator.pipeline import Event, FramesLabelled, RunStarted, SourceEnded, SourceStarted, StepStarted
+from annotator.events import Event, FramesLabelled, RunStarted, SourceEnded, SourceStarted, StepStarted
 from annotator.run import SourceRecord
 
 SECONDS_BETWEEN_LINES = 10.0

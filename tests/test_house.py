@@ -27,6 +27,7 @@ FLOORS = [  # design/house.md: lowest first, and so within a floor; a name cover
         "annotator.synthetic",
         "annotator.training",
         "annotator.run",
+        "annotator.events",
     ],
     ["annotator.pipeline", "annotator.fleet"],
     ["cli"],

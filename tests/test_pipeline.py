@@ -10,8 +10,9 @@ import pytest
 
 from annotator import pipeline
 from annotator.errors import EXIT_INTERRUPTED, FormatError, OutputError, UsageError
+from annotator.events import FramesLabelled, SourceEnded
 from annotator.options import DetectionOptions, Job, TrackingOptions
-from annotator.pipeline import FramesLabelled, SourceEnded, annotate
+from annotator.pipeline import annotate
 from annotator.run import Lock
 from annotator.store import Store
 from tests.faults import FullDiskWriter, RaisingWriter, small_disk, text_named_mp4
