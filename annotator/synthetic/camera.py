@@ -25,10 +25,11 @@ class Bend:
     wavelength: float  # metres
     phase: float  # radians
 
-    def offset(self, s: float, ahead: Floats) -> Floats:
+    def offset(self, s: float, ahead: npt.ArrayLike) -> Floats:
         """How far to the right the street's middle is, `ahead` metres in front of a car at `s`."""
         k = 2 * np.pi / self.wavelength
         here = k * s + self.phase
+        ahead = np.asarray(ahead, np.float64)
         turned = np.sin(here + k * ahead) - np.sin(here) - np.cos(here) * k * ahead
         return self.amplitude * np.asarray(turned, np.float64)
 
@@ -81,8 +82,9 @@ class Pose:
     def turn(self, points: Floats) -> Floats:
         """Rotates object coordinates (..., 3): x right of the object, y up, z forward."""
         cos, sin = math.cos(self.yaw), math.sin(self.yaw)
-        return points @ np.array([[cos, 0.0, -sin], [0.0, 1.0, 0.0], [sin, 0.0, cos]])
+        turned: Floats = points @ np.array([[cos, 0.0, -sin], [0.0, 1.0, 0.0], [sin, 0.0, cos]])
+        return turned
 
     def place(self, points: Floats) -> Floats:
         """Object coordinates (..., 3) -> street coordinates (..., 3)."""
-        return self.turn(points) + (self.x, 0.0, self.s)
+        return np.add(self.turn(points), (self.x, 0.0, self.s))

@@ -28,7 +28,7 @@ def write_drive(
     fps: int = 10,
     bit_rate: int = 900_000,
 ) -> None:
-    """Writes a drive as an H.264 video (MPEG-4 part 2 where FFmpeg lacks an H.264 encoder); even sizes only."""
+    """Writes a drive as an H.264 video (MPEG-4 part 2 where FFmpeg lacks x264); even sizes only."""
     height, width = size
     street = Street(seed, size, fps)
     codec = "libx264" if "libx264" in av.codecs_available else "mpeg4"

@@ -25,7 +25,7 @@ class Light:
     lamps: bool  # are headlights on?
 
     def shade(self, albedo: Floats, normals: Floats, gloss: Floats) -> Floats:
-        """Colours (N, 3) of faces with unit normals (N, 3); `gloss` (N,) is how much of the sky they mirror."""
+        """Colours (N, 3) of faces with unit normals (N, 3); `gloss` (N,): how much of the sky they mirror."""
         up = normals[:, 1:2]
         lit = np.maximum(normals @ self.sun, 0.0)[:, None]
         matte = albedo * (self.ambient * (0.8 + 0.25 * up) + self.sunlight * lit)

@@ -22,7 +22,7 @@ class Canvas:
 
     def __init__(self, image: Image) -> None:
         self.image = image
-        self.labels = np.zeros(image.shape[:2], np.int32)
+        self.labels: npt.NDArray[np.int32] = np.zeros(image.shape[:2], np.int32)
 
     def polygons(
         self, shapes: Sequence[Floats], colours: Floats, object_id: int, grain: Image | None = None
@@ -80,7 +80,7 @@ class Canvas:
         y1 = min(int(np.ceil(top + height)), self.labels.shape[0])
         if x1 <= x0 or y1 <= y0:
             return
-        rgba = next((level for level in levels if level.shape[0] < 2 * height), levels[-1])
+        rgba: Any = next((level for level in levels if level.shape[0] < 2 * height), levels[-1])
         sx, sy = rgba.shape[1] / width, rgba.shape[0] / height
         to_source = np.array([[sx, 0, (x0 + 0.5 - left) * sx - 0.5], [0, sy, (y0 + 0.5 - top) * sy - 0.5]])
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
@@ -88,10 +88,11 @@ class Canvas:
         rgb = cv2.multiply(part[:, :, :3], (*gain.tolist(), 0.0))
         self._blend(rgb, part[:, :, 3], x0, y0, 0)
 
-    def wall(self, texture: Image, corners: Floats, fade: float, air: Floats) -> None:
-        """Paints scenery: a texture (h, w, 3) on a quadrilateral (4, 2), from its bottom left corner, anticlockwise.
+    def wall(self, levels: Sequence[Image], corners: Floats, fade: float, air: Floats) -> None:
+        """Paints scenery: a texture on a quadrilateral (4, 2), from its bottom left corner, anticlockwise.
 
-        `fade` is how much of its colour is left, the rest is the colour `air`.
+        `levels` are the texture (h, w, 3) and its halvings. `fade` is how much of its colour is left; the
+        rest is the colour `air`.
         """
         low, high = corners.min(0), corners.max(0)
         left, top = np.maximum(np.floor(low), 0).astype(int)
@@ -99,8 +100,10 @@ class Canvas:
         if right <= left or bottom <= top:
             return
         extent = np.abs(np.diff(corners[:, 0])).max(), np.abs(np.diff(corners[:, 1])).max()
-        while min(texture.shape[1] / max(extent[0], 1), texture.shape[0] / max(extent[1], 1)) > 1.6:
-            texture = cv2.resize(texture, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+        fits = (
+            t for t in levels if min(t.shape[1] / max(extent[0], 1), t.shape[0] / max(extent[1], 1)) <= 1.6
+        )
+        texture = next(fits, levels[-1])
         if texture.shape[1] / max(extent[0], 1) > 1.6:  # a wall seen along its length
             columns = max(int(extent[0] * 1.3), 2)
             texture = cv2.resize(texture, (columns, texture.shape[0]), interpolation=cv2.INTER_AREA)
@@ -119,12 +122,21 @@ class Canvas:
         cv2.fillConvexPoly(self.labels, fixed, 0.0, cv2.LINE_8, 4)
 
     def _blend(self, rgb: Any, alpha: Any, left: int, top: int, object_id: int) -> None:
-        """Lays a premultiplied picture over the canvas; where it covers half or more, the pixel is the object's."""
+        """Lays a premultiplied picture over the canvas; where it covers half or more, it has the pixel."""
         height, width = alpha.shape
         region = self.image[top : top + height, left : left + width]
         through = cv2.cvtColor(cv2.bitwise_not(alpha), cv2.COLOR_GRAY2RGB)
         cv2.add(cv2.multiply(region, through, scale=1 / 255), rgb, region)
         self.labels[top : top + height, left : left + width][alpha > 127] = object_id
+
+
+def halvings(picture: Image) -> tuple[Image, ...]:
+    """A picture and its halves, quarters ... down to a few pixels."""
+    levels = [picture]
+    while min(levels[-1].shape[:2]) > 8:
+        half = (levels[-1].shape[1] // 2, levels[-1].shape[0] // 2)
+        levels.append(np.asarray(cv2.resize(levels[-1], half, interpolation=cv2.INTER_AREA), np.uint8))
+    return tuple(levels)
 
 
 @lru_cache(maxsize=32)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from math import cos, hypot, pi, sin, sqrt
 
 import numpy as np
@@ -54,6 +55,7 @@ def draw_person(rng: np.random.Generator, rider: bool = False) -> Person:
             rng.uniform(0.14, 0.36),
             top if rng.random() < 0.4 else _cloth(rng, dark=0.5),
         )  # a skirt
+    bag = str(rng.choice(["", "back", "hand", "shoulder"], p=[0.45, 0.25, 0.12, 0.18]))
     helmet = rider and rng.random() < 0.45
     tone = rng.choice([0, 1, 2, 3], p=[0.55, 0.2, 0.15, 0.1])
     skins = ((224, 178, 150), (198, 148, 116), (150, 102, 74), (96, 64, 48))
@@ -71,13 +73,13 @@ def draw_person(rng: np.random.Generator, rider: bool = False) -> Person:
         sleeves=bool(rng.random() < 0.72),
         shorts=bool(rng.random() < 0.2),
         long_hair=bool(rng.random() < 0.42),
-        bag="" if rider and rng.random() < 0.7 else str(rng.choice(["", "back", "hand", "shoulder"], p=[0.45, 0.25, 0.12, 0.18])),
+        bag="" if rider and rng.random() < 0.7 else bag,
         bag_colour=_cloth(rng, dark=0.6),
         hat="helmet" if helmet else str(rng.choice(["", "cap"], p=[0.88, 0.12])),
         hat_colour=_cloth(rng, dark=0.4),
         posture=str(rng.choice(["swing", "pockets", "phone"], p=[0.68, 0.16, 0.16])),
         phase=float(rng.uniform(0, 2 * pi)),
-    )  # fmt: skip
+    )
 
 
 def walking(person: Person, travelled: float, still: bool, fine: bool) -> list[Part]:
@@ -176,8 +178,13 @@ def _head(person: Person, at: Point, up: float) -> list[Part]:
     x, z = at[0], at[2]
     parts = [
         Part([(x, 0.82 * h + up, z), (x, 0.87 * h + up, z + 0.004)], [0.032 * h, 0.03 * h], person.skin),
-        Part([(x, 0.9 * h + up, z + 0.012 * h), (x, 0.94 * h + up, z + 0.004 * h)], [0.04 * h, 0.048 * h], person.skin, nearer=0.02),
-    ]  # fmt: skip
+        Part(
+            [(x, 0.9 * h + up, z + 0.012 * h), (x, 0.94 * h + up, z + 0.004 * h)],
+            [0.04 * h, 0.048 * h],
+            person.skin,
+            nearer=0.02,
+        ),
+    ]
     back = [(x, 0.948 * h + up, z - 0.008 * h), (x, 0.925 * h + up, z - 0.02 * h)]
     parts.append(Part(back, [0.05 * h, 0.044 * h], person.hair, nearer=0.0))
     if person.long_hair:
@@ -203,7 +210,7 @@ def _head(person: Person, at: Point, up: float) -> list[Part]:
         )
     else:
         parts.append(Part([(x, 0.974 * h + up, z - 0.006 * h)], [0.037 * h], person.hair, nearer=0.035))
-    return parts  # fmt: skip
+    return parts
 
 
 def _bag(person: Person, shoulders: list[Point], drop: float) -> list[Part]:
@@ -277,14 +284,13 @@ def _spoked(axle: Point, radius: float, fine: bool) -> list[Part]:
     """A wheel: a thin disc that lets half of the light through, and a tyre in pieces around it."""
     angle = np.linspace(0, 2 * pi, 17 if fine else 11)
     rim: list[Point] = [
-        (0.0, axle[1] + radius * 0.97 * float(cos(a)), axle[2] + radius * 0.97 * float(sin(a)))
-        for a in angle
+        (0.0, axle[1] + radius * 0.97 * float(cos(a)), axle[2] + radius * 0.97 * float(sin(a))) for a in angle
     ]
     spokes: Colour = (92, 92, 94) if fine else (50, 50, 51)
     parts = [Part(rim, [0.012] * len(rim), spokes, 140.0 if fine else 190.0, nearer=-0.4)]
     if not fine:
         return parts
-    parts += [Part([p, q], [0.021, 0.021], (22, 22, 23)) for p, q in zip(rim, rim[1:], strict=False)]
+    parts += [Part([p, q], [0.021, 0.021], (22, 22, 23)) for p, q in pairwise(rim)]
     return parts
 
 
@@ -443,7 +449,7 @@ def motorcycle_parts(m: Motorcycle) -> list[Part]:
         Part([(-0.05, 0.78, -0.82), (0.05, 0.78, -0.82)], [0.045, 0.045], (170, 30, 26), nearer=0.05)
     )
     parts.append(Part([(-0.07, 0.6, -0.86), (0.07, 0.6, -0.86)], [0.06, 0.06], (210, 210, 205), nearer=0.03))
-    return parts  # fmt: skip
+    return parts
 
 
 def _rgb(colour: Floats) -> Colour:

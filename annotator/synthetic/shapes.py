@@ -1,4 +1,4 @@
-"""Solids and how they become polygons: meshes with flat faces (vehicles) and hulls of spheres (people, bicycles)."""
+"""Solids and how they become polygons: meshes (vehicles) and hulls of spheres (people, bicycles)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from annotator.synthetic.camera import NEAR, Camera, Floats, Pose
 from annotator.synthetic.light import Light
 from annotator.synthetic.paint import OPAQUE
 
-Colour = Sequence[float]  # RGB, 0 to 255
+Colour = Sequence[float] | Floats  # RGB, 0 to 255
 
 
 class Polygons(NamedTuple):
@@ -77,7 +77,9 @@ class Mesh:
         side = 1 if outer_x > 0 else -1
 
         def circle(r: float, x: float) -> list[int]:
-            return self.add_points(np.column_stack([np.full(14, x), radius + r * np.sin(angle), z + r * np.cos(angle)]))
+            return self.add_points(
+                np.column_stack([np.full(14, x), radius + r * np.sin(angle), z + r * np.cos(angle)])
+            )
 
         arch = circle(radius * 1.12, outer_x * 1.0)
         self.discs.append((arch, (14.0, 14.0, 15.0), side))
@@ -108,7 +110,9 @@ class Solid:
         self.detail_face = np.array([detail[0] for detail in mesh.details], int)
         self.detail_albedo = np.array([detail[2] for detail in mesh.details], np.float64).reshape(-1, 3)
         self.detail_shines = np.array([detail[3] for detail in mesh.details], bool)[:, None]
-        self.detail_size = np.array([np.ptp(self.points[d[1]], 0).sum() for d in mesh.details])  # about width + height
+        self.detail_size = np.array(
+            [np.ptp(self.points[d[1]], 0).sum() for d in mesh.details]
+        )  # about width + height
         self.low, self.high = self.points.min(0), self.points.max(0)
 
     def polygons(self, pose: Pose, camera: Camera, light: Light) -> Polygons:
@@ -136,7 +140,9 @@ class Solid:
         on_face = light.ambient * (0.85 + 0.25 * normals[:, 1:2])
         on_face = on_face + light.sunlight * np.maximum(normals @ light.sun, 0)[:, None]
         detail_colours = self.detail_albedo * np.where(self.detail_shines, 1.0, on_face[self.detail_face])
-        large = (self.detail_size * camera.focal > 2.5 * np.maximum(distance[self.detail_face], NEAR)).tolist()
+        large = (
+            self.detail_size * camera.focal > 2.5 * np.maximum(distance[self.detail_face], NEAR)
+        ).tolist()
         for face in order[seen[order]].tolist():
             shapes.append(pixels[self.faces[face]])
             painted.append(colours[face])
@@ -189,15 +195,20 @@ class Figure:
         pixels = camera.pixels(view)
         size = camera.focal * self.radii / np.maximum(view[:, 2], NEAR)
         depth = np.add.reduceat(view[:, 2], self.starts) / self.counts - self.nearer
-        direct = 0.45 + 0.35 * max(-float(light.sun[2]), 0.0)  # a low sun behind the camera lights what we see
-        shades = [light.ambient * 0.86 + light.sunlight * direct * 0.45]
-        layers = [self._outlines(pixels, size)]
+        direct = 0.45 + 0.35 * max(
+            -float(light.sun[2]), 0.0
+        )  # a low sun behind the camera lights what we see
+        matte = light.ambient * 0.86 + light.sunlight * direct * 0.45
+        sunny = light.ambient * 1.05 + light.sunlight * (direct * 0.7 + 0.3)
         if size.max() > 3.5:
+            shades = [matte, sunny]
             towards_sun = np.array([light.sun[0], -light.sun[1] * 0.6])
-            shades.append(light.ambient * 1.05 + light.sunlight * (direct * 0.7 + 0.3))
-            layers.append(self._outlines(pixels + 0.34 * size[:, None] * towards_sun, 0.62 * size))
+            outlines = self._outlines(
+                np.stack([pixels, pixels + 0.34 * size[:, None] * towards_sun]), np.stack([size, 0.62 * size])
+            )
         else:
-            shades[0] = shades[0] * 0.6 + 0.4 * (light.ambient + light.sunlight * (direct * 0.7 + 0.3))
+            shades = [0.6 * matte + 0.4 * sunny]
+            outlines = self._outlines(pixels[None], size[None])
         away = float(view[:, 2].mean())
         albedo = [light.haze(self.colours * shade, away) for shade in shades]
         large = (np.maximum.reduceat(size, self.starts) > 2.5) & (self.opacity == OPAQUE)
@@ -205,32 +216,38 @@ class Figure:
         shapes: list[Floats] = []
         which: list[tuple[int, int]] = []
         for i in np.argsort(-depth, kind="stable").tolist():
-            for layer in range(len(layers) if large[i] else 1):
-                shapes.append(layers[layer][i])
+            for layer in range(len(shades) if large[i] else 1):
+                shapes.append(outlines[layer][i])
                 which.append((layer, i))
         layer_of, part_of = np.array(which).T
         colours = np.concatenate([np.array(albedo)[layer_of, part_of], self.opacity[part_of][:, None]], 1)
         return Polygons(shapes, colours)
 
-    def _outlines(self, pixels: Floats, size: Floats) -> list[Floats]:
-        """The hull of every part's circles, as (k, 2) each."""
+    def _outlines(self, pixels: Floats, size: Floats) -> list[list[Floats]]:
+        """The hull of every part's circles, (k, 2) each, in every layer: pixels (L, S, 2), radii (L, S)."""
         first, last = self.starts, np.minimum(self.starts + 1, self.ends - 1)
-        a, b, ra, rb = pixels[first], pixels[last], size[first], size[last]
+        a, b, ra, rb = pixels[:, first], pixels[:, last], size[:, first], size[:, last]
         apart = b - a
-        distance = np.maximum(np.hypot(apart[:, 0], apart[:, 1]), 1e-6)
-        tangent = np.arccos(np.clip((ra - rb) / distance, -1, 1))[:, None]  # where the outer tangents touch
-        along = np.arctan2(apart[:, 1], apart[:, 0])[:, None]
-        front = along + tangent * _FAN
-        back = along + tangent + (2 * np.pi - 2 * tangent) * (_FAN + 1) / 2
-        ends = [
-            centre[:, None] + radius[:, None, None] * np.stack([np.cos(angle), np.sin(angle)], -1)
-            for centre, radius, angle in ((b, rb, front), (a, ra, back))
-        ]
-        outlines = list(np.concatenate(ends, 1))
-        for i in np.flatnonzero(self.counts > 2).tolist():
-            spheres = slice(self.starts[i], self.ends[i])
-            rims = pixels[spheres, None] + size[spheres, None, None] * _RING
-            outlines[i] = hull(rims.reshape(-1, 2))
+        distance = np.maximum(np.hypot(apart[..., 0], apart[..., 1]), 1e-6)
+        tangent = np.arccos(np.clip((ra - rb) / distance, -1, 1))[..., None]  # where the outer tangents touch
+        along = np.arctan2(apart[..., 1], apart[..., 0])[..., None]
+        half = len(_FAN)
+        angle = (
+            np.concatenate([tangent * _FAN, np.pi - (np.pi - tangent) * -_FAN], -1) + along
+        )  # of b, then of a
+        rim = np.empty((*angle.shape, 2))
+        rim[..., 0], rim[..., 1] = np.cos(angle), np.sin(angle)
+        rim[..., :half, :] *= rb[..., None, None]
+        rim[..., :half, :] += b[..., None, :]
+        rim[..., half:, :] *= ra[..., None, None]
+        rim[..., half:, :] += a[..., None, :]
+        outlines = [list(layer) for layer in rim]
+        many = np.flatnonzero(self.counts > 2).tolist()
+        if many:
+            circles = pixels[:, :, None] + size[..., None, None] * _RING
+            for layer, circle in zip(outlines, circles, strict=True):
+                for i in many:
+                    layer[i] = hull(circle[self.starts[i] : self.ends[i]].reshape(-1, 2))
         return outlines
 
 

@@ -1,7 +1,7 @@
 """A drive along a street: who is where at which time, and the frame that the dashcam sees.
 
-Everybody belongs to a stream: an endless row of slots that moves at one speed. Slot j of a stream at time t is a
-formula, so any frame can be rendered without those before it, and an object keeps its identity all the way.
+Everybody belongs to a stream: an endless row of slots that moves at one speed. Where slot j of a stream is at
+a time is a formula, so any frame can be rendered without those before it, and identities never change.
 """
 
 from __future__ import annotations
@@ -15,11 +15,15 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from annotator.synthetic import people, scenery, vehicles
+from annotator.synthetic import people, roadside, vehicles
+from annotator.synthetic.buildings import FAR, House
 from annotator.synthetic.camera import Bend, Camera, Floats, Pose
-from annotator.synthetic.light import Light, draw_light
+from annotator.synthetic.ground import Backdrop, Ground
+from annotator.synthetic.lens import Lens, draw_bonnet
+from annotator.synthetic.light import draw_light
 from annotator.synthetic.paint import Canvas, Image, noise
 from annotator.synthetic.shapes import Figure, Part, Solid, hull
+from annotator.synthetic.traffic import Slot, Stream, draw_layout, draw_streams
 
 PERSON, RIDER, CAR, TRUCK, BUS, TRAIN, MOTORCYCLE, BICYCLE = 24, 25, 26, 27, 28, 31, 32, 33  # Cityscapes ids
 
@@ -36,41 +40,6 @@ class SyntheticFrame:
     image: Image = field(repr=False)  # (H, W, 3) uint8 RGB
     label_map: npt.NDArray[np.int32] = field(repr=False)  # (H, W) object id, 0 = no instance
     classes: dict[int, int]  # the Cityscapes class id of every object in the label map
-
-
-@dataclass(frozen=True)
-class Stream:
-    """A row of slots along the street, or across it at a crossing."""
-
-    number: int
-    kinds: tuple[
-        tuple[str, float], ...
-    ]  # what may stand in a slot, and how often; they may add up to less than 1
-    x: float  # across the street; for a crossing stream, its s
-    gap: float  # metres between slots
-    speed: float = 0.0  # m/s, along s (or along x)
-    jitter: float = 0.3  # of a slot along the row, in gaps
-    wobble: float = 0.0  # of a slot across the row, metres
-    turned: bool = False  # faces the other way than it moves (or than the ego car, if it stands)
-    crosses: bool = False  # runs across the street
-    keeps_clear: bool = False  # leaves crossings free
-    with_ego: bool = False  # moves as the ego car does
-
-
-    @property
-    def driven(self) -> bool:
-        """Does it hold cars and the like, which are seen from far away?"""
-        return self.kinds[0][0] in ("car", "train")
-
-
-class Slot(NamedTuple):
-    """Who stands in a slot."""
-
-    kind: str
-    shift: float  # along the row, gaps
-    aside: float  # across the row, metres
-    turn: float  # radians
-    figure: Any  # Solid, Person, (Bicycle, Person), parts of furniture, a picture's variant ...
 
 
 class Item(NamedTuple):
@@ -102,24 +71,22 @@ class Street:
         self.horizon = height * rng.uniform(0.38, 0.5)
         self.camera_height = rng.uniform(1.2, 1.65)
         self.bend = Bend(rng.uniform(0, 5.0), rng.uniform(150, 320), rng.uniform(0, 2 * np.pi))
-        self.layout = _draw_layout(rng)
+        self.layout = draw_layout(rng)
         self.drive = str(rng.choice(["cruise", "follow", "stop", "wait"], p=[0.3, 0.3, 0.2, 0.2]))
         self.speed = rng.uniform(5, 11)
         self.mirrored = bool(rng.random() < 0.12)
         self.phases = rng.uniform(0, 2 * np.pi, 6)
-        self.streams = _draw_streams(rng, self.layout, self.drive, self.speed)
-        self.backdrop = scenery.Backdrop(size, self.horizon, self.focal, self.light, rng)
-        self.ground = scenery.Ground(self.layout, self.light, rng)
+        self.streams = draw_streams(rng, self.layout, self.drive, self.speed)
+        self.backdrop = Backdrop(size, self.horizon, self.focal, self.light, rng)
+        self.ground = Ground(self.layout, self.light, rng)
         self.lens = Lens(size, rng)
         self.leaf = np.array(
             [[1.0, 1.0, 1.0], [1.0, 1.06, 0.9], [0.8, 0.9, 0.85], [1.5, 1.05, 0.55]][rng.integers(4)]
         )
-        self.bonnet = _draw_bonnet(rng, size) if rng.random() < 0.3 else None
+        self.bonnet = draw_bonnet(rng, size) if rng.random() < 0.3 else None
         self._slot = lru_cache(maxsize=1024)(self._draw_slot)
         self._body = lru_cache(maxsize=1024)(self._draw_body)  # what stands still is drawn once
         self._house = lru_cache(maxsize=64)(self._draw_house)
-
-    # -- the ego car ---------------------------------------------------------------------------------------------
 
     @property
     def stop(self) -> float:
@@ -162,8 +129,6 @@ class Street:
         return Camera(
             self.size, self.focal, centre, self.camera_height, sway * moving, self.ego(time), self.bend
         )
-
-    # -- frames --------------------------------------------------------------------------------------------------
 
     def frame(self, index: int) -> SyntheticFrame:
         """Renders frame `index` of the drive."""
@@ -245,7 +210,7 @@ class Street:
         lamps, still = self.light.lamps, stream.speed == 0 and not stream.with_ego
         figure: Any = None
         if kind == "car":
-            figure = vehicles.car(rng, still and not self.drive == "wait", lamps)
+            figure = vehicles.car(rng, still and self.drive != "wait", lamps)
         elif kind == "truck":
             figure = vehicles.truck(rng, lamps)
         elif kind == "bus":
@@ -266,7 +231,7 @@ class Street:
         elif kind in ("tree", "bush"):
             figure = (int(rng.integers(15)), rng.uniform(0.8, 1.2), rng.uniform(0.85, 1.12, 3))
         elif kind == "furniture":
-            figure = Figure(scenery.furniture(str(rng.choice(scenery.FURNITURE)), rng))
+            figure = Figure(roadside.furniture(str(rng.choice(roadside.FURNITURE)), rng))
         return Slot(kind, shift, aside, turn, figure)
 
     def _item(
@@ -329,7 +294,9 @@ class Street:
             return [Figure(people.walking(slot.figure, travelled, stream.speed == 0, fine))]
         machine, person = slot.figure
         bicycle = slot.kind in ("bicycle", "cyclist")
-        figures = [people.bicycle_parts(machine, travelled, fine) if bicycle else people.motorcycle_parts(machine)]
+        figures = [
+            people.bicycle_parts(machine, travelled, fine) if bicycle else people.motorcycle_parts(machine)
+        ]
         if slot.kind in ("cyclist", "biker"):
             figures.append(people.cycling(person, travelled) if bicycle else people.riding_motorcycle(person))
         return [Figure(parts) for parts in figures]
@@ -375,7 +342,9 @@ class Street:
 
         def paint(canvas: Canvas) -> None:
             for figure, label in layers:
-                canvas.polygons(*figure.polygons(pose, camera, self.light), label, _GRAIN[1]() if label else None)
+                canvas.polygons(
+                    *figure.polygons(pose, camera, self.light), label, _GRAIN[1]() if label else None
+                )
 
         box = (pose.x - reach, pose.x + reach, pose.s - reach, pose.s + reach)
         return Item(box, paint, ground, height)
@@ -398,12 +367,15 @@ class Street:
                     Part([(0, 0, 0), (0, base + 0.35 * tall, 0)], [0.17 * grow, 0.1 * grow], (66, 56, 46))
                 ]
                 if variant % 5 == 4:
-                    trunk = [Part([(0, 0.15, 0), (0, base + 0.05, 0)], [0.17 * grow, 0.13 * grow], (70, 64, 54))]
+                    trunk = [
+                        Part([(0, 0.15, 0), (0, base + 0.05, 0)], [0.17 * grow, 0.13 * grow], (70, 64, 54))
+                    ]
                 canvas.polygons(*Figure(trunk).polygons(pose, camera, self.light), 0)
             fade = float(np.exp(-foot[2] / self.light.haze_distance))
             bottom = v if bush else w + 0.1 * tall * scale
-            picture = scenery.foliage(variant)
-            canvas.picture(picture, u - wide * scale / 2, bottom - tall * scale, wide * scale, tall * scale, gain * fade + (1 - fade) * 1.6)  # fmt: skip
+            w_px, h_px = wide * scale, tall * scale
+            seen = gain * fade + (1 - fade) * 1.6
+            canvas.picture(roadside.foliage(variant), u - w_px / 2, bottom - h_px, w_px, h_px, seen)
 
         around = np.array([[-1, -0.4], [0, -1], [1, -0.4], [1, 0.4], [0, 1], [-1, 0.4]]) * wide * 0.4 + (
             pose.x,
@@ -413,17 +385,15 @@ class Street:
             (pose.x - 0.3, pose.x + 0.3, pose.s - 0.3, pose.s + 0.3), paint, around, base + 0.4 * tall
         )
 
-    # -- buildings -----------------------------------------------------------------------------------------------
-
-    def _draw_house(self, side: int, j: int) -> scenery.House:
-        return scenery.House(np.random.default_rng([self.seed, 3, side + 1, j + (1 << 30)]), self.light, side)
+    def _draw_house(self, side: int, j: int) -> House:
+        return House(np.random.default_rng([self.seed, 3, side + 1, j + (1 << 30)]), self.light, side)
 
     def _houses(self, camera: Camera) -> Iterator[Item]:
         lay = self.layout
         for side, x in ((1, lay.wall_right), (-1, lay.wall_left)):
             plot = 13.0 + 5 * np.sin(self.phases[0] + side)
             open_side = lay.open_right if side > 0 else lay.open_left
-            for j in range(int(np.floor((camera.s - 2) / plot)), int((camera.s + scenery.FAR) / plot)):
+            for j in range(int(np.floor((camera.s - 2) / plot)), int((camera.s + FAR) / plot)):
                 mix = np.sin(j * 12.9898 + side * 4.1 + self.phases[2] * 50) * 43758.5453 % 1.0
                 if open_side or mix < 0.1:
                     continue
@@ -440,13 +410,11 @@ class Street:
                 footprint = np.array([[x, s0], [away, s0], [away, s1], [x, s1]])
 
                 def paint(
-                    canvas: Canvas, house: scenery.House = house, x: float = x, s0: float = s0, s1: float = s1
+                    canvas: Canvas, house: House = house, x: float = x, s0: float = s0, s1: float = s1
                 ) -> None:
                     house.paint(canvas, camera, self.light, x, s0, s1)
 
                 yield Item(box, paint, footprint, house.height)
-
-    # -- shadows -------------------------------------------------------------------------------------------------
 
     def _shadows(self, image: Image, camera: Camera, items: list[Item]) -> None:
         """Darkens the ground: softly under things, and where the sun is hidden."""
@@ -460,7 +428,7 @@ class Street:
         lean = -sun[[0, 2]] / max(float(sun[1]), 0.25)
         shapes: list[tuple[Image, Floats]] = []
         for item in items:
-            if item.footprint is None or not 1 < item.box[3] - camera.s or item.box[2] - camera.s > 90:
+            if item.footprint is None or not item.box[3] - camera.s > 1 or item.box[2] - camera.s > 90:
                 continue
             if item.height < 4 and item.box[2] - camera.s < 60:
                 shapes.append((under, item.footprint))
@@ -484,35 +452,6 @@ class Street:
             light.astype(np.uint8), (below.shape[1], below.shape[0]), interpolation=cv2.INTER_LINEAR
         )
         cv2.multiply(below, cv2.cvtColor(full, cv2.COLOR_GRAY2RGB), below, 1 / 255)
-
-
-class Lens:
-    """What a camera does to a picture: blur, tone, vignette, noise."""
-
-    def __init__(self, size: tuple[int, int], rng: np.random.Generator) -> None:
-        height, width = size
-        self.blur = float(rng.uniform(0.35, 0.8) * width / 768)
-        gamma, contrast = rng.uniform(0.75, 1.1), rng.uniform(0.0, 0.3)
-        balance = rng.uniform(0.95, 1.05, 3) * (rng.uniform(0.75, 1.05))
-        tone = np.linspace(0, 1, 256)[:, None] ** gamma
-        tone = tone * (1 - contrast) + contrast * (3 * tone**2 - 2 * tone**3)
-        self.tone = np.clip(255 * tone * balance, 0, 255).astype(np.uint8).reshape(1, 256, 3)
-        y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
-        dark = 255 * (1 - rng.uniform(0.05, 0.3) * (0.6 * x**2 + 0.4 * y**2))
-        self.vignette = cv2.cvtColor(dark.astype(np.uint8), cv2.COLOR_GRAY2RGB)
-        strength = rng.uniform(1.0, 5.0)
-        grain = rng.normal(128, strength, (height + 31, width + 31, 3))
-        self.grain = np.clip(np.round(grain), 0, 255).astype(np.uint8)
-
-    def expose(self, image: Image, index: int) -> Image:
-        """The picture as the sensor delivers it; the noise differs from frame to frame."""
-        height, width = image.shape[:2]
-        if self.blur > 0.2:
-            image = cv2.GaussianBlur(image, (0, 0), self.blur)
-        image = cv2.multiply(cv2.LUT(image, self.tone), self.vignette, scale=1 / 255)
-        y, x = index * 17 % 31, index * 11 % 29
-        grain = self.grain[y : y + height, x : x + width]
-        return np.asarray(cv2.addWeighted(image, 1.0, grain, 1.0, -128.0), np.uint8)
 
 
 _GRAIN: tuple[Callable[[], Image], Callable[[], Image]] = (
@@ -540,20 +479,22 @@ def _bounds(ground: Floats) -> tuple[float, float, float, float]:
 def _paint_order(boxes: Floats) -> list[int]:
     """The order, back to front, in which to paint boxes (N, 4): x0, x1, s0, s1 from the camera.
 
-    Of two boxes, one hides the other only if it is on the camera's side of a plane between them.
+    A box can't hide another if a plane parts them, along or across the street, and the camera is on the
+    other's side of it.
     """
     x0, x1, z0, z1 = boxes.T
-    beyond = z0[:, None] >= z1[None]  # [i, j]: i can't hide j
-    right = (x0[:, None] >= x1[None]) & (x1[None] > 0)  # i is further to the right, and both are right of the camera
-    left = (x1[:, None] <= x0[None]) & (x0[None] < 0)
-    neither = ~(beyond | beyond.T)
-    across, middle = (x0 + x1) / 2, (z0 + z1) / 2
+    beyond = z0[:, None] >= z1  # [i, j]: i can't hide j
+    right = (x0[:, None] >= x1) & (x0[:, None] >= 0)
+    left = (x1[:, None] <= x0) & (x1[:, None] <= 0)
+    hides = ~(beyond | right | left)
     # where boxes overlap, they are parted along the axis on which they overlap less
-    deep_x = np.minimum(x1[:, None], x1[None]) - np.maximum(x0[:, None], x0[None])
-    deep_z = np.minimum(z1[:, None], z1[None]) - np.maximum(z0[:, None], z0[None])
-    outer = np.abs(across[:, None]) > np.abs(across[None])
-    mixed = np.where(deep_x < deep_z, outer, middle[:, None] > middle[None]) & (deep_x > 0)
-    before = beyond | (neither & (right | left | mixed))
+    across, middle = (x0 + x1) / 2, (z0 + z1) / 2
+    deep_x = np.minimum(x1[:, None], x1) - np.maximum(x0[:, None], x0)
+    deep_z = np.minimum(z1[:, None], z1) - np.maximum(z0[:, None], z0)
+    outer = np.abs(across[:, None]) > np.abs(across)
+    behind = np.where(deep_x < deep_z, outer, middle[:, None] > middle)
+    before = hides.T & (~hides | behind)
+    np.fill_diagonal(before, False)
     waiting = before.sum(0)  # how many must be painted earlier
     open_ = np.ones(len(boxes), bool)
     order = []
@@ -566,212 +507,3 @@ def _paint_order(boxes: Floats) -> list[int]:
         open_[i] = False
         waiting = waiting - before[i]
     return order
-
-
-def _draw_layout(rng: np.random.Generator) -> scenery.Layout:
-    parking = rng.random(2) < 0.7
-    garden = rng.uniform(2, 7, 2) if rng.random() < 0.35 else np.zeros(2)
-    half = rng.uniform(4.5, 7.5)
-    return scenery.Layout(
-        lane=rng.uniform(3.0, 3.7),
-        left_lanes=int(rng.choice([0, 1, 2], p=[0.12, 0.66, 0.22])),
-        right_lanes=int(rng.choice([0, 1], p=[0.75, 0.25])),
-        parking_left=2.2 * parking[0],
-        parking_right=2.2 * parking[1],
-        pavement_left=rng.uniform(2.2, 6.0),
-        pavement_right=rng.uniform(2.2, 6.0),
-        garden_left=garden[0],
-        garden_right=garden[1],
-        crossing_start=rng.uniform(45, 80),
-        crossing_gap=rng.uniform(70, 130),
-        crossing_half=half,
-        open_left=bool(rng.random() < 0.12),
-        open_right=bool(rng.random() < 0.12),
-    )
-
-
-TRAFFIC = (("car", 0.8), ("truck", 0.07), ("bus", 0.05), ("biker", 0.05), ("train", 0.0))
-
-
-def _draw_streams(rng: np.random.Generator, lay: scenery.Layout, drive: str, speed: float) -> list[Stream]:
-    """Who is on the street: parked, driving, walking, riding, and standing about."""
-    streams: list[Stream] = []
-
-    def add(kinds: tuple[tuple[str, float], ...], x: float, gap: float, **more: Any) -> None:
-        streams.append(Stream(len(streams), kinds, x, gap, **more))
-
-    def share(kinds: tuple[tuple[str, float], ...], part: float) -> tuple[tuple[str, float], ...]:
-        return tuple((kind, part * weight) for kind, weight in kinds)
-
-    busy = rng.uniform(0.2, 0.95)  # pavements
-    dense = rng.uniform(0.25, 1.0)  # the road
-    waits = drive in ("wait", "stop")
-    parked = (("car", 0.94), ("truck", 0.03), ("motorcycle", 0.03))
-    if lay.parking_right:
-        add(
-            share(parked, rng.uniform(0.4, 0.98)),
-            lay.kerb_right - 1.1,
-            rng.uniform(5.6, 7.2),
-            jitter=0.08,
-            wobble=0.12,
-            keeps_clear=True,
-        )
-    if lay.parking_left:
-        add(
-            share(parked, rng.uniform(0.4, 0.98)),
-            lay.kerb_left + 1.1,
-            rng.uniform(5.6, 7.2),
-            jitter=0.08,
-            wobble=0.12,
-            keeps_clear=True,
-            turned=lay.left_lanes > 0,
-        )
-
-    tram = rng.random() < 0.12
-    kinds = (("train", 0.3), ("car", 0.6)) if tram else TRAFFIC
-    for lane in range(1, lay.left_lanes + 1):
-        move = 0.0 if waits and rng.random() < 0.6 else -rng.uniform(5, 11)
-        gap = 36.0 if tram else rng.uniform(13.5, 20) if move else 13.5
-        add(
-            share(kinds, dense),
-            -lane * lay.lane,
-            gap,
-            speed=move,
-            turned=not move,
-            jitter=0.3 if not tram else 0.05,
-            wobble=0.25,
-            keeps_clear=not move,
-        )
-    for lane in range(1, lay.right_lanes + 1):
-        move = 0.0 if waits else speed * rng.uniform(0.7, 1.3)
-        add(
-            share(TRAFFIC, dense),
-            lane * lay.lane,
-            rng.uniform(14, 20),
-            speed=move,
-            wobble=0.25,
-            keeps_clear=not move,
-        )
-    if drive == "follow":
-        add(share(TRAFFIC, 0.9), 0.0, rng.uniform(13, 24), with_ego=True, wobble=0.3)
-    for side, kerb, wall, pavement in (
-        (1, lay.kerb_right, lay.wall_right, lay.pavement_right),
-        (-1, lay.kerb_left, lay.wall_left, lay.pavement_left),
-    ):
-        for lane_x in np.arange(0.8, pavement - 0.3, 1.1):
-            way = rng.choice([-1, 1])
-            walk = way * rng.uniform(0.9, 1.7)
-            add(
-                (("person", 0.75 * busy),),
-                kerb + side * lane_x,
-                rng.uniform(7, 22),
-                speed=walk,
-                jitter=0.8,
-                wobble=0.15,
-            )
-        add(
-            (("person", 0.6 * busy),),
-            kerb + side * rng.uniform(0.5, pavement - 0.4),
-            rng.uniform(4, 10),
-            jitter=0.9,
-            wobble=0.6,
-        )
-        if rng.random() < 0.75:
-            add(
-                (("cyclist", 0.7),),
-                kerb + side * rng.choice([-0.8, 0.9]),
-                rng.uniform(16, 45),
-                speed=rng.choice([-1, 1]) * rng.uniform(2.5, 6),
-                wobble=0.2,
-                jitter=0.8,
-            )
-        if rng.random() < 0.6:
-            add(
-                (("bicycle", 0.5 * rng.uniform(0.2, 1)), ("motorcycle", 0.04)),
-                kerb + side * rng.uniform(0.5, 1.0),
-                rng.uniform(1.0, 4.0),
-                wobble=0.15,
-                keeps_clear=True,
-            )
-        if rng.random() < 0.65:
-            add((("tree", 0.85),), kerb + side * rng.uniform(0.7, 1.2), rng.uniform(7, 16), keeps_clear=True)
-        if lay.open_right if side > 0 else lay.open_left:
-            for row in (1.0, 6.0, 14.0, 26.0):
-                add((('tree', 0.55), ('bush', 0.4)), wall + side * row, 3.5 + 0.25 * row, wobble=0.1 * row + 0.4, keeps_clear=True)
-        elif lay.garden_left + lay.garden_right > 1:
-            add(
-                (("tree", 0.3), ("bush", 0.55)),
-                wall - side * 1.2,
-                rng.uniform(2.5, 6),
-                wobble=1.0,
-                keeps_clear=True,
-            )
-        else:
-            add(
-                (("tree", 0.5), ("bush", 0.3)),
-                wall + side * 5,
-                rng.uniform(9, 14),
-                wobble=3.0,
-                keeps_clear=True,
-            )
-        add(
-            (("furniture", 0.75),),
-            kerb + side * 0.55,
-            rng.uniform(5, 13),
-            jitter=0.8,
-            wobble=0.15,
-            keeps_clear=True,
-        )
-        add(
-            (("furniture", 0.3),),
-            wall - side * 0.5,
-            rng.uniform(5, 13),
-            jitter=0.8,
-            wobble=0.15,
-            keeps_clear=True,
-        )
-    if waits:  # the crossing before which the ego car stops is in use
-        middle, half = lay.crossing_start, lay.crossing_half
-        for aside in (-0.5, 0.5):
-            add(
-                share(TRAFFIC, dense),
-                middle + aside * half,
-                rng.uniform(13.5, 22),
-                speed=-np.sign(aside) * -rng.uniform(4, 8),
-                crosses=True,
-                wobble=0.3,
-            )
-        for way in (-1, 1):
-            add(
-                (("person", 0.6 * busy), ("cyclist", 0.04)),
-                middle - half - 2.2 + way * 0.7,
-                rng.uniform(2.5, 7),
-                speed=way * rng.uniform(1.0, 1.6),
-                crosses=True,
-                jitter=0.8,
-                wobble=0.4,
-            )
-        add(
-            (("person", 0.6 * busy),),
-            middle + half + 2.2,
-            rng.uniform(2.5, 7),
-            speed=rng.uniform(1.0, 1.6),
-            crosses=True,
-            jitter=0.8,
-            wobble=0.8,
-        )
-    return streams
-
-
-def _draw_bonnet(rng: np.random.Generator, size: tuple[int, int]) -> tuple[list[Floats], Floats]:
-    """The ego car's bonnet, at the lower edge."""
-    height, width = size
-    top = height * rng.uniform(0.93, 0.99)
-    u = np.linspace(-0.1, 1.1, 13)
-    edge = np.stack([u * width, top + (u - 0.5) ** 2 * height * 0.12], -1)
-    low = np.array([[1.1 * width, height + 4.0], [-0.1 * width, height + 4.0]])
-    colour = rng.uniform(16, 90) + rng.uniform(-8, 8, 3)
-    outline = np.concatenate([edge, low])
-    gleam = np.concatenate([edge + (0, 0.012 * height), low])
-    colours = np.array([[*colour * 1.5, 255.0], [*colour, 255.0]])
-    return [outline, gleam], colours
