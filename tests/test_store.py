@@ -7,6 +7,8 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import tracemalloc
+from collections import deque
 from pathlib import Path
 
 import numpy as np
@@ -256,3 +258,17 @@ def test_a_killed_process_leaves_whole_frames_and_the_store_goes_on(tmp_path: Pa
             store.add([found(k)])
     assert content(killed) == content(undisturbed)
     assert [path.name for path in killed.iterdir()] == ["labels.sqlite"]
+
+
+def test_reading_takes_no_more_memory_for_a_longer_recording(tmp_path: Path) -> None:
+    peaks = []
+    for slices in (2, 20):
+        with Store.open(tmp_path / str(slices), FINGERPRINT) as store:
+            store.add([found(k) for k in range(slices * SLICE)])
+            store.set_tracks((k, k % 2, 1 + k // 10) for k in range(slices * SLICE))
+            tracemalloc.start()
+            for reader in (store.frames, store.instances, store.tracks):
+                deque(reader(), maxlen=0)
+            peaks.append(tracemalloc.get_traced_memory()[1])
+            tracemalloc.stop()
+    assert peaks[1] < 2 * peaks[0]  # it would be 10 if frames were kept
