@@ -1,1 +1,19 @@
-"""Reading recordings: videos and folders of images, frame by frame, and the loader that feeds the network."""
+"""Reading: videos and folders of images as frames, and frames as batches on the device."""
+
+from typing import TYPE_CHECKING, Any
+
+from annotator.video.sources import Source, find_sources
+
+if TYPE_CHECKING:
+    from annotator.video.loader import Batch, Loader, resize
+
+__all__ = ["Batch", "Loader", "Source", "find_sources", "resize"]
+
+
+def __getattr__(name: str) -> Any:
+    """The loader on first use: it needs torch, and finding sources must not wait for that."""
+    if name in __all__:
+        from annotator.video import loader
+
+        return getattr(loader, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,244 @@
+"""What to label: the recordings behind the paths that a user gives, each with a name of its own."""
+
+from __future__ import annotations
+
+import os
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Generator, Iterator, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Protocol
+
+from annotator.errors import UsageError
+from annotator.frames import Frame, Gap
+from annotator.video.container import Video
+from annotator.video.image_folder import ImageFolder, images_in, is_image, natural
+from annotator.video.selection import IsCancelled, never
+
+# The usual ones first: of drive.mp4 and drive.avi it is the mp4 that is called "drive".
+VIDEO_SUFFIXES = (
+    *(
+        ".mp4",
+        ".mov",
+        ".mkv",
+        ".avi",
+        ".ts",
+        ".m4v",
+        ".webm",
+        ".mts",
+        ".m2ts",
+        ".mpg",
+        ".mpeg",
+        ".m2v",
+        ".vob",
+    ),
+    *(
+        ".wmv",
+        ".asf",
+        ".flv",
+        ".3gp",
+        ".ogv",
+        ".mxf",
+        ".y4m",
+        ".h264",
+        ".264",
+        ".h265",
+        ".265",
+        ".hevc",
+        ".mjpeg",
+    ),
+)
+IGNORED_FOLDERS = frozenset({"__MACOSX", "@eaDir"})  # what macOS and NAS boxes leave behind
+OUTPUT_MARK = "labels.sqlite"  # a folder with it holds labels that this tool wrote, not recordings
+RESERVED_NAMES = frozenset({"run.json"})  # files beside the folders of the sources
+
+
+class Source(Protocol):
+    """A recording: a video or a folder of images. Whether it can be read shows when it is read."""
+
+    @property
+    def path(self) -> Path:
+        """The video file, the folder, or the single image."""
+
+    @property
+    def name(self) -> str:
+        """A safe relative path with "/", unique in its run, that labels are filed under."""
+
+    @property
+    def is_video(self) -> bool:
+        """Whether frames have a time, and one file."""
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that hold the frames. Raises SourceError when they can't be listed."""
+
+    @property
+    def gaps(self) -> list[Gap]:
+        """What the latest read couldn't decode so far; a gap is there before the frame behind it."""
+
+    def length_hint(self) -> int | None:
+        """How many frames there may be, for a progress bar. It may lie."""
+
+    def frames(
+        self, start: int = 0, end: int | None = None, every: int = 1, is_cancelled: IsCancelled = never
+    ) -> Generator[Frame, None, None]:
+        """Frames start, start + every ... below end; the same ones from wherever a read begins."""
+
+
+def find_sources(inputs: Sequence[Path]) -> list[Source]:
+    """The recordings behind files and folders, by input, then in natural order.
+
+    A file is a video, or an image by itself. A folder that holds images is one recording, and videos beside
+    them are more. Any other folder is walked: every video and every folder of images below is a recording,
+    named by its path in there. A folder with nothing to read becomes a source whose reading says so, for the
+    others of the run must go on. The same recording given twice is taken once.
+
+    Names depend on the recordings given and not on the order or on what can be read. Raises UsageError when
+    an input is missing.
+    """
+    found: dict[str, tuple[Path, str]] = {}  # real path -> path, wished name
+    for given in inputs:
+        for path, name in _recordings(Path(given)):
+            found.setdefault(os.path.realpath(path), (path, name))
+    names = _unique_names(list(found.values()))
+    return [_source(path, name) for (path, _), name in zip(found.values(), names, strict=True)]
+
+
+def _source(path: Path, name: str) -> Source:
+    if path.is_dir() or is_image(path.name):
+        return ImageFolder(path, name)
+    return Video(path, name)
+
+
+def _recordings(given: Path) -> Iterator[tuple[Path, str]]:
+    """The recordings behind one input, with the names that they would like to have."""
+    if given.is_file():
+        yield given, given.stem
+        return
+    if not given.is_dir():
+        why = "is neither a file nor a folder" if given.exists() else "isn't there"
+        raise UsageError(f"{given}: {why}; check the path")
+    own_name = Path(os.path.abspath(given)).name
+    try:
+        has_images = bool(images_in(given))
+    except OSError:
+        has_images = True  # a folder that can't be listed says so when it is read
+    if has_images:
+        yield given, own_name
+        for video in _videos_in(given):
+            yield video, video.stem
+        return
+    is_empty = True
+    for path in _walk(given, seen=set()):
+        is_empty = False
+        relative = path.relative_to(given)
+        yield path, (relative if path.is_dir() else relative.with_suffix("")).as_posix()
+    if is_empty:
+        yield given, own_name
+
+
+def _walk(folder: Path, seen: set[str]) -> Iterator[Path]:
+    """Every video and every folder of images in a tree, in natural order; links that lead in circles end."""
+    real = os.path.realpath(folder)
+    if real in seen:
+        return
+    seen.add(real)
+    try:
+        with os.scandir(folder) as entries:
+            names = [entry.name for entry in entries]
+        if OUTPUT_MARK in names:
+            return
+        if images_in(folder):
+            yield folder
+    except OSError:
+        yield folder  # can't be listed, and says so when it is read
+        return
+    yield from _videos_in(folder)
+    below = [folder / name for name in names if not name.startswith(".") and name not in IGNORED_FOLDERS]
+    for path in sorted(below, key=natural):
+        if path.is_dir():
+            yield from _walk(path, seen)
+
+
+def _videos_in(folder: Path) -> list[Path]:
+    """The videos directly in a folder, in natural order; none if it can't be listed."""
+    try:
+        with os.scandir(folder) as entries:
+            names = [
+                e.name for e in entries if _is_video(e.name) and not e.name.startswith(".") and e.is_file()
+            ]
+    except OSError:
+        return []
+    return sorted((folder / name for name in names), key=natural)
+
+
+def _is_video(file_name: str) -> bool:
+    return os.path.splitext(file_name)[1].lower() in VIDEO_SUFFIXES
+
+
+def _unique_names(recordings: Sequence[tuple[Path, str]]) -> list[str]:
+    """A name for each recording, as near to the wished one as can be, whatever their order.
+
+    Of those that wish for the same name (capitals don't count: many disks don't tell them apart), the first
+    by kind and path has it. A name that is a folder of another name is taken as well: "drive" can't hold its
+    labels where "drive/part1" is. The others add what tells them apart: drive_avi, drive_images, drive_cityB,
+    drive_2.
+    """
+    wished = [_safe(name) for _, name in recordings]
+    groups = defaultdict(list)
+    for k, name in enumerate(wished):
+        groups[_key(name)].append(k)
+    parents = {_key(str(parent)) for name in wished for parent in PurePosixPath(name).parents}
+    taken = parents | RESERVED_NAMES
+    names = dict[int, str]()
+    for key, group in groups.items():
+        group.sort(key=lambda k: _rank(recordings[k][0]))
+        if key not in taken:
+            names[group[0]] = wished[group[0]]
+    taken |= groups.keys()
+    for key in sorted(groups):
+        for k in groups[key]:
+            if k not in names:
+                names[k] = next(
+                    name for name in _variants(wished[k], recordings[k][0]) if _key(name) not in taken
+                )
+                taken.add(_key(names[k]))
+    return [names[k] for k in range(len(wished))]
+
+
+def _variants(name: str, path: Path) -> Iterator[str]:
+    """Other names for a recording, the best first."""
+    absolute = Path(os.path.abspath(path))
+    kind = "images" if absolute.is_dir() else absolute.suffix[1:].lower()
+    if kind:
+        yield _safe(f"{name}_{kind}")
+    if absolute.parent.name:
+        yield _safe(f"{name}_{absolute.parent.name}")
+    number = 2
+    while True:
+        yield f"{name}_{number}"
+        number += 1
+
+
+def _rank(path: Path) -> tuple[int, tuple[list[str | int], str]]:
+    """Who has the first claim on a name: videos by how usual they are, then folders."""
+    suffix = path.suffix.lower()
+    kind = VIDEO_SUFFIXES.index(suffix) if suffix in VIDEO_SUFFIXES else len(VIDEO_SUFFIXES)
+    return kind + path.is_dir(), natural(Path(os.path.abspath(path)))
+
+
+def _safe(name: str) -> str:
+    """A name that every file system takes, and that leads nowhere but down."""
+    parts = (_safe_part(part) for part in name.split("/"))
+    return "/".join(part for part in parts if part) or "recording"
+
+
+def _safe_part(part: str) -> str:
+    part = re.sub(r'[\x00-\x1f\x7f<>:"\\|?*\ud800-\udfff]', "_", part).strip()
+    return re.sub(r"^\.+|[. ]+$", lambda dots: "_" * len(dots[0]), part)
+
+
+def _key(name: str) -> str:
+    """Equal for names that some file system takes for the same."""
+    return unicodedata.normalize("NFC", name).casefold()

@@ -1,0 +1,147 @@
+"""Videos made on the spot, sound and broken. Every frame carries its number in its pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import numpy.typing as npt
+
+BITS = 8
+RATE = 10  # frames a second
+
+
+def picture(number: int, size: tuple[int, int] = (48, 64)) -> npt.NDArray[np.uint8]:
+    """An image (H, W, 3) with its number as black and white columns, the highest bit left, over a red foot.
+
+    Noise keeps the file from being so small that nothing can be broken in it.
+    """
+    height, width = size
+    bits = [number >> bit & 1 for bit in reversed(range(BITS))]
+    columns = np.repeat(np.array(bits, np.uint8) * 200 + 20, width // BITS)
+    image = np.full((height, width, 3), 20, np.uint8)
+    image[:, : len(columns)] = columns[None, :, None]
+    image[height * 3 // 4 :] = (200, 20, 20)
+    noise = np.random.default_rng(number).integers(0, 30, (height, width, 1), dtype=np.uint8)
+    return image + noise
+
+
+def number_of(image: npt.NDArray[np.uint8]) -> int:
+    """The number that an image carries, read back."""
+    height, width, _ = image.shape
+    columns = (
+        image[: height // 2, : width // BITS * BITS].reshape(height // 2, BITS, -1).mean(axis=(0, 2)) > 128
+    )
+    return int("".join(str(int(bit)) for bit in columns), 2)
+
+
+def write_video(
+    path: Path,
+    count: int = 24,
+    *,
+    codec: str = "libx264",
+    size: tuple[int, int] = (48, 64),
+    times: Sequence[int] | None = None,
+    time_base: Fraction = Fraction(1, RATE),
+    b_frames: int = 2,
+    group: int = 8,
+    options: dict[str, str] | None = None,
+    container: dict[str, str] | None = None,
+    first: int = 0,
+    delay: int = 0,
+) -> Path:
+    """A video of pictures first, first + 1 ... at `times` (ticks of time_base), or evenly at 10 a second.
+
+    `delay` shifts all packets by so many frames: below 0, an mp4 gets an edit list that hides the first ones.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), "w", options=container or {}) as output:
+        stream: Any = output.add_stream(codec, rate=RATE)
+        stream.height, stream.width = size
+        stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+        stream.codec_context.time_base = time_base
+        stream.codec_context.gop_size = group
+        stream.codec_context.max_b_frames = 0 if codec == "mjpeg" else b_frames
+        stream.codec_context.options = options or {}
+
+        def mux(packets: list[Any]) -> None:
+            for packet in packets:
+                shift = round(delay / RATE / packet.time_base)
+                packet.pts, packet.dts = packet.pts + shift, packet.dts + shift
+                output.mux(packet)
+
+        for k in range(count):
+            frame = av.VideoFrame.from_ndarray(picture(first + k, size), format="rgb24")
+            frame.pts = times[k] if times is not None else round(k / RATE / time_base)
+            frame.time_base = time_base
+            mux(stream.encode(frame))
+        mux(stream.encode())
+    return path
+
+
+def write_sound(path: Path) -> Path:
+    """A file with sound and without pictures."""
+    with av.open(str(path), "w") as output:
+        stream: Any = output.add_stream("aac", rate=44100)
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+        frame.sample_rate = 44100
+        output.mux(stream.encode(frame))
+        output.mux(stream.encode())
+    return path
+
+
+def cut(path: Path, share: float) -> Path:
+    """The file, cut short to a share of its bytes."""
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * share)])
+    return path
+
+
+def garble(path: Path, start: float, end: float, step: int = 7) -> Path:
+    """The file with every `step`-th byte of a stretch (shares of its length) turned round."""
+    data = bytearray(path.read_bytes())
+    stretch = slice(int(len(data) * start), int(len(data) * end), step)
+    data[stretch] = bytes(byte ^ 0xFF for byte in data[stretch])
+    path.write_bytes(data)
+    return path
+
+
+def blank(path: Path, *shares: tuple[float, float]) -> Path:
+    """The file with zeros in stretches of it."""
+    data = bytearray(path.read_bytes())
+    for start, end in shares:
+        low, high = int(len(data) * start), int(len(data) * end)
+        data[low:high] = bytes(high - low)
+    path.write_bytes(data)
+    return path
+
+
+def blank_packets(path: Path, numbers: range) -> Path:
+    """The file with zeros instead of some of its video packets."""
+    with av.open(str(path)) as file:
+        packets = [bytes(packet) for packet in file.demux(video=0) if packet.size]
+    data = path.read_bytes()
+    for number in numbers:
+        assert data.count(packets[number]) == 1
+        data = data.replace(packets[number], bytes(len(packets[number])))
+    path.write_bytes(data)
+    return path
+
+
+def set_rotation(path: Path, quarter_turns_clockwise: int) -> Path:
+    """An mp4 or mov whose display matrix says that the picture is to be turned, as phones write it."""
+    one = 1 << 16
+    cosine, sine = [(one, 0), (0, one), (-one, 0), (0, -one)][quarter_turns_clockwise % 4]
+    upright = b"".join(v.to_bytes(4, "big", signed=True) for v in (one, 0, 0, 0, one, 0, 0, 0, 1 << 30))
+    turned = b"".join(
+        v.to_bytes(4, "big", signed=True) for v in (cosine, sine, 0, -sine, cosine, 0, 0, 0, 1 << 30)
+    )
+    data = path.read_bytes()
+    track = data.index(b"tkhd")
+    at = data.index(upright, track)
+    path.write_bytes(data[:at] + turned + data[at + len(upright) :])
+    return path
