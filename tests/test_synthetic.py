@@ -10,7 +10,7 @@ import pytest
 
 from annotator.synthetic import Street, render, write_drive
 from annotator.synthetic.paint import Canvas
-from annotator.synthetic.street import _paint_order
+from annotator.synthetic.stage import paint_order
 
 INSTANCE_CLASSES = {24, 25, 26, 27, 28, 31, 32, 33}
 SMALL = (64, 96)
@@ -103,7 +103,7 @@ def test_what_is_nearer_hides_what_is_further() -> None:
             [6.0, 7.0, 8.0, 9.0],  # behind the bus, as seen from here, though its end is nearer
         ]
     )
-    order = _paint_order(boxes)
+    order = paint_order(boxes)
     assert order.index(1) < order.index(0)
     assert order.index(2) < order.index(0)
     assert order.index(3) < order.index(2)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from itertools import pairwise
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -177,7 +178,7 @@ class Part(NamedTuple):
 
 
 class Figure:
-    """Parts as arrays, ready to be seen from anywhere."""
+    """Parts as arrays."""
 
     def __init__(self, parts: Sequence[Part]) -> None:
         self.counts = np.array([len(part.radii) for part in parts])
@@ -186,69 +187,86 @@ class Figure:
         self.colours = np.array([part.colour for part in parts])
         self.opacity = np.array([part.opacity for part in parts])
         self.nearer = np.array([part.nearer for part in parts])
-        self.ends = np.cumsum(self.counts)
-        self.starts = self.ends - self.counts
 
-    def polygons(self, pose: Pose, camera: Camera, light: Light) -> Polygons:
-        """The parts far to near; round ones get a lit side when they are large enough to show it."""
-        view = camera.view(pose.place(self.centres))
+
+class Crowd:
+    """All figures of a frame: seen together, because that is many times faster than one by one."""
+
+    def __init__(self, camera: Camera, light: Light) -> None:
+        self.camera, self.light = camera, light
+        self.figures: list[Figure] = []
+        self.places: list[Floats] = []  # street coordinates of the spheres
+        self._seen: list[Polygons] = []
+
+    def add(self, figure: Figure, pose: Pose) -> int:
+        """Adds a figure before the first one is asked for; its number."""
+        self.figures.append(figure)
+        self.places.append(pose.place(figure.centres))
+        return len(self.figures) - 1
+
+    def polygons(self, number: int) -> Polygons:
+        """A figure's parts, far to near; round ones get a lit side when they are large enough to show it."""
+        if not self._seen:
+            self._seen = self._see()
+        return self._seen[number]
+
+    def _see(self) -> list[Polygons]:
+        camera, light, figures = self.camera, self.light, self.figures
+        counts = np.concatenate([figure.counts for figure in figures])  # spheres of each part
+        starts = np.cumsum(counts) - counts
+        view = camera.view(np.concatenate(self.places))
         pixels = camera.pixels(view)
-        size = camera.focal * self.radii / np.maximum(view[:, 2], NEAR)
-        depth = np.add.reduceat(view[:, 2], self.starts) / self.counts - self.nearer
-        direct = 0.45 + 0.35 * max(
-            -float(light.sun[2]), 0.0
-        )  # a low sun behind the camera lights what we see
+        radii = np.concatenate([figure.radii for figure in figures])
+        size = camera.focal * radii / np.maximum(view[:, 2], NEAR)
+        away = np.add.reduceat(view[:, 2], starts) / counts
+        depth = away - np.concatenate([figure.nearer for figure in figures])
+        opacity = np.concatenate([figure.opacity for figure in figures])
+        large = (np.maximum.reduceat(size, starts) > 2.5) & (opacity == OPAQUE)
+
+        direct = 0.45 + 0.35 * max(-float(light.sun[2]), 0.0)  # a low sun behind us lights what we see
         matte = light.ambient * 0.86 + light.sunlight * direct * 0.45
         sunny = light.ambient * 1.05 + light.sunlight * (direct * 0.7 + 0.3)
-        if size.max() > 3.5:
-            shades = [matte, sunny]
-            towards_sun = np.array([light.sun[0], -light.sun[1] * 0.6])
-            outlines = self._outlines(
-                np.stack([pixels, pixels + 0.34 * size[:, None] * towards_sun]), np.stack([size, 0.62 * size])
-            )
-        else:
-            shades = [0.6 * matte + 0.4 * sunny]
-            outlines = self._outlines(pixels[None], size[None])
-        away = float(view[:, 2].mean())
-        albedo = [light.haze(self.colours * shade, away) for shade in shades]
-        large = (np.maximum.reduceat(size, self.starts) > 2.5) & (self.opacity == OPAQUE)
+        shades = np.stack(
+            [
+                np.where(large[:, None], matte, 0.6 * matte + 0.4 * sunny),
+                np.broadcast_to(sunny, (len(large), 3)),
+            ]
+        )
+        albedo = np.concatenate([figure.colours for figure in figures])
+        left = np.exp(-np.maximum(away, 0) / light.haze_distance)[:, None]
+        colours = light.sky_low + left * (albedo * shades - light.sky_low)  # (2, parts, 3)
+        towards_sun = np.array([light.sun[0], -light.sun[1] * 0.6])
+        middles = np.stack([pixels, pixels + 0.34 * size[:, None] * towards_sun])
+        sizes = np.stack([size, 0.62 * size])
 
-        shapes: list[Floats] = []
-        which: list[tuple[int, int]] = []
-        for i in np.argsort(-depth, kind="stable").tolist():
-            for layer in range(len(shades) if large[i] else 1):
-                shapes.append(outlines[layer][i])
-                which.append((layer, i))
-        layer_of, part_of = np.array(which).T
-        colours = np.concatenate([np.array(albedo)[layer_of, part_of], self.opacity[part_of][:, None]], 1)
-        return Polygons(shapes, colours)
+        parts_of = np.array([len(figure.counts) for figure in figures])
+        order = np.lexsort((-depth, np.repeat(np.arange(len(figures)), parts_of)))
+        strokes = 1 + large[order]  # of each part: itself, and its lit side
+        part = np.repeat(order, strokes)
+        layer = np.arange(len(part)) - np.repeat(np.cumsum(strokes) - strokes, strokes)
+        shapes = list(_capsules(middles, sizes, starts, counts)[layer, part])
+        rings = middles[:, :, None] + sizes[..., None, None] * _RING
+        for i in np.flatnonzero(counts[part] > 2).tolist():
+            begin, end = starts[part[i]], starts[part[i]] + counts[part[i]]
+            shapes[i] = hull(rings[layer[i], begin:end].reshape(-1, 2))
+        painted = np.concatenate([colours[layer, part], opacity[part][:, None]], 1)
+        ends = np.cumsum(np.add.reduceat(strokes, np.cumsum(parts_of) - parts_of)).tolist()
+        return [Polygons(shapes[a:b], painted[a:b]) for a, b in pairwise([0, *ends])]
 
-    def _outlines(self, pixels: Floats, size: Floats) -> list[list[Floats]]:
-        """The hull of every part's circles, (k, 2) each, in every layer: pixels (L, S, 2), radii (L, S)."""
-        first, last = self.starts, np.minimum(self.starts + 1, self.ends - 1)
-        a, b, ra, rb = pixels[:, first], pixels[:, last], size[:, first], size[:, last]
-        apart = b - a
-        distance = np.maximum(np.hypot(apart[..., 0], apart[..., 1]), 1e-6)
-        tangent = np.arccos(np.clip((ra - rb) / distance, -1, 1))[..., None]  # where the outer tangents touch
-        along = np.arctan2(apart[..., 1], apart[..., 0])[..., None]
-        half = len(_FAN)
-        angle = (
-            np.concatenate([tangent * _FAN, np.pi - (np.pi - tangent) * -_FAN], -1) + along
-        )  # of b, then of a
-        rim = np.empty((*angle.shape, 2))
-        rim[..., 0], rim[..., 1] = np.cos(angle), np.sin(angle)
-        rim[..., :half, :] *= rb[..., None, None]
-        rim[..., :half, :] += b[..., None, :]
-        rim[..., half:, :] *= ra[..., None, None]
-        rim[..., half:, :] += a[..., None, :]
-        outlines = [list(layer) for layer in rim]
-        many = np.flatnonzero(self.counts > 2).tolist()
-        if many:
-            circles = pixels[:, :, None] + size[..., None, None] * _RING
-            for layer, circle in zip(outlines, circles, strict=True):
-                for i in many:
-                    layer[i] = hull(circle[self.starts[i] : self.ends[i]].reshape(-1, 2))
-        return outlines
+
+def _capsules(pixels: Floats, size: Floats, starts: Any, counts: Any) -> Floats:
+    """The hull of every part's first two circles: pixels (L, S, 2), radii (L, S) -> (L, parts, k, 2)."""
+    last = starts + np.minimum(counts - 1, 1)
+    a, b, ra, rb = pixels[:, starts], pixels[:, last], size[:, starts], size[:, last]
+    apart = b - a
+    distance = np.maximum(np.hypot(apart[..., 0], apart[..., 1]), 1e-6)
+    tangent = np.arccos(np.clip((ra - rb) / distance, -1, 1))[..., None]  # where the outer tangents touch
+    along = np.arctan2(apart[..., 1], apart[..., 0])[..., None]
+    angle = np.concatenate([tangent * _FAN, np.pi + (np.pi - tangent) * _FAN], -1) + along  # of b, then of a
+    radius = np.repeat(np.stack([rb, ra], -1), len(_FAN), -1)
+    middle = np.repeat(np.stack([b, a], -2), len(_FAN), -2)
+    rims: Floats = middle + radius[..., None] * np.stack([np.cos(angle), np.sin(angle)], -1)
+    return rims
 
 
 _FAN = np.linspace(-1, 1, 7)

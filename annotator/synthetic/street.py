@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -22,7 +21,8 @@ from annotator.synthetic.ground import Backdrop, Ground
 from annotator.synthetic.lens import Lens, draw_bonnet
 from annotator.synthetic.light import draw_light
 from annotator.synthetic.paint import Canvas, Image, noise
-from annotator.synthetic.shapes import Figure, Part, Solid, hull
+from annotator.synthetic.shapes import Crowd, Figure, Part, Solid
+from annotator.synthetic.stage import Item, cast_shadows, paint_order
 from annotator.synthetic.traffic import Slot, Stream, draw_layout, draw_streams
 
 PERSON, RIDER, CAR, TRUCK, BUS, TRAIN, MOTORCYCLE, BICYCLE = 24, 25, 26, 27, 28, 31, 32, 33  # Cityscapes ids
@@ -42,13 +42,18 @@ class SyntheticFrame:
     classes: dict[int, int]  # the Cityscapes class id of every object in the label map
 
 
-class Item(NamedTuple):
-    """Something to paint, and the ground that it stands on."""
+class View(NamedTuple):
+    """A frame while it is put together."""
 
-    box: tuple[float, float, float, float]  # x0, x1, s0, s1
-    paint: Callable[[Canvas], None]
-    footprint: Floats | None  # (k, 2) x, s of what throws a shadow
-    height: float
+    camera: Camera
+    time: float  # seconds
+    crowd: Crowd
+    objects: dict[int, int]  # id -> class, in the order in which the canvas numbers them
+
+    def enter(self, number: int, class_id: int) -> int:
+        """Enters an object; its number on the canvas."""
+        self.objects[number] = class_id
+        return len(self.objects)
 
 
 class Street:
@@ -106,14 +111,6 @@ class Street:
             * (time + 0.35 / rate * (np.sin(rate * time + self.phases[0]) - np.sin(self.phases[0])))
         )
 
-    def _arrival(self, s: float) -> float:
-        """When the ego car comes to s, seconds."""
-        low, high = s / self.speed - 4, s / self.speed + 4
-        for _ in range(20):
-            middle = (low + high) / 2
-            low, high = (middle, high) if self.ego(middle) < s else (low, middle)
-        return low
-
     def camera(self, time: float) -> Camera:
         """The dashcam at a time: it sways and bounces."""
         p = self.phases
@@ -141,20 +138,20 @@ class Street:
         self.ground.paint(image, camera)
         self.backdrop.paint(image, horizon, self.focal * heading - (camera.centre[0] - self.size[1] / 2))
 
-        objects: dict[int, int] = {}  # id -> class, in the order in which the canvas numbers them
-        items = list(self._items(camera, time, objects))
-        self._shadows(image, camera, items)
+        view = View(camera, time, Crowd(camera, self.light), {})
+        items = list(self._items(view))
+        cast_shadows(image, camera, self.light, items)
         canvas = Canvas(image)
         boxes = np.array([item.box for item in items]).reshape(-1, 4)
-        for i in _paint_order(boxes - (camera.x, camera.x, camera.s, camera.s)):
+        for i in paint_order(boxes - (camera.x, camera.x, camera.s, camera.s)):
             items[i].paint(canvas)
         if self.bonnet is not None:
             canvas.polygons(*self.bonnet, 0)
 
-        ids = np.array([0, *objects], np.int32)
+        ids = np.array([0, *view.objects], np.int32)
         visible = np.bincount(canvas.labels.ravel(), minlength=len(ids))
         classes = {
-            number: objects[number]
+            number: view.objects[number]
             for number, count in zip(ids[1:].tolist(), visible[1:], strict=True)
             if count
         }
@@ -166,18 +163,18 @@ class Street:
             )
         return SyntheticFrame(index, picture, label_map, classes)
 
-    def _items(self, camera: Camera, time: float, objects: dict[int, int]) -> Iterator[Item]:
+    def _items(self, view: View) -> Iterator[Item]:
         """Everything that may be in view."""
-        yield from self._houses(camera)
+        yield from self._houses(view.camera)
         for stream in self.streams:
-            for j, along in self._slots_in_view(stream, camera, time):
+            for j, along in self._slots_in_view(stream, view.camera, view.time):
                 slot = self._slot(stream, j)
                 if not slot.kind:
                     continue
                 along += slot.shift * stream.gap
                 if stream.keeps_clear and self.layout.at_crossing(along, 5.5):
                     continue
-                yield from self._item(stream, j, slot, along, camera, time, objects)
+                yield from self._item(stream, j, slot, along, view)
 
     def _slots_in_view(self, stream: Stream, camera: Camera, time: float) -> Iterator[tuple[int, float]]:
         """Slots and where their row has carried them, metres."""
@@ -240,11 +237,10 @@ class Street:
         j: int,
         slot: Slot,
         along: float,
-        camera: Camera,
-        time: float,
-        objects: dict[int, int],
+        view: View,
     ) -> Iterator[Item]:
         """The thing in a slot, if it is near enough to be seen."""
+        camera, time = view.camera, view.time
         across = stream.x + slot.aside
         if stream.with_ego:
             along += 1.5 * np.sin(0.4 * time + j)
@@ -257,7 +253,7 @@ class Street:
         pose = Pose(x, s, yaw)
         if slot.kind in ("tree", "bush"):
             if ahead > 1.5:
-                yield self._tree(slot, pose, camera)
+                yield self._tree(slot, pose, view)
             return
         tall = slot.figure.high[1] if isinstance(slot.figure, Solid) else 1.7
         if slot.kind == "furniture":
@@ -265,27 +261,28 @@ class Street:
         if self.focal * tall < FAINT * max(ahead, 1.0):
             return
         if isinstance(slot.figure, Solid):
-            yield self._vehicle(slot.kind, slot.figure, pose, camera, _number(stream, j, 0), objects)
+            yield self._vehicle(slot.kind, slot.figure, pose, view, _number(stream, j, 0))
             return
         if ahead < 1.2 or self._beside(x, ahead, camera) > 1.6:
             return
         fine = self.focal * tall > FINE * ahead
         travelled = abs(stream.speed) * time
+        bodies = self._draw_body if travelled else self._body
         if slot.kind == "furniture":
-            yield self._figure([(slot.figure, 0)], pose, camera, 0.3, 2.5, (0.3, 0.3))
+            yield self._figure([(slot.figure, 0)], pose, view, 0.3, 2.5, (0.3, 0.3))
         elif slot.kind == "person":
-            number = _count(objects, _number(stream, j, 0), PERSON)
-            figures = self._body(stream, j, travelled, fine)
-            yield self._figure([(figures[0], number)], pose, camera, 0.3, 1.7, (0.22, 0.18))
+            number = view.enter(_number(stream, j, 0), PERSON)
+            (figure,) = bodies(stream, j, travelled, fine)
+            yield self._figure([(figure, number)], pose, view, 0.3, 1.7, (0.22, 0.18))
         else:
             class_id = BICYCLE if slot.kind in ("bicycle", "cyclist") else MOTORCYCLE
-            layers = [_count(objects, _number(stream, j, 0), class_id)]
+            layers = [view.enter(_number(stream, j, 0), class_id)]
             if slot.kind in ("cyclist", "biker"):
-                layers.append(_count(objects, _number(stream, j, 1), RIDER))
-            painted = list(zip(self._body(stream, j, travelled, fine), layers, strict=True))
+                layers.append(view.enter(_number(stream, j, 1), RIDER))
+            painted = list(zip(bodies(stream, j, travelled, fine), layers, strict=True))
             if np.cos(yaw) < -0.5:  # it comes towards us, and the handlebar is before the rider
                 painted.reverse()
-            yield self._figure(painted, pose, camera, 0.8, 1.5, (0.18, 0.8))
+            yield self._figure(painted, pose, view, 0.8, 1.5, (0.18, 0.8))
 
     def _draw_body(self, stream: Stream, j: int, travelled: float, fine: bool) -> list[Figure]:
         """The figures of a slot: somebody on foot, or a machine and its rider if it has one."""
@@ -307,9 +304,7 @@ class Street:
         u = x - camera.x + float(camera.bend.offset(camera.s, np.float64(ahead)))
         return abs(u - (middle - camera.centre[0]) * ahead / self.focal) - middle * ahead / self.focal
 
-    def _vehicle(
-        self, kind: str, solid: Solid, pose: Pose, camera: Camera, number: int, objects: dict[int, int]
-    ) -> Item:
+    def _vehicle(self, kind: str, solid: Solid, pose: Pose, view: View, number: int) -> Item:
         low, high = solid.low, solid.high
         corners = np.array(
             [
@@ -319,7 +314,7 @@ class Street:
         )
         ground = pose.place(corners)[:, [0, 2]]
         class_id = {"car": CAR, "truck": TRUCK, "bus": BUS, "train": TRAIN}[kind]
-        label = _count(objects, number, class_id)
+        label, camera = view.enter(number, class_id), view.camera
 
         def paint(canvas: Canvas) -> None:
             if ground[:, 1].max() - camera.s > 0.5:
@@ -331,7 +326,7 @@ class Street:
         self,
         layers: list[tuple[Figure, int]],
         pose: Pose,
-        camera: Camera,
+        view: View,
         reach: float,
         height: float,
         foot: tuple[float, float],
@@ -340,16 +335,16 @@ class Street:
         corners = np.array([[x * foot[0], 0, z * foot[1]] for x, z in ((-1, -1), (1, -1), (1, 1), (-1, 1))])
         ground = pose.place(corners)[:, [0, 2]]
 
+        numbers = [(view.crowd.add(figure, pose), label) for figure, label in layers]
+
         def paint(canvas: Canvas) -> None:
-            for figure, label in layers:
-                canvas.polygons(
-                    *figure.polygons(pose, camera, self.light), label, _GRAIN[1]() if label else None
-                )
+            for number, label in numbers:
+                canvas.polygons(*view.crowd.polygons(number), label, _GRAIN[1]() if label else None)
 
         box = (pose.x - reach, pose.x + reach, pose.s - reach, pose.s + reach)
         return Item(box, paint, ground, height)
 
-    def _tree(self, slot: Slot, pose: Pose, camera: Camera) -> Item:
+    def _tree(self, slot: Slot, pose: Pose, view: View) -> Item:
         variant, grow, tint = slot.figure
         bush = slot.kind == "bush"
         tall, wide = ((1.6, 2.4) if bush else (6.5, 5.2)) * np.array(grow)
@@ -357,20 +352,18 @@ class Street:
         gain = self.leaf * tint * (self.light.ambient * 0.95 + 0.75 * self.light.sunlight)
         if variant % 5 == 4 and bush:
             variant += 1
+        camera = view.camera
+        if not bush:
+            high = base + 0.05 if variant % 5 == 4 else base + 0.35 * tall
+            stem = Part([(0, 0.15, 0), (0, high, 0)], [0.17 * grow, 0.11 * grow], (68, 60, 50))
+            trunk = view.crowd.add(Figure([stem]), pose)
 
         def paint(canvas: Canvas) -> None:
             foot, crown = camera.view(np.array([[pose.x, 0.0, pose.s], [pose.x, base, pose.s]]))
             (_, v), (u, w) = camera.pixels(np.stack([foot, crown]))
             scale = camera.focal / foot[2]
             if not bush:
-                trunk = [
-                    Part([(0, 0, 0), (0, base + 0.35 * tall, 0)], [0.17 * grow, 0.1 * grow], (66, 56, 46))
-                ]
-                if variant % 5 == 4:
-                    trunk = [
-                        Part([(0, 0.15, 0), (0, base + 0.05, 0)], [0.17 * grow, 0.13 * grow], (70, 64, 54))
-                    ]
-                canvas.polygons(*Figure(trunk).polygons(pose, camera, self.light), 0)
+                canvas.polygons(*view.crowd.polygons(trunk), 0)
             fade = float(np.exp(-foot[2] / self.light.haze_distance))
             bottom = v if bush else w + 0.1 * tall * scale
             w_px, h_px = wide * scale, tall * scale
@@ -416,43 +409,6 @@ class Street:
 
                 yield Item(box, paint, footprint, house.height)
 
-    def _shadows(self, image: Image, camera: Camera, items: list[Item]) -> None:
-        """Darkens the ground: softly under things, and where the sun is hidden."""
-        first = max(int(camera.centre[1]), 0)
-        below = image[first:]
-        if below.shape[0] < 4:
-            return
-        half = (below.shape[1] // 2, below.shape[0] // 2)
-        under, cast = (np.zeros((half[1], half[0]), np.uint8) for _ in range(2))
-        sun = self.light.sun
-        lean = -sun[[0, 2]] / max(float(sun[1]), 0.25)
-        shapes: list[tuple[Image, Floats]] = []
-        for item in items:
-            if item.footprint is None or not item.box[3] - camera.s > 1 or item.box[2] - camera.s > 90:
-                continue
-            if item.height < 4 and item.box[2] - camera.s < 60:
-                shapes.append((under, item.footprint))
-            if self.light.shadow > 0.35 and (item.height > 4 or item.box[2] - camera.s < 40):
-                leaning = item.footprint + lean * item.height
-                whole = len(leaning) == 4  # else the crown of a tree
-                shapes.append((cast, hull(np.concatenate([item.footprint, leaning])) if whole else leaning))
-        if shapes:
-            points = (camera.ground(np.concatenate([shape for _, shape in shapes])) - (0, first)) / 2 - 0.5
-            fixed = np.clip(points * 16, -300_000, 300_000).astype(np.int32)
-            begin = 0
-            for mask, shape in shapes:
-                cv2.fillConvexPoly(mask, fixed[begin : begin + len(shape)], 255.0, cv2.LINE_8, 4)
-                begin += len(shape)
-        soft = self.size[1] / 768
-        under = cv2.GaussianBlur(under, (0, 0), 2.2 * soft + 0.3).astype(np.uint16)
-        cast = cv2.GaussianBlur(cast, (0, 0), 1.2 * soft + 0.3).astype(np.uint16)
-        light = 255 - (under * 140) // 255
-        light = light * (255 - cast * int(255 * self.light.shadow) // 255) // 255
-        full = cv2.resize(
-            light.astype(np.uint8), (below.shape[1], below.shape[0]), interpolation=cv2.INTER_LINEAR
-        )
-        cv2.multiply(below, cv2.cvtColor(full, cv2.COLOR_GRAY2RGB), below, 1 / 255)
-
 
 _GRAIN: tuple[Callable[[], Image], Callable[[], Image]] = (
     lambda: noise(30, 128, 5.0, 5.0),
@@ -465,45 +421,6 @@ def _number(stream: Stream, j: int, which: int) -> int:
     return 1 + which + 2 * (j % SLOTS + SLOTS * stream.number)
 
 
-def _count(objects: dict[int, int], number: int, class_id: int) -> int:
-    """Enters an object; its number on the canvas."""
-    objects[number] = class_id
-    return len(objects)
-
-
 def _bounds(ground: Floats) -> tuple[float, float, float, float]:
     (x0, s0), (x1, s1) = ground.min(0).tolist(), ground.max(0).tolist()
     return x0, x1, s0, s1
-
-
-def _paint_order(boxes: Floats) -> list[int]:
-    """The order, back to front, in which to paint boxes (N, 4): x0, x1, s0, s1 from the camera.
-
-    A box can't hide another if a plane parts them, along or across the street, and the camera is on the
-    other's side of it.
-    """
-    x0, x1, z0, z1 = boxes.T
-    beyond = z0[:, None] >= z1  # [i, j]: i can't hide j
-    right = (x0[:, None] >= x1) & (x0[:, None] >= 0)
-    left = (x1[:, None] <= x0) & (x1[:, None] <= 0)
-    hides = ~(beyond | right | left)
-    # where boxes overlap, they are parted along the axis on which they overlap less
-    across, middle = (x0 + x1) / 2, (z0 + z1) / 2
-    deep_x = np.minimum(x1[:, None], x1) - np.maximum(x0[:, None], x0)
-    deep_z = np.minimum(z1[:, None], z1) - np.maximum(z0[:, None], z0)
-    outer = np.abs(across[:, None]) > np.abs(across)
-    behind = np.where(deep_x < deep_z, outer, middle[:, None] > middle)
-    before = hides.T & (~hides | behind)
-    np.fill_diagonal(before, False)
-    waiting = before.sum(0)  # how many must be painted earlier
-    open_ = np.ones(len(boxes), bool)
-    order = []
-    for _ in range(len(boxes)):
-        ready = np.where(open_ & (waiting <= 0), middle, -np.inf)
-        i = int(np.argmax(ready))
-        if not np.isfinite(ready[i]):  # a circle: the farthest first
-            i = int(np.argmax(np.where(open_, middle, -np.inf)))
-        order.append(i)
-        open_[i] = False
-        waiting = waiting - before[i]
-    return order
