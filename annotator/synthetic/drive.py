@@ -26,7 +26,7 @@ def write_drive(
     size: tuple[int, int] = (384, 768),
     length: int = 80,
     fps: int = 10,
-    bit_rate: int = 900_000,
+    bit_rate: int = 850_000,
 ) -> None:
     """Writes a drive as an H.264 video (MPEG-4 part 2 where FFmpeg lacks x264); even sizes only."""
     height, width = size

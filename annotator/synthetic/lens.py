@@ -15,8 +15,8 @@ class Lens:
     def __init__(self, size: tuple[int, int], rng: np.random.Generator) -> None:
         height, width = size
         self.blur = float(rng.uniform(0.35, 0.8) * width / 768)
-        gamma, contrast = rng.uniform(0.75, 1.1), rng.uniform(0.0, 0.3)
-        balance = rng.uniform(0.95, 1.05, 3) * (rng.uniform(0.75, 1.05))
+        gamma, contrast = rng.uniform(0.68, 1.05), rng.uniform(0.0, 0.3)
+        balance = rng.uniform(0.95, 1.05, 3) * (rng.uniform(0.85, 1.1))
         tone = np.linspace(0, 1, 256)[:, None] ** gamma
         tone = tone * (1 - contrast) + contrast * (3 * tone**2 - 2 * tone**3)
         self.tone = np.clip(255 * tone * balance, 0, 255).astype(np.uint8).reshape(1, 256, 3)

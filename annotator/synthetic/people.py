@@ -185,8 +185,8 @@ def _head(person: Person, at: Point, up: float) -> list[Part]:
             nearer=0.02,
         ),
     ]
-    back = [(x, 0.948 * h + up, z - 0.008 * h), (x, 0.925 * h + up, z - 0.02 * h)]
-    parts.append(Part(back, [0.05 * h, 0.044 * h], person.hair, nearer=0.0))
+    back = [(x, 0.95 * h + up, z - 0.015 * h), (x, 0.925 * h + up, z - 0.025 * h)]
+    parts.append(Part(back, [0.047 * h, 0.041 * h], person.hair))
     if person.long_hair:
         parts.append(Part([back[1], (x, 0.84 * h + up, z - 0.035 * h)], [0.045 * h, 0.038 * h], person.hair))
     crown = (x, 0.962 * h + up, z)
@@ -209,7 +209,7 @@ def _head(person: Person, at: Point, up: float) -> list[Part]:
             )
         )
     else:
-        parts.append(Part([(x, 0.974 * h + up, z - 0.006 * h)], [0.037 * h], person.hair, nearer=0.035))
+        parts.append(Part([(x, 0.971 * h + up, z - 0.013 * h)], [0.039 * h], person.hair, nearer=0.03))
     return parts
 
 

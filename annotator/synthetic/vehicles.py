@@ -298,6 +298,9 @@ def tram(rng: np.random.Generator, lamps: bool) -> Solid:
             mesh.add_detail(loft.rear[2], _rect(0.06, 0.05, 0.94, 0.75), np.array(GLASS) + 10)
             for u in (0.08, 0.8):
                 mesh.add_detail(loft.rear[1], _rect(u, 0.3, u + 0.12, 0.7), (190, 30, 24), lamps)
+        for z in (0.22, 0.78):
+            for side in (-1, 1):
+                mesh.add_wheel(z0 + z * length, 0.33, side * 1.12, 0.3, (50, 50, 52))
     return Solid(mesh)
 
 
