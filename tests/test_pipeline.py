@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import cv2
 import pytest
 
 from annotator import pipeline
@@ -16,7 +17,7 @@ from annotator.pipeline import annotate
 from annotator.run import Lock
 from annotator.store import Store
 from tests.faults import FullDiskWriter, RaisingWriter, small_disk, text_named_mp4
-from tests.toy import ToyRuntime, install, toy_checkpoint, write_video
+from tests.toy import ToyRuntime, draw, install, toy_checkpoint, write_video
 
 
 @pytest.fixture
@@ -252,6 +253,44 @@ def test_equal_names_do_not_overwrite_each_other(tmp_path: Path, toy: ToyRuntime
     frames = {each["path"]: each["frames"] for each in run_json(tmp_path / "labels")["sources"]}
     assert frames == {str(left): 24, str(right): 8}
     assert len(list((tmp_path / "labels").rglob("coco.json"))) == 2
+
+
+def test_a_folder_of_images_of_many_sizes_with_a_broken_one(tmp_path: Path, toy: ToyRuntime) -> None:
+    folder, out = tmp_path / "pictures", tmp_path / "labels"
+    folder.mkdir()
+    for k, size in enumerate([(48, 64), (48, 64), (60, 80), (48, 64)]):
+        cv2.imwrite(str(folder / f"{k}.png"), draw(k, size)[..., ::-1])
+    (folder / "2b.png").write_bytes(b"no image")
+    assert ended(job(folder, out=out)) == {"pictures": ("done", True)}
+    assert (record(out, "pictures")["frames"], record(out, "pictures")["gaps"]) == (4, 1)
+    assert "2b.png" in record(out, "pictures")["gap_reasons"][0]
+    with Store.read(out / "pictures") as store:
+        assert [(frame.name, frame.size) for frame in store.frames()] == [
+            ("0.png", (48, 64)),
+            ("1.png", (48, 64)),
+            ("2.png", (60, 80)),
+            ("3.png", (48, 64)),
+        ]
+
+
+def test_a_cut_off_video_is_labelled_as_far_as_it_goes_and_resumes_equal(
+    tmp_path: Path, toy: ToyRuntime
+) -> None:
+    video = write_video(tmp_path / "drive.avi", frames=60)
+    video.write_bytes(video.read_bytes()[: video.stat().st_size * 2 // 3])
+    list(annotate(job(video, out=tmp_path / "undisturbed")))
+    whole = record(tmp_path / "undisturbed", "drive")
+    assert whole["state"] == "done"
+    assert 0 < whole["frames"] < 60
+    assert whole["gaps"] >= 1
+    stopped = annotate(job(video, out=tmp_path / "stopped"))
+    while not isinstance(next(stopped), FramesLabelled):
+        pass
+    stopped.close()
+    list(annotate(job(video, out=tmp_path / "stopped")))
+    again = record(tmp_path / "stopped", "drive")
+    assert (again["frames"], again["gap_reasons"]) == (whole["frames"], whole["gap_reasons"])
+    assert label_files(tmp_path / "stopped") == label_files(tmp_path / "undisturbed")
 
 
 def test_labels_among_the_recordings_are_no_recordings(tmp_path: Path, toy: ToyRuntime) -> None:
