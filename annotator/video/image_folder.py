@@ -141,7 +141,7 @@ def _any_decodes(files: Sequence[Path]) -> bool:
 
 def _decode(path: Path) -> Pixels | str:
     """The upright RGB pixels (H, W, 3) of an image, or the reason why there are none."""
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     try:
         with Image.open(path) as image:
@@ -149,13 +149,11 @@ def _decode(path: Path) -> Pixels | str:
             return _rgb(_upright(image))
     except MemoryError:
         raise
+    except UnidentifiedImageError:
+        return "not an image"
     except Exception as error:  # damaged images make Pillow raise nearly anything
-        return "can't be decoded" if not str(error) else f"can't be decoded ({_without_path(error, path)})"
-
-
-def _without_path(error: Exception, path: Path) -> str:
-    said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return said.replace(repr(str(path)), "the file").splitlines()[0]
+        said = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        return f"can't be decoded ({said.splitlines()[0]})"
 
 
 def _upright(image: Image.Image) -> Image.Image:

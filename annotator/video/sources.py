@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Protocol
@@ -100,9 +100,16 @@ def find_sources(inputs: Sequence[Path]) -> list[Source]:
     found: dict[str, tuple[Path, str]] = {}  # real path -> path, wished name
     for given in inputs:
         for path, name in _recordings(Path(given)):
-            found.setdefault(os.path.realpath(path), (path, name))
+            real = os.path.realpath(path)
+            found[real] = min(found.get(real, (path, name)), (path, name), key=_preference)
     names = _unique_names(list(found.values()))
     return [_source(path, name) for (path, _), name in zip(found.values(), names, strict=True)]
+
+
+def _preference(recording: tuple[Path, str]) -> tuple[int, str]:
+    """Of one recording given twice: as part of a tree rather than alone, then by its path."""
+    path, name = recording
+    return -name.count("/"), os.path.abspath(path)
 
 
 def _source(path: Path, name: str) -> Source:
@@ -197,28 +204,33 @@ def _unique_names(recordings: Sequence[tuple[Path, str]]) -> list[str]:
         if key not in taken:
             names[group[0]] = wished[group[0]]
     taken |= groups.keys()
-    for key in sorted(groups):
-        for k in groups[key]:
+    for _, group in sorted(groups.items()):
+        kinds = Counter(_kind(recordings[k][0]) for k in group)
+        for k in group:
             if k not in names:
-                names[k] = next(
-                    name for name in _variants(wished[k], recordings[k][0]) if _key(name) not in taken
-                )
+                path = recordings[k][0]
+                variants = _variants(wished[k], path, kinds[_kind(path)] == 1)
+                names[k] = next(name for name in variants if _key(name) not in taken)
                 taken.add(_key(names[k]))
     return [names[k] for k in range(len(wished))]
 
 
-def _variants(name: str, path: Path) -> Iterator[str]:
+def _variants(name: str, path: Path, is_only_of_kind: bool) -> Iterator[str]:
     """Other names for a recording, the best first."""
-    absolute = Path(os.path.abspath(path))
-    kind = "images" if absolute.is_dir() else absolute.suffix[1:].lower()
-    if kind:
-        yield _safe(f"{name}_{kind}")
-    if absolute.parent.name:
-        yield _safe(f"{name}_{absolute.parent.name}")
+    folder = Path(os.path.abspath(path)).parent.name
+    if is_only_of_kind and _kind(path):
+        yield _safe(f"{name}_{_kind(path)}")
+    if folder:
+        yield _safe(f"{name}_{folder}")
     number = 2
     while True:
         yield f"{name}_{number}"
         number += 1
+
+
+def _kind(path: Path) -> str:
+    """What tells a recording from others of its name."""
+    return "images" if path.is_dir() else path.suffix[1:].lower()
 
 
 def _rank(path: Path) -> tuple[int, tuple[list[str | int], str]]:
