@@ -171,7 +171,7 @@ def count_of(path: Path) -> int:
 
 def check_classes(options: DetectionOptions, runtime: Runtime) -> None:
     """Raise UsageError when a class is asked for that the weights don't know."""
-    known = runtime.checkpoint.classes
+    known = runtime.checkpoint.spec.class_ids
     unknown = [BY_ID[i].name for i in options.class_ids or () if i not in known]
     if unknown:
         names = ", ".join(BY_ID[i].name for i in known)
@@ -191,7 +191,7 @@ def check_stores(run: Run, sources: Sequence[Source], runtime: Runtime, options:
 
 def fingerprint_of(source: Source, runtime: Runtime, options: DetectionOptions) -> dict[str, Any]:
     """All that shapes the labels of a source."""
-    return fingerprint(identity(source.files), runtime.checkpoint.weights_sha256, options)
+    return fingerprint(identity(source.files), runtime.checkpoint.sha256, options)
 
 
 def expected_frames(source: Source, options: DetectionOptions) -> int | None:
@@ -215,9 +215,9 @@ def about(job: Job, runtime: Runtime) -> dict[str, Any]:
     return {
         "weights": {
             "file": "default" if job.weights is None else str(job.weights),
-            "sha256": checkpoint.weights_sha256,
-            "architecture": checkpoint.architecture,
-            "classes": [BY_ID[i].name for i in checkpoint.classes],
+            "sha256": checkpoint.sha256,
+            "architecture": checkpoint.spec.architecture,
+            "classes": [BY_ID[i].name for i in checkpoint.spec.class_ids],
         },
         "options": {
             "inputs": [str(path) for path in job.inputs],

@@ -55,14 +55,9 @@ def write_video(path: Path, frames: int = 24, size: tuple[int, int] = (48, 64)) 
     return path
 
 
-def toy_checkpoint(weights_sha256: str = "c0ffee") -> Any:
-    return SimpleNamespace(
-        architecture="toy",
-        classes=(PERSON, CAR),
-        n_sigma=2,
-        trained_size=(48, 64),
-        weights_sha256=weights_sha256,
-    )
+def toy_checkpoint(sha256: str = "c0ffee") -> Any:
+    spec = SimpleNamespace(architecture="toy", class_ids=(PERSON, CAR), n_sigma=2, trained_size=(48, 64))
+    return SimpleNamespace(spec=spec, sha256=sha256)
 
 
 @dataclass
