@@ -168,7 +168,7 @@ def test_a_cover_picture_is_no_video(tmp_path: Path) -> None:
         audio = output.add_stream_from_template(original.streams.audio[0])
         cover = output.add_stream("mjpeg")
         cover.height, cover.width, cover.pix_fmt = 48, 64, "yuvj420p"
-        cover.disposition = av.stream.Disposition.attached_pic
+        cover.disposition = av.stream.Disposition.attached_pic.value
         image = av.VideoFrame.from_ndarray(picture(0), format="rgb24")
         image.pts = 0
         output.mux(cover.encode(image))
