@@ -1,0 +1,224 @@
+"""Run-length masks: encode, decode, measure, compare, paint.
+
+At rest a mask is COCO's compressed RLE: runs of off and on pixels by turns, off first, down the columns.
+Every encoder here gives the bytes that pycocotools gives for the same pixels, so equal masks are equal bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pycocotools.mask as coco
+
+from annotator.errors import FormatError
+
+Rle = dict[str, Any]  # {"size": [H, W], "counts": bytes}
+Runs = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]  # first pixel of every run, first behind it
+
+
+def encode(mask: npt.NDArray[np.bool_]) -> Rle:
+    """The RLE of a mask (H, W)."""
+    return dict(coco.encode(np.asfortranarray(mask, np.uint8)))
+
+
+def encode_window(mask: npt.NDArray[np.bool_], top: int, left: int, size: tuple[int, int]) -> Rle:
+    """The RLE, in a frame of `size` (H, W), of a mask (h, w) given in a window of it.
+
+    Work follows the window, not the frame. Raises ValueError when the window leaves the frame.
+    """
+    height, width = mask.shape
+    if top < 0 or left < 0 or top + height > size[0] or left + width > size[1]:
+        raise ValueError(f"a window of {mask.shape} at ({top}, {left}) leaves a frame of {size}")
+    # A row of off pixels below keeps runs of neighbouring columns apart, as they are in the frame.
+    columns = np.zeros((width, height + 1), np.int8)
+    columns[:, :height] = mask.T
+    steps = np.diff(columns.ravel(), prepend=0)
+
+    def in_frame(pixels: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+        column, row = np.divmod(pixels, height + 1)
+        return (left + column) * size[0] + top + row
+
+    return _from_runs(in_frame(np.flatnonzero(steps == 1)), in_frame(np.flatnonzero(steps == -1)), size)
+
+
+def encode_label_map(label_map: npt.NDArray[np.integer[Any]]) -> dict[int, Rle]:
+    """The RLE of every label but 0 of a label map (H, W), by ascending label, in one pass over the pixels."""
+    size = (label_map.shape[0], label_map.shape[1])
+    flat = label_map.ravel(order="F")
+    starts = np.flatnonzero(np.diff(flat, prepend=flat[:1] + 1))
+    ends = np.append(starts[1:], flat.size)
+    labels = flat[starts]
+    order = np.argsort(labels, kind="stable")
+    names, firsts = np.unique(labels[order], return_index=True)
+    of_label = np.split(order, firsts[1:])
+    return {
+        int(name): _from_runs(starts[runs], ends[runs], size)
+        for name, runs in zip(names, of_label, strict=True)
+        if name != 0
+    }
+
+
+def decode(rle: Rle) -> npt.NDArray[np.bool_]:
+    """The mask (H, W), in column-major memory."""
+    lengths = _lengths(rle)
+    return np.repeat(np.arange(len(lengths)) % 2 == 1, lengths).reshape(rle["size"][1], rle["size"][0]).T
+
+
+def to_rle(segmentation: Any, size: tuple[int, int]) -> Rle:
+    """The RLE of any COCO segmentation: RLE (compressed as str or bytes, or a list of counts), or polygons.
+
+    Raises FormatError when it doesn't describe a mask of `size` (H, W).
+    """
+    try:
+        if isinstance(segmentation, dict):
+            if tuple(segmentation["size"]) != tuple(size):
+                raise ValueError(f"a mask of size {segmentation['size']} in a frame of {list(size)}")
+            counts = segmentation["counts"]
+            if isinstance(counts, list):
+                rle = dict(coco.frPyObjects({"size": list(size), "counts": counts}, *size))
+            else:
+                rle = {"size": list(size), "counts": counts.encode() if isinstance(counts, str) else counts}
+            lengths = _lengths(rle)
+            if np.any(lengths < 0) or lengths.sum() != size[0] * size[1]:
+                raise ValueError("its runs don't add up to the frame")
+            return rle
+        if any(len(ring) < 6 or len(ring) % 2 for ring in segmentation):
+            raise ValueError("a polygon with fewer than 3 points")
+        return union(coco.frPyObjects([list(map(float, ring)) for ring in segmentation], *size), size)
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        raise FormatError(f"not a COCO segmentation: {error}") from error
+
+
+def union(rles: Sequence[Rle], size: tuple[int, int]) -> Rle:
+    """The pixels of any of the masks; none gives an empty mask of `size`."""
+    return dict(coco.merge(list(rles))) if rles else empty(size)
+
+
+def empty(size: tuple[int, int]) -> Rle:
+    """A mask without a pixel."""
+    none = np.zeros(0, np.int64)
+    return _from_runs(none, none, size)
+
+
+def areas(rles: Sequence[Rle]) -> npt.NDArray[np.int64]:
+    """Pixels of each of N masks: (N,)."""
+    return np.asarray(coco.area(list(rles)), np.int64).reshape(len(rles))
+
+
+def boxes_xywh(rles: Sequence[Rle]) -> npt.NDArray[np.float64]:
+    """Left, top, width and height of each of N masks, in pixels, along pixel edges: (N, 4)."""
+    return np.asarray(coco.toBbox(list(rles)), np.float64).reshape(len(rles), 4)
+
+
+def iou(a: Sequence[Rle], b: Sequence[Rle]) -> npt.NDArray[np.float64]:
+    """Intersection over union of every mask of `a` with every one of `b`: (len(a), len(b))."""
+    if not len(a) or not len(b):
+        return np.zeros((len(a), len(b)))
+    if len({tuple(rle["size"]) for rle in (*a, *b)}) > 1:
+        raise ValueError("masks of different sizes have no overlap")
+    return np.asarray(coco.iou(list(a), list(b), [0] * len(b)), np.float64)
+
+
+def paint(rles: Sequence[Rle], size: tuple[int, int]) -> npt.NDArray[np.int32]:
+    """A label map (H, W) of masks given best first: k + 1 where mask k is the first that covers, else 0."""
+    columns = np.zeros((size[1], size[0]), np.int32)
+    flat = columns.ravel()
+    for k in reversed(range(len(rles))):
+        flat[_pixels(rles[k])] = k + 1
+    return columns.T
+
+
+def visible(rles: Sequence[Rle], size: tuple[int, int]) -> list[Rle]:
+    """The masks made disjoint, best first on top. One that is fully hidden stays in its place, empty."""
+    if are_disjoint(rles):
+        return list(rles)
+    shown = encode_label_map(paint(rles, size))
+    return [shown.get(k + 1) or empty(size) for k in range(len(rles))]
+
+
+def are_disjoint(rles: Sequence[Rle]) -> bool:
+    """Whether no pixel is in two of the masks."""
+    if len(rles) < 2:
+        return True
+    starts, ends = (np.concatenate(bounds) for bounds in zip(*map(_runs, rles), strict=True))
+    order = np.argsort(starts)
+    return bool(np.all(starts[order][1:] >= ends[order][:-1]))
+
+
+def split_parts(rle: Rle) -> list[Rle]:
+    """The 8-connected parts of a mask (as cv2 traces contours), largest first; an empty mask has none."""
+    size: tuple[int, int] = (rle["size"][0], rle["size"][1])
+    window, top, left = decode_window(rle)
+    if not window.size:
+        return []
+    count, parts = cv2.connectedComponents(window.astype(np.uint8), connectivity=8)
+    if count == 2:
+        return [rle]
+    found = [encode_window(parts == k, top, left, size) for k in range(1, count)]
+    return [found[k] for k in np.argsort(-areas(found), kind="stable")]
+
+
+def decode_window(rle: Rle) -> tuple[npt.NDArray[np.bool_], int, int]:
+    """The mask within its box (h, w), with the top and the left of the box; (0, 0) for an empty mask."""
+    left, top, width, height = boxes_xywh([rle])[0].astype(int).tolist()
+    columns = np.zeros((width, height), np.bool_)
+    if columns.size:
+        column, row = np.divmod(_pixels(rle), rle["size"][0])
+        columns[column - left, row - top] = True
+    return np.ascontiguousarray(columns.T), top, left
+
+
+def _from_runs(
+    starts: npt.NDArray[np.integer[Any]], ends: npt.NDArray[np.integer[Any]], size: tuple[int, int]
+) -> Rle:
+    """The RLE of ascending runs of on pixels; those that touch become one."""
+    apart = starts[1:] > ends[:-1]
+    starts = starts[np.append(True, apart)] if len(starts) else starts
+    ends = ends[np.append(apart, True)] if len(ends) else ends
+    bounds = np.empty(2 * len(starts) + 2, np.int64)
+    bounds[0], bounds[-1] = 0, size[0] * size[1]
+    bounds[1:-1:2], bounds[2:-1:2] = starts, ends
+    counts = np.diff(bounds)
+    if counts[-1] == 0:
+        counts = counts[:-1]
+    return dict(coco.frPyObjects({"size": list(size), "counts": counts}, *size))
+
+
+def _runs(rle: Rle) -> Runs:
+    """The runs of on pixels, numbered down the columns."""
+    bounds = np.cumsum(_lengths(rle))
+    return bounds[:-1:2], bounds[1::2]
+
+
+def _pixels(rle: Rle) -> npt.NDArray[np.int64]:
+    """The numbers of all on pixels, down the columns."""
+    starts, ends = _runs(rle)
+    lengths = ends - starts
+    before = np.cumsum(lengths) - lengths
+    return np.arange(lengths.sum()) + np.repeat(starts - before, lengths)
+
+
+def _lengths(rle: Rle) -> npt.NDArray[np.int64]:
+    """The lengths of all runs, off first.
+
+    Compressed counts are numbers of 5 bits a character, low bits first; bit 6 says that more follow, and
+    the sign of a number is bit 5 of its last character. From the fourth on they are differences to the
+    number two before.
+    """
+    codes = np.frombuffer(rle["counts"], np.uint8).astype(np.int64) - 48
+    last = np.flatnonzero(codes & 0x20 == 0)
+    if not len(last) or last[-1] != len(codes) - 1 or np.any((codes < 0) | (codes > 63)):
+        raise ValueError("its counts are cut off or not compressed RLE")
+    first = np.append(0, last[:-1] + 1)
+    place = np.arange(len(codes)) - np.repeat(first, last - first + 1)
+    if place.max() > 6:
+        raise ValueError("its counts hold a number that is too large")
+    numbers: npt.NDArray[np.int64] = np.add.reduceat((codes & 0x1F) << 5 * place, first)
+    numbers -= np.where(codes[last] & 0x10, 1 << 5 * (place[last] + 1), 0)
+    numbers[1::2] = np.cumsum(numbers[1::2])
+    numbers[2::2] = np.cumsum(numbers[2::2])
+    return numbers

@@ -1,0 +1,155 @@
+"""Run-length masks equal those of pycocotools, byte for byte, and overlap is resolved by rank."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pycocotools.mask as coco
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from annotator import masks
+from annotator.errors import FormatError
+from tests.builders import mask
+
+SIZES = st.tuples(st.integers(1, 40), st.integers(1, 40))
+MASKS = arrays.arrays(np.bool_, SIZES)
+SAME_SIZE_MASKS = SIZES.flatmap(lambda size: st.lists(arrays.arrays(np.bool_, size), min_size=1, max_size=6))
+LABEL_MAPS = arrays.arrays(
+    np.int32, SIZES, elements=st.sampled_from([0, 0, 1, 2, 300, 26001]), fill=st.just(0)
+)
+
+
+def official(pixels: np.ndarray) -> dict[str, Any]:
+    return dict(coco.encode(np.asfortranarray(pixels, np.uint8)))
+
+
+@given(MASKS)
+def test_encode_and_decode_are_those_of_pycocotools(pixels: np.ndarray) -> None:
+    assert masks.encode(pixels) == official(pixels)
+    decoded = masks.decode(masks.encode(pixels))
+    assert decoded.dtype == np.bool_
+    assert np.array_equal(decoded, pixels)
+
+
+@given(LABEL_MAPS)
+def test_a_label_map_is_encoded_in_one_pass_to_the_same_bytes(label_map: np.ndarray) -> None:
+    expected = {int(k): official(label_map == k) for k in np.unique(label_map) if k != 0}
+    assert masks.encode_label_map(label_map) == expected
+    assert list(masks.encode_label_map(label_map)) == sorted(expected)
+
+
+def test_label_maps_of_every_integer_type() -> None:
+    for dtype in (np.uint8, np.uint16, np.int16, np.int64):
+        label_map = np.array([[255, 0], [255, 1]]).astype(dtype)
+        label = int(label_map[0, 0])
+        assert masks.encode_label_map(label_map)[label] == official(label_map == label_map[0, 0])
+
+
+@given(st.data(), SIZES)
+def test_a_window_is_encoded_as_the_whole_frame_would_be(data: st.DataObject, size: tuple[int, int]) -> None:
+    height, width = data.draw(st.integers(0, size[0])), data.draw(st.integers(0, size[1]))
+    top, left = data.draw(st.integers(0, size[0] - height)), data.draw(st.integers(0, size[1] - width))
+    window = data.draw(arrays.arrays(np.bool_, (height, width)))
+    whole = np.zeros(size, bool)
+    whole[top : top + height, left : left + width] = window
+    assert masks.encode_window(window, top, left, size) == official(whole)
+
+
+def test_a_window_that_leaves_the_frame_is_refused() -> None:
+    for top, left in ((-1, 0), (0, -1), (3, 0), (0, 3)):
+        with pytest.raises(ValueError, match="leaves a frame"):
+            masks.encode_window(mask("##", "##"), top, left, (4, 4))
+
+
+@given(MASKS)
+def test_a_mask_is_cut_out_at_its_box(pixels: np.ndarray) -> None:
+    rle = masks.encode(pixels)
+    window, top, left = masks.decode_window(rle)
+    assert masks.encode_window(window, top, left, pixels.shape) == rle
+    assert [left, top, *window.shape[::-1]] == masks.boxes_xywh([rle])[0].tolist()
+
+
+@given(SAME_SIZE_MASKS)
+def test_the_first_mask_that_covers_a_pixel_has_it(stack: list[np.ndarray]) -> None:
+    size = stack[0].shape
+    rles = [masks.encode(pixels) for pixels in stack]
+    expected = np.zeros(size, int)
+    for k in reversed(range(len(stack))):
+        expected[stack[k]] = k + 1
+    assert np.array_equal(masks.paint(rles, size), expected)
+    shown = masks.visible(rles, size)
+    assert shown == [official(expected == k + 1) for k in range(len(stack))]
+    assert masks.are_disjoint(shown)
+    assert masks.are_disjoint(rles) == bool(np.sum(stack, axis=0).max() <= 1)
+
+
+@given(SAME_SIZE_MASKS)
+def test_areas_boxes_and_overlaps_are_those_of_dense_masks(stack: list[np.ndarray]) -> None:
+    rles = [masks.encode(pixels) for pixels in stack]
+    assert masks.areas(rles).tolist() == [int(pixels.sum()) for pixels in stack]
+    overlap = masks.iou(rles, rles[:2])
+    assert overlap.shape == (len(rles), len(rles[:2]))
+    for i, a in enumerate(stack):
+        for j, b in enumerate(stack[:2]):
+            if (a | b).any():
+                assert overlap[i, j] == pytest.approx((a & b).sum() / (a | b).sum())
+
+
+def test_no_masks_have_no_areas_boxes_or_overlaps() -> None:
+    one = [masks.encode(mask("#."))]
+    assert masks.areas([]).shape == (0,)
+    assert masks.boxes_xywh([]).shape == (0, 4)
+    assert (masks.iou([], one).shape, masks.iou(one, []).shape) == ((0, 1), (1, 0))
+    assert masks.visible([], (2, 3)) == []
+    assert not masks.paint([], (2, 3)).any()
+    with pytest.raises(ValueError, match="different sizes"):
+        masks.iou(one, [masks.encode(mask("#"))])
+
+
+def test_parts_hang_together_over_corners_and_come_largest_first() -> None:
+    parts = masks.split_parts(
+        masks.encode(mask("#....###", ".#...###", "........", "...##...")),
+    )
+    drawn = [masks.decode(part) for part in parts]
+    assert np.array_equal(drawn[0], mask(".....###", ".....###", "........", "........"))
+    assert np.array_equal(drawn[1], mask("#.......", ".#......", "........", "........"))
+    assert np.array_equal(drawn[2], mask("........", "........", "........", "...##..."))
+    assert masks.split_parts(masks.empty((4, 8))) == []
+
+
+@given(MASKS)
+def test_every_coco_segmentation_becomes_the_same_mask(pixels: np.ndarray) -> None:
+    rle, size = masks.encode(pixels), pixels.shape
+    runs = np.diff(np.flatnonzero(np.diff(pixels.ravel(order="F"), prepend=0, append=2)), prepend=0)
+    counts = [int(n) for n in runs]
+    assert masks.to_rle(rle, size) == rle
+    assert masks.to_rle({"size": list(size), "counts": rle["counts"].decode()}, size) == rle
+    assert masks.to_rle({"size": list(size), "counts": counts}, size) == rle
+
+
+def test_polygons_of_a_segmentation_are_joined() -> None:
+    two = masks.to_rle([[0, 0, 2, 0, 2, 1, 0, 1], [3, 0, 4, 0, 4, 2, 3, 2]], (2, 4))
+    assert np.array_equal(masks.decode(two), mask("##.#", "...#"))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"size": [2, 3], "counts": b"06"},
+        {"size": [2, 2], "counts": b"06"},
+        {"size": [2, 2], "counts": "P"},
+        {"size": [2, 2], "counts": ""},
+        {"size": [2, 2], "counts": [1, 9]},
+        {"size": [2, 2]},
+        [[0, 0, 1, 1]],
+        7,
+        "text",
+    ],
+)
+def test_what_is_no_segmentation_is_refused(wrong: Any) -> None:
+    with pytest.raises(FormatError, match="not a COCO segmentation"):
+        masks.to_rle(wrong, (2, 2))
