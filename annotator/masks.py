@@ -199,7 +199,8 @@ def _pixels(rle: Rle) -> npt.NDArray[np.int64]:
     starts, ends = _runs(rle)
     lengths = ends - starts
     before = np.cumsum(lengths) - lengths
-    return np.arange(lengths.sum()) + np.repeat(starts - before, lengths)
+    pixels: npt.NDArray[np.int64] = np.arange(lengths.sum()) + np.repeat(starts - before, lengths)
+    return pixels
 
 
 def _lengths(rle: Rle) -> npt.NDArray[np.int64]:

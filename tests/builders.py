@@ -32,3 +32,9 @@ def frame_ref(index: int = 0, size: tuple[int, int] = (8, 10), name: str = "") -
 def frame(index: int = 0, size: tuple[int, int] = (8, 10), value: int = 0) -> Frame:
     """A frame of one colour."""
     return Frame(frame_ref(index, size), np.full((*size, 3), value, np.uint8))
+
+
+def blob(size: tuple[int, int], y: float, x: float, radius: float) -> npt.NDArray[np.bool_]:
+    """A disc around (y, x)."""
+    rows, columns = np.indices(size)
+    return np.hypot(rows - y, columns - x) <= radius
