@@ -1,0 +1,116 @@
+"""Weights on disk: our safetensors with a description inside, and the authors' .pth files.
+
+Nothing is ever unpickled but plain tensors: safetensors hold no code, and .pth files load with
+`weights_only=True`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import pickle
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from annotator.errors import CheckpointError
+from annotator.labels import BY_NAME, INSTANCE_CLASSES
+from annotator.model.network import NetworkSpec, SpatialEmbeddingNetwork, erfnet_spec
+
+DEFAULT_MODEL = "street.safetensors"
+METADATA_KEY = "spatialemb"
+REMEDY = "give a checkpoint of this tool (.safetensors) or of the paper's authors (.pth)"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A network ready to run, and where it came from."""
+
+    network: SpatialEmbeddingNetwork  # float32, in evaluation mode
+    sha256: str  # of the file
+    provenance: dict[str, Any]  # what training wrote: data, steps, options
+
+    @property
+    def spec(self) -> NetworkSpec:
+        """How the network is built and read."""
+        return self.network.spec
+
+
+def default_weights() -> Path:
+    """The model inside the package."""
+    return Path(str(resources.files("annotator.model") / "weights" / DEFAULT_MODEL))
+
+
+def load_checkpoint(path: Path | None = None) -> Checkpoint:
+    """Load weights; None is the model inside the package. CheckpointError where they are not what they should be."""
+    path = path or default_weights()
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"can't read the weights {path}: {error.strerror}; {REMEDY}") from error
+    read = _read_safetensors if path.suffix == ".safetensors" else _read_authors
+    spec, state, provenance = read(path)
+    network = SpatialEmbeddingNetwork(spec)
+    try:
+        network.body.load_state_dict({name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in state.items()})
+    except RuntimeError as error:
+        first = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
+        raise CheckpointError(
+            f"{path} holds the weights of another network than {spec.architecture} ({first[:200]}); {REMEDY}"
+        ) from error
+    return Checkpoint(network.eval(), hashlib.sha256(content).hexdigest(), provenance)
+
+
+def save_checkpoint(
+    path: Path, network: SpatialEmbeddingNetwork, provenance: dict[str, Any], dtype: torch.dtype = torch.float16
+) -> None:
+    """Write weights and all that is needed to run them; the file appears whole or not at all."""
+    state = {
+        name: tensor.detach().cpu().to(dtype if tensor.is_floating_point() else tensor.dtype).contiguous()
+        for name, tensor in network.body.state_dict().items()
+    }
+    described = {"spec": network.spec.to_dict(), "provenance": provenance}
+    partial = path.with_name(path.name + ".part")
+    partial.write_bytes(save(state, {METADATA_KEY: json.dumps(described, sort_keys=True)}))
+    partial.replace(path)
+
+
+Contents = tuple[NetworkSpec, dict[str, Tensor], dict[str, Any]]
+
+
+def _read_safetensors(path: Path) -> Contents:
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+    except SafetensorError as error:
+        raise CheckpointError(f"{path} is damaged or no safetensors file ({error}); {REMEDY}") from error
+    try:
+        described = json.loads(metadata[METADATA_KEY])
+        return NetworkSpec.from_dict(described["spec"]), state, described["provenance"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path} doesn't describe a network of this tool ({error}); {REMEDY}") from error
+
+
+def _read_authors(path: Path) -> Contents:
+    """The authors' dictionaries: model_state_dict with keys prefixed `module.`, beside training state."""
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(f"{path} holds more than weights and was not loaded (it could run code); {REMEDY}") from error
+    except (RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
+        raise CheckpointError(f"{path} is damaged or no checkpoint; {REMEDY}") from error
+    try:
+        state = {name.removeprefix("module."): tensor for name, tensor in content["model_state_dict"].items()}
+        instance, seed = (state[f"decoders.{branch}.output_conv.weight"].shape[1] for branch in (0, 1))
+        class_ids = {1: (BY_NAME["car"].id,), len(INSTANCE_CLASSES): INSTANCE_CLASSES}[seed]
+        spec = erfnet_spec(class_ids, instance - 2)
+    except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
+        raise CheckpointError(f"{path} holds no branched ERFNet of cars or of the eight classes; {REMEDY}") from error
+    return spec, state, {"origin": "the authors' checkpoint format", "epoch": content.get("epoch")}

@@ -1,0 +1,96 @@
+"""Builds a network by its description and runs it on images of any size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from annotator.model.embedding import PAPER_GRID, Grid
+from annotator.model.erfnet import BranchedERFNet
+from annotator.model.timm_unet import TimmUNet
+
+ARCHITECTURES: dict[str, Callable[[tuple[int, int]], BranchedERFNet | TimmUNet]] = {
+    "erfnet": BranchedERFNet,
+    "unet_efficientnet_lite0": TimmUNet,
+}
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """All that is needed to build a network and to read its outputs; a checkpoint carries it."""
+
+    architecture: str  # a key of ARCHITECTURES
+    class_ids: tuple[int, ...]  # Cityscapes id of each seed map
+    n_sigma: int  # 1: circles, 2: ellipses along the axes
+    grid: Grid
+    mean: tuple[float, float, float]  # of RGB in [0, 1]
+    std: tuple[float, float, float]
+    trained_size: tuple[int, int]  # (H, W) of the images it was trained on
+
+    def __post_init__(self) -> None:
+        if self.architecture not in ARCHITECTURES:
+            raise ValueError(f"unknown architecture {self.architecture!r}; known are {', '.join(ARCHITECTURES)}")
+        if self.n_sigma not in (1, 2) or not self.class_ids or min(self.trained_size) < 1:
+            raise ValueError(f"no network has {self.n_sigma} sigmas, classes {self.class_ids}, size {self.trained_size}")
+
+    def to_dict(self) -> dict[str, object]:
+        """As plain JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, object]) -> NetworkSpec:
+        """From plain JSON values; KeyError, TypeError or ValueError where they don't describe a network."""
+        fields = dict(values)
+        grid = fields.pop("grid")
+        tuples = {name: tuple(fields.pop(name)) for name in ("class_ids", "mean", "std", "trained_size")}  # type: ignore[arg-type]
+        return cls(grid=Grid(**grid), **tuples, **fields)  # type: ignore[arg-type]
+
+
+def erfnet_spec(class_ids: tuple[int, ...], n_sigma: int) -> NetworkSpec:
+    """The paper's network on full Cityscapes frames."""
+    return NetworkSpec("erfnet", class_ids, n_sigma, PAPER_GRID, (0, 0, 0), (1, 1, 1), (1024, 2048))
+
+
+class SpatialEmbeddingNetwork(nn.Module):
+    """Images in, raw maps out, at any size."""
+
+    def __init__(self, spec: NetworkSpec) -> None:
+        """A network with random weights."""
+        super().__init__()
+        self.spec = spec
+        self.body = ARCHITECTURES[spec.architecture]((2 + spec.n_sigma, len(spec.class_ids)))
+        self.register_buffer("mean", torch.tensor(spec.mean).view(3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(spec.std).view(3, 1, 1), persistent=False)
+        self.mean: Tensor
+        self.std: Tensor
+
+    @property
+    def stride(self) -> int:
+        """Image pixels per pixel of `fields`."""
+        return self.body.stride
+
+    def fields(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) RGB in [0, 1] -> (B, 2 + S + C, ceil(H / stride), ceil(W / stride)) raw maps."""
+        height, width = images.shape[-2:]
+        bottom, right = -height % self.body.multiple, -width % self.body.multiple
+        x = (images - self.mean) / self.std
+        if bottom or right:
+            x = F.pad(x, (0, right, 0, bottom), mode="replicate")
+        out: Tensor = self.body(x)
+        return out[..., : -(-height // self.stride), : -(-width // self.stride)]
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) RGB in [0, 1] -> (B, 2 + S + C, H, W) raw maps."""
+        return enlarge(self.fields(images), images.shape[-2:], self.stride)
+
+
+def enlarge(fields: Tensor, size: tuple[int, int] | torch.Size, stride: int) -> Tensor:
+    """Fields (B, C, ceil(H / stride), ceil(W / stride)) at full size (B, C, H, W), bilinear, centres aligned."""
+    if stride == 1:
+        return fields
+    full = F.interpolate(fields, scale_factor=stride, mode="bilinear", align_corners=False)
+    return full[..., : size[0], : size[1]]

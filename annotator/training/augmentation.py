@@ -1,0 +1,111 @@
+"""Crops centred on objects, scaled, mirrored and recoloured; and the targets that follow from them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from annotator.training.data import LabelledImage
+from annotator.training.loss import Target
+
+OUTSIDE = -1  # label of pixels beyond the image
+PADDING_COLOUR = (114, 114, 114)
+
+
+@dataclass(frozen=True)
+class CropOptions:
+    """How training crops are taken."""
+
+    size: tuple[int, int] = (256, 448)  # (H, W) in pixels
+    scale: tuple[float, float] = (0.6, 1.6)  # of the image, log-uniform
+    centred: float = 0.85  # share of crops centred on an object; the others lie anywhere
+    min_field_pixels: int = 5  # objects that cover fewer pixels of the fields are ignored
+
+
+def crop(
+    labelled: LabelledImage, rng: np.random.Generator, options: CropOptions, stride: int
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int16]]:
+    """A random crop: image (h, w, 3) uint8, and label map (h / stride, w / stride) at the centres of field pixels."""
+    height, width = options.size
+    x, y = _centre(labelled, rng, options)
+    scale = np.exp(rng.uniform(*np.log(options.scale)))
+    mirror = rng.choice((-1, 1))
+    x = _kept_inside(x + rng.uniform(-0.25, 0.25) * width / scale, labelled.image.shape[1], width / scale)
+    y = _kept_inside(y + rng.uniform(-0.25, 0.25) * height / scale, labelled.image.shape[0], height / scale)
+    to_crop = np.array([[mirror * scale, 0, width / 2 - mirror * scale * x], [0, scale, height / 2 - scale * y]])
+    image = cv2.warpAffine(
+        labelled.image, to_crop, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=PADDING_COLOUR
+    )
+    to_field = to_crop / stride
+    to_field[:, 2] -= (stride - 1) / 2 / stride
+    labels = cv2.warpAffine(
+        labelled.label_map,
+        to_field,
+        (width // stride, height // stride),
+        flags=cv2.INTER_NEAREST,
+        borderMode=cv2.BORDER_CONSTANT,
+        borderValue=OUTSIDE,
+    )
+    return recolour(image, rng), np.asarray(labels, np.int16)
+
+
+def _kept_inside(centre: float, extent: int, window: float) -> float:
+    """The centre of a window that doesn't leave the image, or the image's centre where the window is larger."""
+    return float(np.clip(centre, window / 2, extent - window / 2)) if window < extent else extent / 2
+
+
+def _centre(labelled: LabelledImage, rng: np.random.Generator, options: CropOptions) -> tuple[float, float]:
+    """(x, y) in the image: inside an object of a class drawn first, so that rare classes come up; or anywhere."""
+    objects = np.flatnonzero(~labelled.crowd)
+    if len(objects) and rng.random() < options.centred:
+        class_id = rng.choice(np.unique(labelled.class_ids[objects]))
+        number = rng.choice(objects[labelled.class_ids[objects] == class_id]) + 1
+        rows, columns = np.nonzero(labelled.label_map == number)
+        if len(rows):
+            return float(columns.mean()), float(rows.mean())
+    height, width = labelled.label_map.shape
+    return rng.uniform(0, width), rng.uniform(0, height)
+
+
+def recolour(image: npt.NDArray[np.uint8], rng: np.random.Generator) -> npt.NDArray[np.uint8]:
+    """Other light and another camera: gamma, gain and white balance, saturation, blur, noise. (H, W, 3) uint8."""
+    levels = np.arange(256)[:, None] / 255
+    gain = rng.uniform(0.75, 1.3) * rng.uniform(0.92, 1.08, 3)
+    table = 255 * gain * levels ** rng.uniform(0.75, 1.35) + rng.uniform(-12, 12)
+    out = cv2.LUT(image, np.clip(table, 0, 255).astype(np.uint8)[:, None, :])
+    if rng.random() < 0.3:
+        grey = cv2.cvtColor(cv2.cvtColor(out, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+        keep = rng.uniform(0, 1)
+        out = cv2.addWeighted(out, keep, grey, 1 - keep, 0)
+    if rng.random() < 0.15:
+        out = cv2.GaussianBlur(out, (0, 0), rng.uniform(0.4, 1.3))
+    if rng.random() < 0.2:
+        noise = rng.integers(-128, 128, out.shape, np.int8)
+        out = cv2.addWeighted(out.astype(np.int16), 1, noise.astype(np.int16), rng.uniform(0.02, 0.12), 0)
+        out = np.clip(out, 0, 255).astype(np.uint8)
+    return np.asarray(out, np.uint8)
+
+
+def target(
+    labels: npt.NDArray[np.int16], labelled: LabelledImage, class_ids: tuple[int, ...], min_field_pixels: int
+) -> Target:
+    """What the loss compares with: objects large enough, and for each class the pixels known not to be of it."""
+    counts = np.bincount(labels[labels > 0], minlength=len(labelled.class_ids) + 1)[1:]
+    known_class = np.isin(labelled.class_ids, class_ids)
+    kept = np.flatnonzero((counts >= min_field_pixels) & ~labelled.crowd & known_class)
+    renumber = np.zeros(len(labelled.class_ids) + 1, np.int64)
+    renumber[kept + 1] = np.arange(1, len(kept) + 1)
+    class_of_label = np.concatenate([[0], labelled.class_ids])
+    class_map = np.where(labels == OUTSIDE, 0, class_of_label[np.maximum(labels, 0)])
+    background = np.stack(
+        [(labels != OUTSIDE) & (class_map != class_id) & (class_id in labelled.labelled) for class_id in class_ids]
+    )
+    return Target(
+        instance=torch.from_numpy(renumber[np.maximum(labels, 0)]),
+        class_index=torch.tensor([class_ids.index(labelled.class_ids[k]) for k in kept], dtype=torch.int64),
+        background=torch.from_numpy(background),
+    )
