@@ -94,7 +94,7 @@ def _contours(rle: Rle) -> list[tuple[Ring, bool]]:
 
 
 def _corners(points: npt.NDArray[np.integer[Any]]) -> Ring:
-    """The corners of a ring, clockwise on the screen: repeated points and those on a straight way left out."""
+    """The corners of a ring, clockwise on the screen, without repeated points and those on a straight way."""
     points = points[np.any(points != np.roll(points, 1, axis=0), axis=1)]
     before, after = points - np.roll(points, 1, axis=0), np.roll(points, -1, axis=0) - points
     turns = before[:, 0] * after[:, 1] != before[:, 1] * after[:, 0]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import numpy.typing as npt
 import pytest
 
 from annotator.frames import Frame, FrameRef
+from annotator.instances import Instances
 
 SHARED = Path(__file__).parents[2] / "shared"
 REAL_DATA = SHARED / "data"
@@ -38,3 +41,25 @@ def blob(size: tuple[int, int], y: float, x: float, radius: float) -> npt.NDArra
     """A disc around (y, x)."""
     rows, columns = np.indices(size)
     return np.hypot(rows - y, columns - x) <= radius
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Labels of a recording in memory, as writers read them from a store."""
+
+    found: Sequence[Instances] = ()
+
+    def frames(self) -> Iterator[FrameRef]:
+        return (found.frame for found in self.found)
+
+    def instances(self) -> Iterator[Instances]:
+        return iter(self.found)
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A recording as writers know it."""
+
+    name: str = "day_1/drive"
+    is_video: bool = True
+    path: Path = Path("/data/day_1/drive.mp4")

@@ -1,0 +1,138 @@
+"""Cityscapes: three PNGs a frame, `CITY_SEQ_FRAME_gtFine_{instanceIds,labelIds,color}.png`.
+
+instanceIds is 16-bit: class * 1000 + k, 0 where nothing is labelled. k stays the same along a track, and is
+free again when the track has ended: a number is no identity over the whole recording.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from annotator import masks
+from annotator.errors import FormatError
+from annotator.formats.interface import LabelReader, Recorded, Written
+from annotator.formats.survey import HIDDEN, Life, Survey, frame_without_time
+from annotator.formats.whole import insist, whole_folder
+from annotator.frames import FrameRef
+from annotator.instances import Instances
+from annotator.labels import BY_ID, INSTANCES_PER_CLASS, LABELS, instance_id
+
+FOLDER = "cityscapes"
+NAME = re.compile(r"(?P<city>[^_/\\]+)_(?P<seq>\d{6})_(?P<frame>\d{6})(?:_leftImg8bit)?")
+FRAMES_PER_SEQUENCE = 1_000_000  # what six digits hold
+PALETTE_BGR = np.zeros((256, 3), np.uint8)
+for _label in LABELS:
+    if _label.id >= 0:
+        PALETTE_BGR[_label.id] = _label.color[::-1]
+
+
+def write(reader: LabelReader, source: Recorded, folder: Path) -> Written:
+    """Write DIR/cityscapes/. A frame without instances gets PNGs of background."""
+    goal, losses, instances, frames = folder / FOLDER, Counter[str](), 0, 0
+    survey = Survey.of(reader)
+    numbers = Numbers(survey.tracks)
+    with whole_folder(goal) as temporary:
+        for found in reader.instances():
+            shown = survey.disjoint(found)
+            stem = frame_stem(source, found.frame)
+            if (temporary / f"{stem}_gtFine_instanceIds.png").exists():
+                raise FormatError(f"{source.path}: two images would both be labelled as {stem}; rename one")
+            ids = np.array([0, *numbers.of(shown)], np.uint16)[masks.paint(shown.masks, shown.frame.size)]
+            classes = (ids // INSTANCES_PER_CLASS).astype(np.uint8)
+            _save(temporary / f"{stem}_gtFine_instanceIds.png", ids)
+            _save(temporary / f"{stem}_gtFine_labelIds.png", classes)
+            _save(temporary / f"{stem}_gtFine_color.png", PALETTE_BGR[classes])
+            losses[HIDDEN] += len(found) - len(shown)
+            instances += len(shown)
+            frames += 1
+        written = sum(1 for _ in temporary.iterdir())
+        insist(written == 3 * frames, temporary, f"{written} files of {frames} frames")
+    return Written((goal,), frames, instances, +losses)
+
+
+def read(path: Path) -> Iterator[Instances]:
+    """Yield the frames of a folder of instanceIds, by name, with groups and stuff left out.
+
+    A frame's index is SEQ * 1,000,000 + FRAME in a folder of one city, else its place in the folder; its
+    name is CITY_SEQ_FRAME. Scores are 1.
+    """
+    files = sorted(path.rglob("*_gtFine_instanceIds.png"))
+    if not files:
+        raise FormatError(f"{path}: no *_gtFine_instanceIds.png in this folder")
+    stems = [file.name.removesuffix("_gtFine_instanceIds.png") for file in files]
+    names = [NAME.fullmatch(stem) for stem in stems]
+    numbers = [int(n["seq"]) * FRAMES_PER_SEQUENCE + int(n["frame"]) if n else -1 for n in names]
+    is_one_city = len({n["city"] if n else "" for n in names}) == 1 and len(set(numbers)) == len(files)
+    for place, (file, stem) in enumerate(zip(files, stems, strict=True)):
+        ids = cv2.imread(str(file), cv2.IMREAD_UNCHANGED)
+        if ids is None or ids.dtype != np.uint16 or ids.ndim != 2:
+            raise FormatError(f"{file}: not a 16-bit PNG of instance ids")
+        rles = {i: rle for i, rle in masks.encode_label_map(ids).items() if i >= INSTANCES_PER_CLASS}
+        unknown = [i for i in rles if i // INSTANCES_PER_CLASS not in BY_ID]
+        if unknown:
+            raise FormatError(f"{file}: {unknown[0]} is no instance of a Cityscapes class")
+        index = numbers[place] if is_one_city else place
+        yield Instances.of(
+            frame_without_time(index, ids.shape, stem),
+            list(rles.values()),
+            [i // INSTANCES_PER_CLASS for i in rles],
+            np.ones(len(rles)),
+        )
+
+
+def frame_stem(source: Recorded, ref: FrameRef) -> str:
+    """CITY_SEQ_FRAME of a frame; an image that has a Cityscapes name already keeps it.
+
+    Else CITY is the recording's name without underscores, and SEQ and FRAME are the frame's index.
+    """
+    given = NAME.fullmatch(Path(ref.name).stem)
+    if given:
+        return f"{given['city']}_{given['seq']}_{given['frame']}"
+    city = re.sub(r"[\W_]+", "-", source.name).strip("-") or "recording"
+    return f"{city}_{ref.index // FRAMES_PER_SEQUENCE:06d}_{ref.index % FRAMES_PER_SEQUENCE:06d}"
+
+
+class Numbers:
+    """The k of every instance: the smallest free one of its class, kept from a track's birth to its end."""
+
+    def __init__(self, tracks: dict[int, Life]) -> None:
+        self._tracks = tracks
+        self._held: dict[int, int] = {}  # by the id of a track that lives
+
+    def of(self, found: Instances) -> list[int]:
+        """The instanceIds of a frame's instances; frames come in order. Raises FormatError above k = 999."""
+        index = found.frame.index
+        self._held = {t: k for t, k in self._held.items() if self._tracks[t].last >= index}
+        taken = {(self._tracks[t].class_id, k) for t, k in self._held.items()}
+        ids = [0] * len(found)
+        for i in sorted(range(len(found)), key=lambda i: found.track_ids[i] == 0):  # tracks choose first
+            class_id, track_id = int(found.class_ids[i]), int(found.track_ids[i])
+            k = self._held.get(track_id)
+            if k is None:
+                k = next(k for k in range(len(taken) + 1) if (class_id, k) not in taken)
+                taken.add((class_id, k))
+            if track_id:
+                self._held[track_id] = k
+            try:
+                ids[i] = instance_id(class_id, k)
+            except FormatError as error:
+                raise FormatError(f"frame {index}: {error}") from error
+        return ids
+
+
+def _save(path: Path, pixels: npt.NDArray[Any]) -> None:
+    """Write a PNG and read it back."""
+    pixels = np.ascontiguousarray(pixels)
+    done, content = cv2.imencode(".png", pixels)
+    path.write_bytes(content.tobytes() if done else b"")
+    back = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
+    is_equal = back is not None and back.dtype == pixels.dtype and np.array_equal(back, pixels)
+    insist(is_equal, path, "the PNG is not read as it was written")

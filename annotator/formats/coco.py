@@ -1,0 +1,173 @@
+"""COCO: one JSON file with RLE masks, written and checked record by record.
+
+Every image and annotation is one line of the file. Annotations carry `score` and `track_id` (null: none),
+images `frame_index` and `source`; category ids are Cityscapes ids.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import orjson
+
+from annotator import masks
+from annotator.errors import FormatError
+from annotator.formats.cityscapes import frame_stem
+from annotator.formats.interface import LabelReader, Recorded, Written
+from annotator.formats.survey import HIDDEN, Survey, frame_without_time, shortest, text
+from annotator.formats.whole import insist, whole_file
+from annotator.frames import FrameRef
+from annotator.instances import Instances
+from annotator.labels import BY_ID, BY_NAME
+
+FILE = "coco.json"
+Record = dict[str, Any]
+
+
+def write(reader: LabelReader, source: Recorded, folder: Path) -> Written:
+    """Write DIR/coco.json: images in a first pass over the frames, annotations in a second one."""
+    goal, losses = folder / FILE, Counter[str]()
+    survey = Survey.of(reader)
+    with whole_file(goal) as temporary:
+        with temporary.open("wb") as file:
+            file.write(orjson.dumps(_head(survey, source))[:-1] + b',"images":[\n')
+            frames = _write_lines(file, _images(reader, source))
+            file.write(b'],"annotations":[\n')
+            instances = _write_lines(file, _annotations(reader, survey, losses))
+            file.write(b"]}\n")
+        _check(temporary, frames, instances)
+    return Written((goal,), frames, instances, +losses)
+
+
+def read(path: Path) -> Iterator[Instances]:
+    """Yield the images of any COCO instance file, by image id, with RLE or polygon masks; crowds left out.
+
+    Categories are known by name. The whole file is held in memory.
+    """
+    try:
+        content = orjson.loads(path.read_bytes())
+        categories = {entry["id"]: BY_NAME[entry["name"]].id for entry in content["categories"]}
+        of_image: dict[int, list[Record]] = {entry["id"]: [] for entry in content["images"]}
+        for entry in content["annotations"]:
+            if not entry.get("iscrowd"):
+                of_image[entry["image_id"]].append(entry)
+        for place, image in enumerate(sorted(content["images"], key=lambda image: image["id"])):
+            size = (image["height"], image["width"])
+            found = of_image[image["id"]]
+            yield Instances.of(
+                frame_without_time(image.get("frame_index", place), size, image["file_name"]),
+                [masks.to_rle(entry["segmentation"], size) for entry in found],
+                [categories[entry["category_id"]] for entry in found],
+                [entry.get("score", 1) for entry in found],
+                track_ids=[entry.get("track_id") or 0 for entry in found],
+            )
+    except KeyError as error:
+        raise FormatError(
+            f"{path}: no COCO instance labels of Cityscapes classes ({error} is odd)"
+        ) from error
+    except (TypeError, ValueError, AttributeError) as error:
+        raise FormatError(f"{path}: no COCO instance labels ({error})") from error
+
+
+def _head(survey: Survey, source: Recorded) -> Record:
+    return {
+        "info": {"description": f"instances of {text(source.name)}, labelled by spatialemb-annotate"},
+        "licenses": [],
+        "categories": [
+            {"id": label.id, "name": label.name, "supercategory": label.category} for label in survey.labels
+        ],
+    }
+
+
+def _images(reader: LabelReader, source: Recorded) -> Iterator[Record]:
+    for image_id, ref in enumerate(reader.frames(), 1):
+        yield {
+            "id": image_id,
+            "file_name": text(_file_name(source, ref)),
+            "width": ref.size[1],
+            "height": ref.size[0],
+            "frame_index": ref.index,
+            "source": text(source.name),
+        }
+
+
+def _file_name(source: Recorded, ref: FrameRef) -> str:
+    """The image; for a frame of a video, which has no file, the name that its Cityscapes labels have."""
+    return ref.name or f"{frame_stem(source, ref)}.png"
+
+
+def _annotations(reader: LabelReader, survey: Survey, losses: Counter[str]) -> Iterator[Record]:
+    annotation_id = 0
+    for image_id, found in enumerate(reader.instances(), 1):
+        shown = survey.disjoint(found)
+        losses[HIDDEN] += len(found) - len(shown)
+        areas, boxes = masks.areas(shown.masks), masks.boxes_xywh(shown.masks).astype(int)
+        for k, mask in enumerate(shown.masks):
+            annotation_id += 1
+            yield {
+                "id": annotation_id,
+                "image_id": image_id,
+                "category_id": int(shown.class_ids[k]),
+                "segmentation": {"size": list(shown.frame.size), "counts": mask["counts"].decode("ascii")},
+                "area": int(areas[k]),
+                "bbox": boxes[k].tolist(),
+                "iscrowd": 0,
+                "score": shortest(shown.scores[k]),
+                "track_id": int(shown.track_ids[k]) or None,
+            }
+
+
+def _write_lines(file: IO[bytes], records: Iterable[Record]) -> int:
+    count = 0
+    for count, record in enumerate(records, 1):
+        file.write((b",\n" if count > 1 else b"") + orjson.dumps(record))
+    if count:
+        file.write(b"\n")
+    return count
+
+
+def _check(path: Path, frames: int, instances: int) -> None:
+    """Read the file again, a line at a time, and compare every record with what it must be."""
+    try:
+        with path.open("rb") as file:
+            head = orjson.loads(file.readline().removesuffix(b',"images":[\n') + b"}")
+            names = {entry["id"]: entry["name"] for entry in head["categories"]}
+            insist(all(BY_ID[i].name == name for i, name in names.items()), path, "categories")
+            count = 0
+            for count, image in enumerate(_read_lines(file, b'],"annotations":[\n'), 1):
+                insist(image["id"] == count, path, f"image {image['id']} in place {count}")
+            insist(count == frames, path, f"{count} of {frames} images")
+            count, image_id = 0, 1
+            for count, entry in enumerate(_read_lines(file, b"]}\n"), 1):
+                what = f"annotation {count}"
+                size = entry["segmentation"]["size"]
+                rle = masks.to_rle(entry["segmentation"], (size[0], size[1]))
+                insist(entry["id"] == count, path, what)
+                insist(image_id <= entry["image_id"] <= frames, path, f"image of {what}")
+                insist(entry["category_id"] in names, path, f"category of {what}")
+                insist(masks.areas([rle])[0] == entry["area"] > 0, path, f"area of {what}")
+                insist(np.array_equal(masks.boxes_xywh([rle])[0], entry["bbox"]), path, f"box of {what}")
+                image_id = entry["image_id"]
+            insist(count == instances, path, f"{count} of {instances} annotations")
+            insist(file.read(1) == b"", path, "more after its end")
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        insist(False, path, str(error))
+
+
+def _read_lines(file: IO[bytes], end: bytes) -> Iterator[Record]:
+    """The records of a list until the line that ends it; all but the last have a comma behind them."""
+    more = None  # whether the line before promises another record
+    for line in file:
+        if line == end:
+            if more:
+                raise ValueError("a comma behind the last record of a list")
+            return
+        if more is False:
+            raise ValueError("no comma between two records")
+        more = line.endswith(b",\n")
+        yield orjson.loads(line.removesuffix(b",\n"))
+    raise ValueError("the file ends in the middle of a list")

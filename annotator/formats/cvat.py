@@ -1,0 +1,310 @@
+"""CVAT XML 1.1: tracks of polygons for a video, polygons by image for a folder; and the task's label file.
+
+A CVAT polygon is one ring. So the parts of an object are tracks (or polygons) of their own, held together by
+`group_id` and the attribute `uid`, holes are filled, and what lies in a filled hole is drawn above it
+(`z_order`). Every labelled frame is a keyframe; a track is closed one step after each stretch in which it
+is seen. The uid of a tracked object is its track id.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import IO, Any
+from xml.etree.ElementTree import Element
+from xml.sax.saxutils import escape, quoteattr
+
+import numpy as np
+import orjson
+from defusedxml.common import DefusedXmlException
+from defusedxml.ElementTree import ParseError, iterparse
+
+from annotator import masks, polygons
+from annotator.errors import FormatError
+from annotator.formats.cvat_shapes import Shape, Spool, follow_parts, shapes_of
+from annotator.formats.interface import LabelReader, Recorded, Written
+from annotator.formats.survey import HIDDEN, Survey, frame_without_time, text
+from annotator.formats.whole import insist, whole_file
+from annotator.frames import FrameRef
+from annotator.instances import Instances
+from annotator.labels import BY_ID, BY_NAME, Label
+
+FILE = "cvat.xml"
+LABELS_FILE = "cvat_labels.json"
+UNTRACKED = 1 << 40  # objects without a track are numbered from here, behind all track ids
+
+
+def write(reader: LabelReader, source: Recorded, folder: Path) -> Written:
+    """Write DIR/cvat.xml and DIR/cvat_labels.json."""
+    goal, labels_goal, losses = folder / FILE, folder / LABELS_FILE, Counter[str]()
+    survey = Survey.of(reader)
+    with whole_file(goal) as temporary:
+        with temporary.open("w", encoding="utf-8", newline="\n") as file:
+            file.write('<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n<version>1.1</version>\n')
+            file.write(_meta(survey, source))
+            if source.is_video:
+                instances, shapes = _write_tracks(file, goal, reader, survey, losses)
+            else:
+                instances, shapes = _write_images(file, reader, survey, losses)
+            file.write("</annotations>\n")
+        _check(temporary, survey, source.is_video, shapes)
+        with whole_file(labels_goal) as labels:
+            labels.write_bytes(label_specification(survey.labels))
+    return Written((goal, labels_goal), survey.frame_count, instances, +losses)
+
+
+def read(path: Path) -> Iterator[Instances]:
+    """Yield the frames of an XML of this tool, in order; polygons with one uid are one instance.
+
+    Shapes are taken as they are, without interpolation between keyframes. The file is held in memory.
+    """
+    try:
+        frames, gathered = _parse(path)
+        for ref in frames:
+            yield _gather(ref, gathered.get(ref.index, []))
+    except (ParseError, DefusedXmlException) as error:
+        raise FormatError(f"{path}: no XML that can be read ({error})") from error
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise FormatError(f"{path}: no CVAT XML of this tool ({type(error).__name__}: {error})") from error
+
+
+def label_specification(labels: Iterable[Label]) -> bytes:
+    """The label file of a CVAT task ("Raw"): JSON with the attributes that the shapes carry."""
+
+    def attribute(name: str, mutable: bool) -> dict[str, Any]:
+        return {
+            "name": name,
+            "mutable": mutable,
+            "input_type": "text",
+            "default_value": "",
+            "values": [""],
+        }
+
+    specification = [
+        {
+            "name": label.name,
+            "color": _color(label),
+            "type": "any",
+            "attributes": [attribute("uid", mutable=False), attribute("score", mutable=True)],
+        }
+        for label in labels
+    ]
+    return orjson.dumps(specification, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+
+
+# ---- writing
+
+
+def _write_images(
+    file: IO[str], reader: LabelReader, survey: Survey, losses: Counter[str]
+) -> tuple[int, int]:
+    """Write the images dialect; the number of instances and of shapes."""
+    instances = shapes = 0
+    for found in reader.instances():
+        shown, ref = survey.disjoint(found), found.frame
+        losses[HIDDEN] += len(found) - len(shown)
+        name = quoteattr(text(ref.name))
+        file.write(f'<image id="{ref.index}" name={name} width="{ref.size[1]}" height="{ref.size[0]}">\n')
+        for k, parts in enumerate(shapes_of(shown, losses)):
+            label = quoteattr(BY_ID[int(shown.class_ids[k])].name)
+            group_id = f' group_id="{k + 1}"' if len(parts) > 1 else ""
+            for shape in parts:
+                file.write(_polygon(shape, f'label={label} source="auto"{group_id} occluded="0"'))
+            shapes += len(parts)
+        file.write("</image>\n")
+        instances += len(shown)
+    return instances, shapes
+
+
+def _write_tracks(
+    file: IO[str], goal: Path, reader: LabelReader, survey: Survey, losses: Counter[str]
+) -> tuple[int, int]:
+    """Write the video dialect; the number of instances and of shapes."""
+    instances = shapes = tracks = groups = untracked = 0
+    with Spool.beside(goal) as spool:
+        for found in reader.instances():
+            shown = survey.disjoint(found)
+            losses[HIDDEN] += len(found) - len(shown)
+            instances += len(shown)
+            for k, parts in enumerate(shapes_of(shown, losses)):
+                track_id = int(shown.track_ids[k])
+                untracked += not track_id
+                spool.add(track_id or UNTRACKED + untracked, int(shown.class_ids[k]), parts)
+        for class_id, frames in spool.objects():
+            chains = follow_parts(frames)
+            groups += len(chains) > 1
+            group_id = f' group_id="{groups}"' if len(chains) > 1 else ""
+            for chain in chains:
+                label = quoteattr(BY_ID[class_id].name)
+                file.write(f'<track id="{tracks}" label={label} source="auto"{group_id}>\n')
+                for shape, outside in _with_ends(chain, survey):
+                    attributes = f'frame="{shape.frame}" keyframe="1" outside="{outside:d}" occluded="0"'
+                    file.write(_polygon(shape, attributes))
+                    shapes += 1
+                file.write("</track>\n")
+                tracks += 1
+    return instances, shapes
+
+
+def _with_ends(chain: list[Shape], survey: Survey) -> Iterator[tuple[Shape, bool]]:
+    """The shapes of a track, with a closing one (True) a step behind each stretch, if that frame exists."""
+    for shape, following in zip(chain, [*chain[1:], None], strict=True):
+        yield shape, False
+        behind = shape.frame + survey.step
+        if behind <= survey.last and (following is None or following.frame > behind):
+            yield shape._replace(frame=behind), True
+
+
+def _polygon(shape: Shape, attributes: str) -> str:
+    points = ";".join(f"{_number(x)},{_number(y)}" for x, y in shape.ring.tolist())
+    return (
+        f'<polygon {attributes} points="{points}" z_order="{shape.z_order}">'
+        f'<attribute name="uid">{shape.uid}</attribute>'
+        f'<attribute name="score">{shape.score}</attribute></polygon>\n'
+    )
+
+
+def _number(x: float) -> str:
+    """A coordinate as CVAT keeps it, with two decimals, without trailing zeros."""
+    return f"{x:.2f}".rstrip("0").rstrip(".")
+
+
+def _meta(survey: Survey, source: Recorded) -> str:
+    attributes = "".join(
+        f"<attribute><name>{name}</name><mutable>{mutable}</mutable><input_type>text</input_type>"
+        "<default_value></default_value><values></values></attribute>"
+        for name, mutable in (("uid", False), ("score", True))
+    )
+    labels = "".join(
+        f"<label><name>{label.name}</name><color>{_color(label)}</color><type>any</type>"
+        f"<attributes>{attributes}</attributes></label>\n"
+        for label in survey.labels
+    )
+    height, width = survey.size
+    return (
+        f"<meta><task><name>{escape(text(source.name))}</name><size>{survey.frame_count}</size>"
+        f"<mode>{'interpolation' if source.is_video else 'annotation'}</mode><overlap>0</overlap>\n"
+        f"<start_frame>{survey.first}</start_frame><stop_frame>{survey.last}</stop_frame>"
+        f"<frame_filter>step={survey.step}</frame_filter>\n<labels>\n{labels}</labels>\n"
+        f"<original_size><width>{width}</width><height>{height}</height></original_size>"
+        f"<source>{escape(text(source.path.name))}</source></task></meta>\n"
+    )
+
+
+def _color(label: Label) -> str:
+    return "#{:02x}{:02x}{:02x}".format(*label.color)
+
+
+# ---- reading and checking
+
+
+def _elements(path: Path, *names: str) -> Iterator[Element]:
+    """The elements of these names below the root, each whole, one in memory at a time."""
+    root = None
+    for event, element in iterparse(str(path), events=("start", "end"), forbid_dtd=True):
+        if root is None:
+            root = element
+        elif event == "end" and element.tag in names:
+            yield element
+            root.clear()
+
+
+def _parse(path: Path) -> tuple[list[FrameRef], dict[int, list[tuple[int, Shape]]]]:
+    """The frames of a file, and the shapes of each with their class."""
+    frames: list[FrameRef] = []
+    gathered: dict[int, list[tuple[int, Shape]]] = {}
+    size = (0, 0)
+    for element in _elements(path, "meta", "image", "track"):
+        if element.tag == "meta":
+            task = _child(element, "task")
+            original = _child(task, "original_size")
+            size = (_int(original, "height"), _int(original, "width"))
+            step = int((task.findtext("frame_filter") or "step=1").removeprefix("step="))
+            if task.findtext("mode") == "interpolation" and _int(task, "size"):
+                indices = range(_int(task, "start_frame"), _int(task, "stop_frame") + 1, step)
+                frames = [frame_without_time(index, size) for index in indices]
+        elif element.tag == "image":
+            at = element.attrib
+            size = (int(at["height"]), int(at["width"]))
+            frames.append(frame_without_time(int(at["id"]), size, at["name"]))
+            for polygon in element.iter("polygon"):
+                shape = _shape(polygon, frames[-1].index)
+                gathered.setdefault(shape.frame, []).append((BY_NAME[polygon.attrib["label"]].id, shape))
+        else:
+            class_id = BY_NAME[element.attrib["label"]].id
+            for polygon in element.iter("polygon"):
+                if polygon.attrib["outside"] == "0":
+                    shape = _shape(polygon, int(polygon.attrib["frame"]))
+                    gathered.setdefault(shape.frame, []).append((class_id, shape))
+    return frames, gathered
+
+
+def _gather(ref: FrameRef, found: list[tuple[int, Shape]]) -> Instances:
+    """The instances of a frame: shapes of one uid joined, those of higher z_order on top."""
+    top_first = sorted(found, key=lambda each: -each[1].z_order)
+    shown = masks.visible([polygons.fill(shape.ring, ref.size) for _, shape in top_first], ref.size)
+    parts: dict[str, list[masks.Rle]] = {}
+    about: dict[str, tuple[int, Shape]] = {}
+    for (class_id, shape), mask in zip(top_first, shown, strict=True):
+        parts.setdefault(shape.uid, []).append(mask)
+        about.setdefault(shape.uid, (class_id, shape))
+    return Instances.of(
+        ref,
+        [masks.union(parts[uid], ref.size) for uid in parts],
+        [about[uid][0] for uid in parts],
+        [about[uid][1].score for uid in parts],
+        track_ids=[int(uid) if uid.isdecimal() else 0 for uid in parts],
+    )
+
+
+def _shape(polygon: Element, frame: int) -> Shape:
+    values = {attribute.attrib["name"]: attribute.text or "" for attribute in polygon.iter("attribute")}
+    ring = np.array([point.split(",") for point in polygon.attrib["points"].split(";")], np.float64)
+    if ring.shape[1:] != (2,) or len(ring) < 3:
+        raise ValueError(f"a polygon with {len(ring)} points in frame {frame}")
+    z_order = int(polygon.attrib.get("z_order", 0))
+    return Shape(frame, ring, values["uid"], float(values["score"]), z_order)
+
+
+def _child(element: Element, name: str) -> Element:
+    child = element.find(name)
+    if child is None:
+        raise ValueError(f"no <{name}>")
+    return child
+
+
+def _int(element: Element, name: str) -> int:
+    return int(_child(element, name).text or "")
+
+
+def _check(path: Path, survey: Survey, is_video: bool, shapes: int) -> None:
+    """Read the file again, a track at a time, for what CVAT's import would fail at or get wrong."""
+    names = {label.name for label in survey.labels}
+    images = seen = 0
+    try:
+        for element in _elements(path, "image", "track"):
+            what = f"{element.tag} {element.attrib['id']}"
+            polygon_list = list(element.iter("polygon"))
+            seen += len(polygon_list)
+            if element.tag == "image":
+                images += 1
+                for polygon in polygon_list:
+                    insist(polygon.attrib["label"] in names, path, f"label in {what}")
+                    _shape(polygon, int(element.attrib["id"]))
+                continue
+            insist(element.attrib["label"] in names, path, f"label of {what}")
+            insist(len(polygon_list) > 0, path, f"{what} is empty")
+            last = survey.first - 1
+            for polygon in polygon_list:
+                shape = _shape(polygon, int(polygon.attrib["frame"]))
+                insist(last < shape.frame <= survey.last, path, f"order of frames in {what}")
+                insist((shape.frame - survey.first) % survey.step == 0, path, f"frame off the step in {what}")
+                insist(polygon.attrib["keyframe"] == "1", path, f"no keyframe in {what}")
+                last = shape.frame
+            is_closed = polygon_list[-1].attrib["outside"] == "1"
+            insist(is_closed or last + survey.step > survey.last, path, f"{what} has no end")
+        insist(seen == shapes, path, f"{seen} of {shapes} shapes")
+        insist(is_video or images == survey.frame_count, path, f"{images} of {survey.frame_count} images")
+    except (ParseError, DefusedXmlException, KeyError, TypeError, ValueError) as error:
+        insist(False, path, f"{type(error).__name__}: {error}")

@@ -1,0 +1,67 @@
+"""frames.csv: which frame of the recording a label belongs to, and when it was.
+
+Columns: index (0-based, as decoded), pts (ticks), time_s (seconds), width, height, file.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+from annotator.errors import FormatError
+from annotator.formats.interface import LabelReader, Recorded, Written
+from annotator.formats.survey import text
+from annotator.formats.whole import insist, whole_file
+from annotator.frames import FrameRef
+from annotator.instances import Instances
+
+FILE = "frames.csv"
+COLUMNS = ["index", "pts", "time_s", "width", "height", "file"]
+MICROSECOND = Fraction(1, 1_000_000)
+
+
+def write(reader: LabelReader, source: Recorded, folder: Path) -> Written:
+    """Write DIR/frames.csv; `file` is the image, or the video that the frame is in."""
+    goal, count = folder / FILE, 0
+    with whole_file(goal) as temporary:
+        with temporary.open("w", encoding="utf-8", newline="") as file:
+            lines = csv.writer(file, lineterminator="\n")
+            lines.writerow(COLUMNS)
+            for ref in reader.frames():
+                count += 1
+                height, width = ref.size
+                name = text(ref.name or source.path.name)
+                lines.writerow([ref.index, ref.pts, f"{ref.time_s:.6f}", width, height, name])
+        _check(temporary, count)
+    return Written((goal,), count, 0, {})
+
+
+def read(path: Path) -> Iterator[Instances]:
+    """Yield the frames, without instances. Times come back in microseconds, `file` as the frame's name."""
+    for ref in _rows(path):
+        yield Instances.of(ref)
+
+
+def _rows(path: Path) -> Iterator[FrameRef]:
+    with path.open(encoding="utf-8", newline="") as file:
+        try:
+            for row in csv.DictReader(file, strict=True):
+                yield FrameRef(
+                    index=int(row["index"]),
+                    pts=round(float(row["time_s"]) / MICROSECOND),
+                    time_base=MICROSECOND,
+                    size=(int(row["height"]), int(row["width"])),
+                    name=row["file"],
+                )
+        except (KeyError, TypeError, ValueError, csv.Error) as error:
+            raise FormatError(f"{path}: not a frames.csv of this tool ({error})") from error
+
+
+def _check(path: Path, count: int) -> None:
+    seen, last = 0, -1
+    for ref in _rows(path):
+        insist(ref.index > last, path, f"frame {ref.index} comes after frame {last}")
+        seen, last = seen + 1, ref.index
+    insist(seen == count, path, f"{seen} of {count} frames")

@@ -1,0 +1,104 @@
+"""What every writer asks of the labels before it writes: a first pass, and instances made disjoint."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+import numpy as np
+
+from annotator import masks
+from annotator.formats.interface import LabelReader
+from annotator.frames import FrameRef
+from annotator.instances import Instances
+from annotator.labels import BY_ID, INSTANCE_CLASSES, Label
+
+NOT_IN_XML = re.compile(r"[\x00-\x1f\x7f-\x9f\ufffe\uffff]")
+HIDDEN = "instances hidden by better ones"
+
+
+@dataclass(frozen=True)
+class Life:
+    """A track seen from afar."""
+
+    class_id: int  # the most frequent of its instances; the smaller id of two
+    first: int  # frame indices
+    last: int
+
+
+@dataclass(frozen=True)
+class Survey:
+    """A recording's labels seen from afar. Its memory follows the number of tracks, not of frames."""
+
+    frame_count: int
+    first: int  # index of the first labelled frame, 0 without frames
+    last: int  # of the last, -1 without frames
+    step: int  # indices from one labelled frame to the next
+    size: tuple[int, int]  # (H, W) of the first frame, (0, 0) without frames
+    tracks: dict[int, Life]  # by track id
+    labels: tuple[Label, ...]  # the eight classes with instances, and any other that occurs
+
+    @classmethod
+    def of(cls, reader: LabelReader) -> Survey:
+        """Survey the labels in one pass."""
+        count, first, last, step, size = 0, 0, -1, 0, (0, 0)
+        votes: dict[int, Counter[int]] = {}
+        spans: dict[int, tuple[int, int]] = {}
+        classes = set(INSTANCE_CLASSES)
+        for found in reader.instances():
+            index = found.frame.index
+            if count == 0:
+                first, size = index, found.frame.size
+            else:
+                step = min(step or index - last, index - last)
+            count, last = count + 1, index
+            classes.update(found.class_ids.tolist())
+            for track_id, class_id in zip(found.track_ids.tolist(), found.class_ids.tolist(), strict=True):
+                if track_id:
+                    votes.setdefault(track_id, Counter())[class_id] += 1
+                    spans[track_id] = (spans.get(track_id, (index, index))[0], index)
+        tracks = {track_id: Life(_winner(votes[track_id]), *spans[track_id]) for track_id in sorted(votes)}
+        labels = tuple(BY_ID[class_id] for class_id in sorted(classes))
+        return cls(count, first, last, step or 1, size, tracks, labels)
+
+    def disjoint(self, found: Instances) -> Instances:
+        """The instances as they are published, in all formats alike.
+
+        No two share a pixel (the best scored has it), none is empty, and one of a track has its class.
+        """
+        shown = masks.visible(found.masks, found.frame.size)
+        seen = np.flatnonzero(masks.areas(shown) > 0)
+        class_ids = [
+            self.tracks[track_id].class_id if track_id else class_id
+            for track_id, class_id in zip(found.track_ids.tolist(), found.class_ids.tolist(), strict=True)
+        ]
+        return replace(
+            found,
+            masks=tuple(shown[k] for k in seen),
+            class_ids=np.array(class_ids, np.uint8)[seen],
+            scores=found.scores[seen],
+            features=found.features[seen],
+            track_ids=found.track_ids[seen],
+        )
+
+
+def shortest(score: np.float32) -> float:
+    """The number with the fewest digits that is read as this score again."""
+    return float(np.format_float_positional(score, unique=True, trim="0"))
+
+
+def text(name: str) -> str:
+    """A name in characters that UTF-8 and XML hold: others are written as a backslash and their number."""
+    readable = name.encode("utf-8", "backslashreplace").decode("utf-8")
+    return NOT_IN_XML.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), readable)
+
+
+def frame_without_time(index: int, size: tuple[int, int], name: str = "") -> FrameRef:
+    """A frame of a format that keeps no time: one a second."""
+    return FrameRef(index=index, pts=index, time_base=Fraction(1), size=size, name=name)
+
+
+def _winner(votes: Counter[int]) -> int:
+    return min(votes, key=lambda class_id: (-votes[class_id], class_id))

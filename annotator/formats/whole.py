@@ -1,0 +1,87 @@
+"""Files and folders that appear whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from annotator.errors import FormatError, OutputError
+
+
+@contextmanager
+def whole_file(goal: Path) -> Iterator[Path]:
+    """A path beside `goal` to write to: it takes the place of `goal` when all went well, and else vanishes.
+
+    Raises OutputError, naming the goal and the remedy, when it can't be written.
+    """
+    temporary = goal.with_name(f".{goal.name}.tmp")
+    with _faults(goal):
+        goal.parent.mkdir(parents=True, exist_ok=True)
+        temporary.unlink(missing_ok=True)
+        try:
+            yield temporary
+            os.replace(temporary, goal)
+        finally:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_folder(goal: Path) -> Iterator[Path]:
+    """An empty folder beside `goal` to write into, which becomes `goal` as `whole_file` does.
+
+    An older folder stays until the new one is complete. A process killed between the two renames leaves it
+    under its hidden name, and the next writer puts it back.
+    """
+    temporary, old = goal.with_name(f".{goal.name}.tmp"), goal.with_name(f".{goal.name}.old")
+    with _faults(goal):
+        if old.exists() and not goal.exists():
+            os.replace(old, goal)
+        _remove(temporary, old)
+        temporary.mkdir(parents=True)
+        try:
+            yield temporary
+            if goal.exists():
+                os.replace(goal, old)
+            try:
+                os.replace(temporary, goal)
+            except BaseException:
+                if old.exists():
+                    os.replace(old, goal)
+                raise
+            _remove(old)
+        finally:
+            with suppress(OSError):
+                _remove(temporary)
+
+
+def insist(is_right: bool, path: Path, what: str) -> None:
+    """Raise FormatError when a file that was just written is not what it should be."""
+    if not is_right:
+        goal = path.name.removeprefix(".").removesuffix(".tmp")
+        raise FormatError(
+            f"{path.with_name(goal)}: not published, because what was written is not right ({what});"
+            " please report this"
+        )
+
+
+def _remove(*folders: Path) -> None:
+    for folder in folders:
+        if folder.exists():
+            shutil.rmtree(folder)
+
+
+@contextmanager
+def _faults(goal: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, sqlite3.Error) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise OutputError(
+            f"{goal}: can't be written ({reason});"
+            " make room or choose another --out, and run the command again"
+        ) from error
