@@ -110,6 +110,13 @@ def test_no_masks_have_no_areas_boxes_or_overlaps() -> None:
         masks.iou(one, [masks.encode(mask("#"))])
 
 
+def test_there_may_be_more_masks_than_a_byte_counts() -> None:
+    many = [masks.encode(mask("##."))] * 300
+    assert masks.areas(many).tolist() == [2] * 300
+    assert masks.boxes_xywh(many).shape == (300, 4)
+    assert masks.iou(many, many).shape == (300, 300)
+
+
 def test_parts_hang_together_over_corners_and_come_largest_first() -> None:
     parts = masks.split_parts(
         masks.encode(mask("#....###", ".#...###", "........", "...##...")),

@@ -47,7 +47,10 @@ def read(path: Path) -> Iterator[Instances]:
 def _rows(path: Path) -> Iterator[FrameRef]:
     with path.open(encoding="utf-8", newline="") as file:
         try:
-            for row in csv.DictReader(file, strict=True):
+            lines = csv.DictReader(file, strict=True)
+            if not set(COLUMNS) <= set(lines.fieldnames or ()):
+                raise ValueError(f"its columns are not {', '.join(COLUMNS)}")
+            for row in lines:
                 yield FrameRef(
                     index=int(row["index"]),
                     pts=round(float(row["time_s"]) / MICROSECOND),
@@ -56,7 +59,7 @@ def _rows(path: Path) -> Iterator[FrameRef]:
                     name=row["file"],
                 )
         except (KeyError, TypeError, ValueError, csv.Error) as error:
-            raise FormatError(f"{path}: not a frames.csv of this tool ({error})") from error
+            raise FormatError(f"{path}: no frames.csv of this tool ({error})") from error
 
 
 def _check(path: Path, count: int) -> None:
