@@ -1,0 +1,302 @@
+"""EmbeddingMaps -> Instances: sequential clustering of each seed map, exact, at the cost of its foreground.
+
+Source: Neven et al., CVPR 2019 (arXiv 1906.11109), section 3.4. The plain loop compares every seed pixel with
+every foreground pixel. Here foreground pixels lie sorted in a grid over embedding space, so that a step looks
+at the cells under its ellipse only, and it looks at claimed pixels only where an instance is still possible.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from annotator.frames import FrameRef
+from annotator.instances import Instances
+from annotator.masks import Rle, encode_window
+from annotator.model.embedding import EmbeddingMaps, decode
+from annotator.model.network import NetworkSpec
+from annotator.options import DetectionOptions
+
+Floats = npt.NDArray[np.float32]
+Indices = npt.NDArray[np.int64]
+
+FOREGROUND = 0.5  # a pixel takes part where its seed score is above
+CELLS = 256  # per axis of the grid: cell numbers fit 16 bits, which numpy sorts by radix
+SCORE_STEPS = 65535  # buckets of the seed scores between FOREGROUND and 1, for the same reason
+SORTED_AT_ONCE = 4096  # pixels
+WORTH_SHRINKING = 4096  # pixels
+PAPER_MIN_PIXELS = 128  # at 2048 x 1024
+PAPER_PIXELS = 2048 * 1024
+
+# phi = exp(-distance) > 0.5 in float32, without the exponential: the largest distance for which it holds.
+LIMIT = np.nextafter(np.nextafter(np.float32(np.log(2)), np.float32(0)), np.float32(0))
+
+
+class Cluster(NamedTuple):
+    """One instance in a seed map; pixels are numbered along the rows of the map."""
+
+    score: float  # seed score of the pixel that founded it
+    founder: int  # that pixel
+    pixels: Indices  # (n,) the whole proposal, in no particular order
+
+
+@dataclass(frozen=True)
+class RawMaps:
+    """What a runtime returns for a batch of images of one size, and how to read it."""
+
+    raw: Tensor  # (B, 2 + S + C, h, w) at the processed size, on the runtime's device
+    spec: NetworkSpec
+
+
+def instances_of(maps: RawMaps, frames: Sequence[FrameRef], options: DetectionOptions) -> list[Instances]:
+    """The instances of each frame of a batch, in source pixels."""
+    spec = maps.spec
+    grid = spec.grid.coordinates((maps.raw.shape[-2], maps.raw.shape[-1]), device=maps.raw.device)
+    return [_instances_of_frame(raw, grid, spec, frame, options) for raw, frame in zip(maps.raw, frames, strict=True)]
+
+
+def default_min_pixels(spec: NetworkSpec) -> int:
+    """The paper's 128 pixels, at the size that the network was trained at."""
+    height, width = spec.trained_size
+    return max(1, round(PAPER_MIN_PIXELS * height * width / PAPER_PIXELS))
+
+
+def _instances_of_frame(
+    raw: Tensor, grid: Tensor, spec: NetworkSpec, frame: FrameRef, options: DetectionOptions
+) -> Instances:
+    maps = decode(raw, spec.n_sigma, grid)
+    min_pixels = options.min_pixels or default_min_pixels(spec)
+    masks: list[Rle] = []
+    class_ids: list[int] = []
+    scores: list[float] = []
+    for channel, class_id in enumerate(spec.class_ids):
+        if options.class_ids is not None and class_id not in options.class_ids:
+            continue
+        for found in cluster(maps, channel, options.seed_threshold, min_pixels):
+            mask = full_size_mask(raw, maps, channel, found, frame.size, grid)
+            if mask is not None:
+                masks.append(mask)
+                class_ids.append(class_id)
+                scores.append(found.score)
+    return Instances.of(frame, masks, class_ids, scores)
+
+
+# ---- clustering of one seed map
+
+
+def cluster(maps: EmbeddingMaps, channel: int, seed_threshold: float, min_pixels: int) -> Iterator[Cluster]:
+    """Cluster one seed map, in the order in which the method finds the instances.
+
+    Only foreground pixels leave the maps' device. Equal, pixel for pixel, to the plain loop.
+    """
+    pixels = np.flatnonzero((maps.seed[channel] > FOREGROUND).cpu().numpy())
+    if len(pixels) <= min_pixels:
+        return
+    foreground = torch.from_numpy(pixels).to(maps.seed.device)
+    [seed] = _at(foreground, maps.seed[channel : channel + 1])
+    embedding = _at(foreground, maps.embedding)
+    sigma = _at(foreground, maps.sigma)
+    everything = _Cells.of(embedding)
+    unclaimed = everything
+    claimed = np.zeros(len(pixels), bool)
+    remaining = len(pixels)
+
+    for founder in _by_score(seed, seed_threshold, claimed):
+        if remaining <= min_pixels:
+            return
+        claimed[founder] = True
+        ellipse = _Ellipse.at(embedding[:, founder], sigma[:, founder])
+        inside = unclaimed.inside(ellipse)
+        fresh = inside[~claimed[inside]]
+        # An instance has more than min_pixels, more than half of them fresh: with fewer there is no need to look.
+        if 2 * len(fresh) > min_pixels:
+            proposal = inside if unclaimed is everything else everything.inside(ellipse)
+            if len(proposal) > min_pixels and 2 * len(fresh) > len(proposal):
+                yield Cluster(float(seed[founder]), int(pixels[founder]), pixels[proposal])
+        claimed[fresh] = True
+        remaining -= 1 + len(fresh)
+        if 2 * remaining < len(unclaimed.member) and len(unclaimed.member) > WORTH_SHRINKING:
+            unclaimed = unclaimed.without(claimed)
+
+
+def _at(pixels: Tensor, maps: Tensor) -> Floats:
+    """The values of maps (D, H, W) at pixels (n,): (D, n)."""
+    return np.stack([channel.flatten().index_select(0, pixels).cpu().numpy() for channel in maps])
+
+
+class _Ellipse(NamedTuple):
+    centre: Floats  # (2,)
+    sigma: Floats  # (2,)
+    radius: npt.NDArray[np.float64]  # (2,) of the box around it, rounded up
+
+    @classmethod
+    def at(cls, centre: Floats, sigma: Floats) -> _Ellipse:
+        both = np.broadcast_to(sigma, 2)
+        with np.errstate(divide="ignore"):
+            radius = np.sqrt(np.log(2) / both.astype(np.float64)) * (1 + 1e-6) + 2e-6
+        return cls(centre, both, radius)
+
+
+@dataclass(frozen=True)
+class _Cells:
+    """Foreground pixels sorted by the cell of embedding space that they lie in."""
+
+    low: Floats  # (2,) corner of the first cell
+    per_unit: Floats  # (2,) cells per grid unit
+    x: Floats  # (n,) embedding, sorted by cell
+    y: Floats
+    member: Indices  # (n,) which foreground pixel each is
+    cell: npt.NDArray[np.uint16]  # (n,) ascending
+    first: Indices  # (CELLS * CELLS + 1,) where each cell begins
+
+    @classmethod
+    def of(cls, embedding: Floats) -> _Cells:
+        low = np.fmin.reduce(embedding, 1)
+        per_unit = CELLS / np.maximum(np.fmax.reduce(embedding, 1) - low, np.float32(1e-6))
+        column, row = (_cell(axis, start, scale) for axis, start, scale in zip(embedding, low, per_unit, strict=True))
+        cell = (row * CELLS + column).astype(np.uint16)
+        order = np.argsort(cell, kind="stable")
+        return cls._sorted(low, per_unit, embedding[0][order], embedding[1][order], order, cell[order])
+
+    @classmethod
+    def _sorted(cls, low, per_unit, x, y, member, cell) -> _Cells:  # type: ignore[no-untyped-def]
+        first = np.concatenate([[0], np.cumsum(np.bincount(cell, minlength=CELLS * CELLS))])
+        return cls(low, per_unit, x, y, member, cell, first)
+
+    def without(self, claimed: npt.NDArray[np.bool_]) -> _Cells:
+        """The pixels that are not claimed."""
+        keep = ~claimed[self.member]
+        columns = (self.x, self.y, self.member, self.cell)
+        return self._sorted(self.low, self.per_unit, *(column[keep] for column in columns))
+
+    def inside(self, ellipse: _Ellipse) -> Indices:
+        """Which pixels have phi > 0.5, in no particular order."""
+        near = self._near(ellipse)
+        dx, dy = self.x[near] - ellipse.centre[0], self.y[near] - ellipse.centre[1]
+        with np.errstate(over="ignore", invalid="ignore"):
+            distance = dx * dx * ellipse.sigma[0] + dy * dy * ellipse.sigma[1]
+        return self.member[near][distance <= LIMIT]
+
+    def _near(self, ellipse: _Ellipse) -> Indices | slice:
+        """Positions of the pixels in cells that the box around an ellipse touches."""
+        left, top = _cell((ellipse.centre - ellipse.radius).astype(np.float32), self.low, self.per_unit)
+        right, bottom = _cell((ellipse.centre + ellipse.radius).astype(np.float32), self.low, self.per_unit)
+        if left == 0 and right == CELLS - 1:
+            return slice(self.first[top * CELLS], self.first[(bottom + 1) * CELLS])
+        rows = np.arange(top, bottom + 1) * CELLS
+        begin, end = self.first[rows + left], self.first[rows + right + 1]
+        lengths = end - begin
+        before = np.cumsum(lengths) - lengths
+        return np.repeat(begin - before, lengths) + np.arange(lengths.sum())
+
+
+def _cell(values: Floats, low: Floats, per_unit: Floats) -> npt.NDArray[np.int32]:
+    """Monotone: what lies between two values has a cell between theirs."""
+    scaled = (values - low) * per_unit
+    return np.fmin(np.fmax(scaled, 0), CELLS - 1).astype(np.int32)  # fmax gives what is no number to cell 0
+
+
+def _by_score(seed: Floats, threshold: float, claimed: npt.NDArray[np.bool_]) -> Iterator[int]:
+    """Unclaimed pixels by descending score, row-major on ties, down to the threshold.
+
+    Buckets are sorted by radix, and a few at a time exactly when their turn comes: by then most of their pixels
+    are claimed.
+    """
+    bucket = ((1 - seed) * np.float32(SCORE_STEPS / (1 - FOREGROUND))).astype(np.uint16)
+    order = np.argsort(bucket, kind="stable")
+    ends = np.cumsum(np.bincount(bucket))
+    begin = 0
+    while begin < len(order):
+        end = int(ends[np.searchsorted(ends, min(begin + SORTED_AT_ONCE, len(order)))])
+        waiting = order[begin:end]
+        waiting = waiting[~claimed[waiting]]
+        waiting = waiting[np.argsort(-seed[waiting], kind="stable")]
+        position = _next_unclaimed(waiting, 0, claimed)
+        while position < len(waiting):
+            pixel = int(waiting[position])
+            if seed[pixel] < threshold:
+                return
+            yield pixel
+            position = _next_unclaimed(waiting, position, claimed)
+        begin = end
+
+
+def _next_unclaimed(waiting: Indices, position: int, claimed: npt.NDArray[np.bool_]) -> int:
+    """The first position from `position` on whose pixel is not claimed; len(waiting) when there is none."""
+    window = 16
+    while position < len(waiting):
+        taken = claimed[waiting[position : position + window]]
+        first = int(taken.argmin())
+        if not taken[first]:
+            return position + first
+        position += window
+        window *= 4
+    return len(waiting)
+
+
+# ---- masks at the size of the frame
+
+
+def full_size_mask(
+    raw: Tensor, maps: EmbeddingMaps, channel: int, found: Cluster, size: tuple[int, int], grid: Tensor
+) -> Rle | None:
+    """The mask of a cluster in source pixels, None when nothing is left of it.
+
+    Where the frame was processed at another size, offsets and seeds are enlarged and the instance is decided
+    anew for every source pixel around it: borders come out smooth, not as enlarged staircases.
+    """
+    height, width = maps.seed.shape[-2:]
+    rows, columns = np.divmod(found.pixels, width)
+    top, bottom, left, right = rows.min(), rows.max() + 1, columns.min(), columns.max() + 1
+    if (height, width) == size:
+        mask = np.zeros((bottom - top, right - left), bool)
+        mask[rows - top, columns - left] = True
+        return encode_window(mask, int(top), int(left), size)
+
+    vertical = _Samples.between(top - 1, bottom + 1, height, size[0], raw.device)
+    horizontal = _Samples.between(left - 1, right + 1, width, size[1], raw.device)
+    n_sigma = len(maps.sigma)
+    wanted = torch.stack([raw[0], raw[1], raw[2 + n_sigma + channel]])
+    window = horizontal.of(vertical.of(wanted, 1), 2)
+    where = horizontal.of(vertical.of(grid, 1), 2)
+    centre = maps.embedding.flatten(1)[:, found.founder]
+    sigma = maps.sigma.flatten(1)[:, found.founder].expand(2)
+    offset = torch.tanh(window[:2]) + where - centre[:, None, None]
+    distance = (offset.square() * sigma[:, None, None]).sum(0)
+    # sigmoid(x) > 0.5 where x > 0
+    mask = ((distance <= float(LIMIT)) & (window[2] > 0)).cpu().numpy()
+    return encode_window(mask, vertical.first, horizontal.first, size) if mask.any() else None
+
+
+@dataclass(frozen=True)
+class _Samples:
+    """Bilinear samples along one axis: a stretch of the source axis between pixels of the processed axis."""
+
+    first: int  # of the stretch, in source pixels
+    before: Tensor  # (n,) int64 processed pixel at or before each source pixel's centre
+    after: Tensor
+    share: Tensor  # (n,) float32 of `after`
+
+    @classmethod
+    def between(cls, begin: int, end: int, processed: int, source: int, device: torch.device) -> _Samples:
+        """The source pixels that lie over the processed pixels from `begin` up to `end`."""
+        ratio = source / processed
+        first = max(0, int(np.floor(begin * ratio)))
+        last = min(source, int(np.ceil(end * ratio)))
+        position = (torch.arange(first, last, dtype=torch.float64) + 0.5) / ratio - 0.5
+        position = position.clamp(0, processed - 1)
+        before = position.floor().long()
+        after = (before + 1).clamp(max=processed - 1)
+        share = (position - before).float()
+        return cls(first, before.to(device), after.to(device), share.to(device))
+
+    def of(self, maps: Tensor, axis: int) -> Tensor:
+        """Maps (C, h, w) sampled along axis 1 or 2."""
+        share = self.share[:, None] if axis == 1 else self.share
+        return torch.lerp(maps.index_select(axis, self.before), maps.index_select(axis, self.after), share)

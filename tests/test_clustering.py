@@ -1,0 +1,145 @@
+"""Clustering finds what the method finds, pixel for pixel, and masks lie where the source pixels are."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from annotator.clustering import LIMIT, RawMaps, cluster, default_min_pixels, instances_of
+from annotator.masks import decode as decode_mask
+from annotator.model.embedding import PAPER_GRID, EmbeddingMaps, Grid, decode
+from annotator.model.network import NetworkSpec
+from annotator.options import DetectionOptions
+from tests.builders import PARITY, frame_ref, needs_parity
+from tests.reference.plain_clustering import plain_cluster
+
+CAR, PERSON = 26, 24
+
+
+def spec_of(grid: Grid = PAPER_GRID, classes: tuple[int, ...] = (CAR,), n_sigma: int = 1) -> NetworkSpec:
+    return NetworkSpec("erfnet", classes, n_sigma, grid, (0, 0, 0), (1, 1, 1), (64, 96))
+
+
+def ideal_raw(labels: np.ndarray, classes: list[int], grid: Grid, channels: int = 1) -> torch.Tensor:
+    """Raw maps of a perfect network for a label map whose object k + 1 has seed channel classes[k]."""
+    where = grid.coordinates(labels.shape)
+    raw = torch.zeros(3 + channels, *labels.shape)
+    raw[2] = 0.9
+    raw[3:] = -6
+    for k, channel in enumerate(classes, 1):
+        inside = torch.from_numpy(labels == k)
+        centre = where[:, inside].mean(1)
+        raw[:2, inside] = torch.atanh(centre[:, None] - where[:, inside])
+        raw[3 + channel, inside] = 4 + 0.1 * k
+    return raw
+
+
+@needs_parity
+@pytest.mark.parametrize("case", range(5))
+def test_clustering_equals_the_parity_figures_pixel_for_pixel(case: int) -> None:
+    figures = np.load(PARITY / f"cluster_{case}.npz")
+    raw = torch.from_numpy(figures["prediction"])
+    maps = decode(raw, int(figures["n_sigma"]), PAPER_GRID.coordinates(raw.shape[-2:]))
+
+    found = list(cluster(maps, 0, float(figures["threshold"]), int(figures["min_pixels"])))
+
+    instance_map = np.zeros(raw.shape[-2] * raw.shape[-1], np.uint8)
+    masks = np.zeros((len(found), instance_map.size), bool)
+    for k, instance in enumerate(found):
+        instance_map[instance.pixels] = k + 1
+        masks[k, instance.pixels] = True
+    np.testing.assert_array_equal(instance_map.reshape(raw.shape[-2:]), figures["instance_map"])
+    np.testing.assert_array_equal(np.array([f.score for f in found], np.float32), figures["scores"])
+    shape = (len(found), *raw.shape[-2:])
+    np.testing.assert_array_equal(np.packbits(masks.reshape(shape), axis=-1), figures["masks"])
+
+
+def random_maps(seed: int, height: int, width: int, n_sigma: int, spread: float, sigma: float) -> EmbeddingMaps:
+    generator = torch.Generator().manual_seed(seed)
+    raw = torch.randn(2 + n_sigma + 1, height, width, generator=generator)
+    raw[:2] *= spread
+    raw[2 : 2 + n_sigma] = raw[2 : 2 + n_sigma] * 0.2 + sigma
+    raw[-1] = (raw[-1] * 4).round() / 2  # many ties
+    return decode(raw, n_sigma, Grid(1, 100, 1, 100).coordinates((height, width)))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 10_000),
+    height=st.integers(1, 40),
+    width=st.integers(1, 40),
+    n_sigma=st.sampled_from([1, 2]),
+    spread=st.sampled_from([0, 0.01, 0.1, 1]),
+    sigma=st.sampled_from([-1, 0, 0.3, 0.6, 1, 9, 20]),
+    threshold=st.sampled_from([0.5, 0.7, 0.9]),
+    min_pixels=st.sampled_from([1, 2, 5, 20, 128]),
+)
+def test_clustering_equals_the_plain_loop_on_any_maps(
+    seed: int, height: int, width: int, n_sigma: int, spread: float, sigma: float, threshold: float, min_pixels: int
+) -> None:
+    maps = random_maps(seed, height, width, n_sigma, spread, sigma)
+    fast = list(cluster(maps, 0, threshold, min_pixels))
+    plain = plain_cluster(maps, 0, threshold, min_pixels)
+    assert [f.score for f in fast] == [score for score, _ in plain]
+    for instance, (_, mask) in zip(fast, plain, strict=True):
+        np.testing.assert_array_equal(np.sort(instance.pixels), np.flatnonzero(mask.numpy()))
+
+
+def test_the_distance_limit_is_where_the_exponential_passes_a_half() -> None:
+    distance = torch.tensor([LIMIT, np.nextafter(LIMIT, np.float32(1))] * 16)
+    claimed = torch.exp(-distance) > 0.5
+    assert claimed.tolist() == [True, False] * 16
+
+
+def test_maps_with_values_that_are_no_numbers_are_survived() -> None:
+    maps = random_maps(0, 30, 30, 2, 0.1, 0.5)
+    maps.embedding[:, ::3] = torch.nan
+    maps.sigma[:, ::2] = torch.inf
+    assert len(list(cluster(maps, 0, 0.5, 5))) == len(plain_cluster(maps, 0, 0.5, 5))
+
+
+def test_instances_come_with_class_and_score_best_first() -> None:
+    labels = np.zeros((40, 60), int)
+    labels[5:20, 5:25], labels[22:38, 30:55] = 1, 2
+    spec = spec_of(classes=(PERSON, CAR))
+    raw = ideal_raw(labels, [0, 1], spec.grid, channels=2)
+    [found] = instances_of(RawMaps(raw[None], spec), [frame_ref(size=(40, 60))], DetectionOptions())
+    assert found.class_ids.tolist() == [CAR, PERSON]
+    assert found.scores[0] > found.scores[1] > 0.9
+    np.testing.assert_array_equal(decode_mask(found.masks[0]), labels == 2)
+    np.testing.assert_array_equal(decode_mask(found.masks[1]), labels == 1)
+
+
+def test_only_the_classes_asked_for_are_labelled() -> None:
+    labels = np.zeros((40, 60), int)
+    labels[5:20, 5:25], labels[22:38, 30:55] = 1, 2
+    spec = spec_of(classes=(PERSON, CAR))
+    raw = ideal_raw(labels, [0, 1], spec.grid, channels=2)
+    options = DetectionOptions(classes=("person",))
+    [found] = instances_of(RawMaps(raw[None], spec), [frame_ref(size=(40, 60))], options)
+    assert found.class_ids.tolist() == [PERSON]
+
+
+def test_a_frame_processed_at_a_third_gets_smooth_masks_of_its_full_size() -> None:
+    y, x = np.mgrid[:60, :90]
+    disc = ((x - 45) ** 2 + (y - 30) ** 2 < 20**2).astype(int)
+    spec = spec_of()
+    raw = ideal_raw(disc, [0], spec.grid)
+    [found] = instances_of(RawMaps(raw[None], spec), [frame_ref(size=(180, 270))], DetectionOptions())
+    y, x = np.mgrid[:180, :270]
+    true = (x - 136) ** 2 + (y - 91) ** 2 < 60**2
+    mask = decode_mask(found.masks[0])
+    iou = (mask & true).sum() / (mask | true).sum()
+    staircase = np.kron(disc, np.ones((3, 3), int)).astype(bool)
+    assert iou > 0.97
+    assert iou > (staircase & true).sum() / (staircase | true).sum()
+
+
+def test_min_pixels_follows_the_size_that_the_network_was_trained_at() -> None:
+    at_paper_size = NetworkSpec("erfnet", (CAR,), 1, PAPER_GRID, (0, 0, 0), (1, 1, 1), (1024, 2048))
+    at_half = NetworkSpec("erfnet", (CAR,), 1, PAPER_GRID, (0, 0, 0), (1, 1, 1), (512, 1024))
+    assert default_min_pixels(at_paper_size) == 128
+    assert default_min_pixels(at_half) == 32
