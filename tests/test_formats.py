@@ -31,7 +31,7 @@ BESIDE = mask(*[".........."] * 4, "......####", "......####", "......####", "..
 OVER_BOTH = mask("..........", "..........", "..######..", "..######..", "..######..", "..######..")
 OVER_BOTH = np.vstack([OVER_BOTH, np.zeros((2, 10), bool)])
 RING_AND_PARTS = mask(
-    "#####..##.", "#...#..##.", "#.#.#.....", "#...#...##", "#####...##", *[".........."] * 3
+    "#####..##.", "#...#..##.", "#...#.....", "#...#...##", "#####...##", *[".........."] * 3
 )
 WITHIN = mask(*[".........."] * 2, "..#.......", *[".........."] * 5)
 
@@ -40,10 +40,11 @@ def instances(
     index: int, *found: tuple[np.ndarray, int, float, int], size: tuple[int, int] = (8, 10)
 ) -> Instances:
     """A frame that holds (mask, class, score, track) each."""
-    name = "" if index < 0 else f"image {index}.png"
     rles, class_ids, scores, tracks = zip(*found, strict=True) if found else ((), (), (), ())
     encoded = [masks.encode(pixels) for pixels in rles]
-    return Instances.of(frame_ref(index, size, name), encoded, class_ids, scores, track_ids=tracks)
+    return Instances.of(
+        frame_ref(index, size, f"image {index}.png"), encoded, class_ids, scores, track_ids=tracks
+    )
 
 
 def crowd(index: int) -> Instances:

@@ -1,0 +1,196 @@
+"""CVAT XML keeps the rules of CVAT's import, and identities, parts, holes and order through the frames."""
+
+from __future__ import annotations
+
+import json
+import xml.etree.ElementTree as ET
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from annotator import masks, polygons
+from annotator.formats import cvat
+from annotator.formats.cvat_shapes import HOLES, SPECKS, follow_parts, shapes_of
+from annotator.labels import INSTANCE_CLASSES
+from tests.builders import Labels, Recording, blob, mask
+from tests.reference.cvat_rules import violations
+from tests.test_formats import (
+    BESIDE,
+    BUS,
+    CAR,
+    CASES,
+    FOLDER,
+    PERSON,
+    RING_AND_PARTS,
+    SQUARE,
+    VIDEO,
+    WITHIN,
+    any_labels,
+    each_case,
+    each_kind,
+    instances,
+)
+
+
+def published(folder: Path, labels: Labels, source: Recording = VIDEO) -> ET.Element:
+    cvat.write(labels, source, folder)
+    return ET.parse(folder / cvat.FILE).getroot()
+
+
+def uids(element: ET.Element) -> set[str | None]:
+    return {attribute.text for attribute in element.iterfind("polygon/attribute[@name='uid']")}
+
+
+def seen(track: ET.Element) -> list[tuple[int, bool]]:
+    """Frame by frame, whether the object is seen."""
+    return [(int(shape.attrib["frame"]), shape.attrib["outside"] == "0") for shape in track]
+
+
+@each_case
+@each_kind
+def test_the_rules_of_the_import_are_kept(tmp_path: Path, labels: Labels, source: Recording) -> None:
+    cvat.write(labels, source, tmp_path)
+    assert violations(tmp_path / cvat.FILE) == []
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(any_labels())
+@each_kind
+def test_the_rules_are_kept_for_any_labels(tmp_path: Path, source: Recording, labels: Labels) -> None:
+    cvat.write(labels, source, tmp_path)
+    assert violations(tmp_path / cvat.FILE) == []
+
+
+def test_a_track_ends_a_step_behind_each_stretch_in_which_it_is_seen(tmp_path: Path) -> None:
+    root = published(tmp_path, CASES["a track with a gap, on every second frame"])
+    car, person = root.iterfind("track")
+    assert seen(car) == [(3, True), (5, True), (7, False), (11, True)]
+    assert seen(person) == [(5, True), (7, True), (9, False)]
+    assert root.findtext("meta/task/frame_filter") == "step=2"
+    assert (root.findtext("meta/task/start_frame"), root.findtext("meta/task/stop_frame")) == ("3", "11")
+
+
+def test_without_tracks_every_instance_is_a_track_of_one_frame(tmp_path: Path) -> None:
+    root = published(tmp_path, CASES["instances without tracks"])
+    tracks = list(root.iterfind("track"))
+    assert [seen(track) for track in tracks] == [
+        [(0, True), (1, False)],
+        [(0, True), (1, False)],
+        [(1, True), (2, False)],
+        [(1, True), (2, False)],
+        [(2, True)],
+        [(2, True)],
+    ]
+    assert len({uid for track in tracks for uid in uids(track)}) == 6
+
+
+def test_parts_are_tracks_with_one_group_and_one_uid(tmp_path: Path) -> None:
+    labels = CASES["a mask with a hole, something in it, and parts"]
+    written = cvat.write(labels, VIDEO, tmp_path)
+    root = ET.parse(tmp_path / cvat.FILE).getroot()
+    groups = Counter(track.get("group_id") for track in root.iterfind("track"))
+    assert groups == {"1": 3, None: 1}
+    assert [uids(track) for track in root.iterfind("track")] == [{"1"}, {"1"}, {"1"}, {"2"}]
+    assert written.losses == {HOLES: 3}
+
+
+def test_what_lies_in_a_filled_hole_is_drawn_above_it(tmp_path: Path) -> None:
+    root = published(tmp_path, CASES["a mask with a hole, something in it, and parts"], FOLDER)
+    image = next(root.iterfind("image"))
+    order = {shape.get("label"): shape.get("z_order") for shape in image}
+    assert order == {"bus": "0", "person": "1"}
+    back = next(cvat.read(tmp_path / cvat.FILE))
+    person = back.masks[back.class_ids.tolist().index(PERSON)]
+    assert np.array_equal(masks.decode(person), WITHIN)
+    assert masks.are_disjoint(back.masks)
+
+
+def test_a_class_is_that_of_most_frames(tmp_path: Path) -> None:
+    (track,) = published(tmp_path, CASES["a track that changes its class"]).iterfind("track")
+    assert track.get("label") == "car"
+
+
+def test_specks_are_left_out_and_counted() -> None:
+    speckled = blob((60, 60), 30, 30, 20)
+    speckled[2, 2] = speckled[57, 57] = True
+    losses = Counter[str]()
+    (parts,) = shapes_of(instances(0, (speckled, CAR, 0.9, 1), size=(60, 60)), losses)
+    assert len(parts) == 1
+    assert losses[SPECKS] == 2
+    dust = np.zeros((60, 60), bool)
+    dust[::3, ::3] = True  # nothing but specks: one of them stands for all
+    (parts,) = shapes_of(instances(0, (dust, CAR, 0.9, 1), size=(60, 60)), losses)
+    assert len(parts) == 1
+
+
+def test_a_part_stays_in_its_track_when_another_grows_larger() -> None:
+    def frame(index: int, left: float, right: float) -> list:
+        both = blob((60, 120), 30, 30, left) | blob((60, 120), 30, 90, right)
+        return shapes_of(instances(index, (both, CAR, 0.9, 1), size=(60, 120)), Counter())[0]
+
+    chains = follow_parts([frame(0, 20, 10), frame(1, 15, 15), frame(2, 10, 20)])
+    assert [[round(shape.ring[:, 0].mean() / 30) for shape in chain] for chain in chains] == [
+        [1, 1, 1],
+        [3, 3, 3],
+    ]
+
+
+def test_rings_of_a_moving_object_begin_at_one_place_and_run_one_way() -> None:
+    frames = [
+        shapes_of(
+            instances(k, (blob((80, 200), 40, 40 + 12 * k, 25), CAR, 0.9, 1), size=(80, 200)), Counter()
+        )[0]
+        for k in range(6)
+    ]
+    (chain,) = follow_parts(frames)
+    starts = [shape.ring[0] - shape.ring.mean(axis=0) for shape in chain]
+    assert np.ptp(starts, axis=0).max() < 8
+    assert all(polygons.area(shape.ring) > 0 for shape in chain)
+
+
+def test_a_fast_object_in_one_piece_is_one_track(tmp_path: Path) -> None:
+    labels = Labels([instances(k, ((SQUARE, BESIDE)[k % 2], CAR, 0.9, 1)) for k in range(4)])
+    assert len(list(published(tmp_path, labels).iterfind("track"))) == 1
+
+
+def test_the_label_file_makes_a_task_that_knows_every_label_and_attribute(tmp_path: Path) -> None:
+    root = published(tmp_path, CASES["one object"])
+    specification = json.loads((tmp_path / cvat.LABELS_FILE).read_text())
+    assert len(specification) == len(INSTANCE_CLASSES)
+    car = next(label for label in specification if label["name"] == "car")
+    assert (car["color"], car["type"]) == ("#00008e", "any")
+    assert {a["name"]: a["mutable"] for a in car["attributes"]} == {"uid": False, "score": True}
+    assert all(attribute["values"] for attribute in car["attributes"]), "CVAT refuses empty values"
+    in_meta = [name.text for name in root.iterfind("meta/task/labels/label/name")]
+    assert in_meta == [label["name"] for label in specification]
+
+
+def test_a_shape_tells_its_score(tmp_path: Path) -> None:
+    (track,) = published(tmp_path, CASES["one object"]).iterfind("track")
+    assert track.findtext("polygon/attribute[@name='score']") == "0.9"
+
+
+def test_images_are_known_by_name_and_number(tmp_path: Path) -> None:
+    labels = Labels([instances(4, (RING_AND_PARTS, BUS, 0.9, 7)), instances(5)])
+    first, second = published(tmp_path, labels, FOLDER).iterfind("image")
+    assert first.attrib == {"id": "4", "name": "image 4.png", "width": "10", "height": "8"}
+    assert len(second) == 0
+    assert {shape.get("group_id") for shape in first} == {"1"}
+    assert uids(first) == {"7"}
+
+
+def test_names_that_xml_cannot_hold_are_escaped(tmp_path: Path) -> None:
+    source = Recording(name='a<b>&"\x01', path=Path("a<b>&\udc80.mp4"))
+    root = published(tmp_path, CASES["one object"], source)
+    assert root.findtext("meta/task/name") == 'a<b>&"\\x01'
+    assert root.findtext("meta/task/source") == "a<b>&\\udc80.mp4"
+
+
+@pytest.mark.parametrize("frames", [40])
+def test_memory_holds_one_track_at_a_time(tmp_path: Path, frames: int) -> None:
+    pixels = mask("###", "###")
+    labels = Labels([instances(k, (pixels, CAR, 0.9, k + 1), size=(2, 3)) for k in range(frames)])
+    assert len(list(published(tmp_path, labels).iterfind("track"))) == frames
