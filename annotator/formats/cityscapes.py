@@ -45,11 +45,12 @@ def write(reader: LabelReader, source: Recorded, folder: Path) -> Written:
             stem = frame_stem(source, found.frame)
             if (temporary / f"{stem}_gtFine_instanceIds.png").exists():
                 raise FormatError(f"{source.path}: two images would both be labelled as {stem}; rename one")
-            ids = np.array([0, *numbers.of(shown)], np.uint16)[masks.paint(shown.masks, shown.frame.size)]
+            label_map = np.ascontiguousarray(masks.paint(shown.masks, shown.frame.size))
+            ids = np.array([0, *numbers.of(shown)], np.uint16)
             classes = (ids // INSTANCES_PER_CLASS).astype(np.uint8)
-            _save(temporary / f"{stem}_gtFine_instanceIds.png", ids)
-            _save(temporary / f"{stem}_gtFine_labelIds.png", classes)
-            _save(temporary / f"{stem}_gtFine_color.png", PALETTE_BGR[classes])
+            _save(temporary / f"{stem}_gtFine_instanceIds.png", ids[label_map], check=True)
+            _save(temporary / f"{stem}_gtFine_labelIds.png", classes[label_map])
+            _save(temporary / f"{stem}_gtFine_color.png", PALETTE_BGR[classes][label_map])
             losses[HIDDEN] += len(found) - len(shown)
             instances += len(shown)
             frames += 1
@@ -128,11 +129,12 @@ class Numbers:
         return ids
 
 
-def _save(path: Path, pixels: npt.NDArray[Any]) -> None:
-    """Write a PNG and read it back."""
-    pixels = np.ascontiguousarray(pixels)
+def _save(path: Path, pixels: npt.NDArray[Any], check: bool = False) -> None:
+    """Write a PNG; `check` reads it back."""
     done, content = cv2.imencode(".png", pixels)
-    path.write_bytes(content.tobytes() if done else b"")
-    back = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
-    is_equal = back is not None and back.dtype == pixels.dtype and np.array_equal(back, pixels)
-    insist(is_equal, path, "the PNG is not read as it was written")
+    insist(done, path, "it can't be coded")
+    path.write_bytes(content.tobytes())
+    if check:
+        back = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
+        is_equal = back is not None and back.dtype == pixels.dtype and np.array_equal(back, pixels)
+        insist(is_equal, path, "it is not read as it was written")
