@@ -8,14 +8,13 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
-import pytest
 from hypothesis import HealthCheck, given, settings
 
 from annotator import masks, polygons
 from annotator.formats import cvat
 from annotator.formats.cvat_shapes import HOLES, SPECKS, follow_parts, shapes_of
 from annotator.labels import INSTANCE_CLASSES
-from tests.builders import Labels, Recording, blob, mask
+from tests.builders import Labels, Recording, blob
 from tests.reference.cvat_rules import violations
 from tests.test_formats import (
     BESIDE,
@@ -187,10 +186,3 @@ def test_names_that_xml_cannot_hold_are_escaped(tmp_path: Path) -> None:
     root = published(tmp_path, CASES["one object"], source)
     assert root.findtext("meta/task/name") == 'a<b>&"\\x01'
     assert root.findtext("meta/task/source") == "a<b>&\\udc80.mp4"
-
-
-@pytest.mark.parametrize("frames", [40])
-def test_memory_holds_one_track_at_a_time(tmp_path: Path, frames: int) -> None:
-    pixels = mask("###", "###")
-    labels = Labels([instances(k, (pixels, CAR, 0.9, k + 1), size=(2, 3)) for k in range(frames)])
-    assert len(list(published(tmp_path, labels).iterfind("track"))) == frames
