@@ -18,9 +18,9 @@ from torch import Tensor
 
 from annotator.frames import FrameRef
 from annotator.instances import Instances
-from annotator.masks import Rle, encode_window
+from annotator.masks import Rle, areas, encode_window, visible
 from annotator.model.embedding import EmbeddingMaps, decode
-from annotator.model.network import NetworkSpec
+from annotator.model.network import NetworkSpec, RawMaps
 from annotator.options import DetectionOptions
 
 Floats = npt.NDArray[np.float32]
@@ -31,6 +31,7 @@ CELLS = 256  # per axis of the grid: cell numbers fit 16 bits, which numpy sorts
 SCORE_STEPS = 65535  # buckets of the seed scores between FOREGROUND and 1, for the same reason
 SORTED_AT_ONCE = 4096  # pixels
 WORTH_SHRINKING = 4096  # pixels
+MIN_SHOWN_SHARE = 0.3  # of an instance's mask that better ones leave visible
 PAPER_MIN_PIXELS = 128  # at 2048 x 1024
 PAPER_PIXELS = 2048 * 1024
 
@@ -46,19 +47,14 @@ class Cluster(NamedTuple):
     pixels: Indices  # (n,) the whole proposal, in no particular order
 
 
-@dataclass(frozen=True)
-class RawMaps:
-    """What a runtime returns for a batch of images of one size, and how to read it."""
-
-    raw: Tensor  # (B, 2 + S + C, h, w) at the processed size, on the runtime's device
-    spec: NetworkSpec
-
-
 def instances_of(maps: RawMaps, frames: Sequence[FrameRef], options: DetectionOptions) -> list[Instances]:
     """The instances of each frame of a batch, in source pixels."""
     spec = maps.spec
     grid = spec.grid.coordinates((maps.raw.shape[-2], maps.raw.shape[-1]), device=maps.raw.device)
-    return [_instances_of_frame(raw, grid, spec, frame, options) for raw, frame in zip(maps.raw, frames, strict=True)]
+    return [
+        _instances_of_frame(raw, grid, spec, frame, options)
+        for raw, frame in zip(maps.raw, frames, strict=True)
+    ]
 
 
 def default_min_pixels(spec: NetworkSpec) -> int:
@@ -84,7 +80,23 @@ def _instances_of_frame(
                 masks.append(mask)
                 class_ids.append(class_id)
                 scores.append(found.score)
-    return Instances.of(frame, masks, class_ids, scores)
+    return without_duplicates(Instances.of(frame, masks, class_ids, scores))
+
+
+def without_duplicates(instances: Instances) -> Instances:
+    """Without those that better ones nearly hide: one object found twice (as car and as truck), not two objects.
+
+    Each seed map is clustered by itself, so the method alone gives both.
+    """
+    shown = areas(visible(instances.masks, instances.frame.size))
+    kept = np.flatnonzero(shown >= MIN_SHOWN_SHARE * areas(instances.masks))
+    return Instances.of(
+        instances.frame,
+        [instances.masks[k] for k in kept],
+        instances.class_ids[kept],
+        instances.scores[kept],
+        instances.features[kept],
+    )
 
 
 # ---- clustering of one seed map
@@ -159,7 +171,9 @@ class _Cells:
     def of(cls, embedding: Floats) -> _Cells:
         low = np.fmin.reduce(embedding, 1)
         per_unit = CELLS / np.maximum(np.fmax.reduce(embedding, 1) - low, np.float32(1e-6))
-        column, row = (_cell(axis, start, scale) for axis, start, scale in zip(embedding, low, per_unit, strict=True))
+        column, row = (
+            _cell(axis, start, scale) for axis, start, scale in zip(embedding, low, per_unit, strict=True)
+        )
         cell = (row * CELLS + column).astype(np.uint16)
         order = np.argsort(cell, kind="stable")
         return cls._sorted(low, per_unit, embedding[0][order], embedding[1][order], order, cell[order])

@@ -38,7 +38,9 @@ class Frame:
 
     def __post_init__(self) -> None:
         if self.image.dtype != np.uint8 or self.image.shape != (*self.ref.size, 3):
-            raise ValueError(f"image {self.image.dtype} {self.image.shape} of a frame of size {self.ref.size}")
+            raise ValueError(
+                f"image {self.image.dtype} {self.image.shape} of a frame of size {self.ref.size}"
+            )
 
 
 @dataclass(frozen=True)

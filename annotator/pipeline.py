@@ -125,7 +125,7 @@ def publish(
             continue
         yield StepStarted(source.name, f"publish {name}")
         try:
-            files = writer.write(store, source, folder)
+            written = writer.write(store, source, folder)
         except FormatError as error:
             refused.append(str(error))
             continue
@@ -134,7 +134,11 @@ def publish(
             raise OutputError(
                 f"{folder}: {name} can't be written ({reason}); make room, and run the command again"
             ) from error
-        published[name] = {"tracked": tracked, "files": {f.name: count_of(f) for f in files}}
+        published[name] = {
+            "tracked": tracked,
+            "files": {file.name: count_of(file) for file in written.files},
+            "losses": dict(written.losses),
+        }
         store.set_note("published", published)
         worked = True
     if refused:

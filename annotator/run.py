@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
 from importlib import metadata
 from itertools import islice
@@ -53,6 +53,7 @@ class SourceRecord:
     gap_reasons: tuple[str, ...] = ()  # the first of them, in words
     instances: int = 0
     tracks: int = 0
+    losses: Mapping[str, Mapping[str, int]] = field(default_factory=dict)  # what each format could not hold
     error: str | None = None  # one sentence
     seconds: float = 0.0  # spent on it by the run that brought it to this state
     fingerprint: Mapping[str, Any] | None = None  # all that shaped its labels
@@ -141,6 +142,11 @@ class Run:
             gap_reasons=tuple(gaps),
             instances=store.instance_count,
             tracks=store.track_count,
+            losses={
+                name: entry["losses"]
+                for name, entry in (store.note("published") or {}).items()
+                if entry["losses"]
+            },
             fingerprint=store.fingerprint,
         )
 

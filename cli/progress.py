@@ -160,9 +160,10 @@ def outcome(record: SourceRecord, worked: bool) -> str:
     if not worked:
         return f"{record.name}: already done"
     gaps = f", {record.gaps} gaps" if record.gaps else ""
+    losses = [f"{count} {what}" for losses in record.losses.values() for what, count in losses.items()]
     return (
         f"{record.name}: {record.state}: {record.frames} frames{gaps}, {record.instances} instances,"
-        f" {record.tracks} tracks in {record.seconds:.1f} s"
+        f" {record.tracks} tracks in {record.seconds:.1f} s" + "".join(f"; {loss}" for loss in losses)
     )
 
 

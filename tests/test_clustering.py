@@ -8,10 +8,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from annotator.clustering import LIMIT, RawMaps, cluster, default_min_pixels, instances_of
+from annotator.clustering import LIMIT, cluster, default_min_pixels, instances_of
 from annotator.masks import decode as decode_mask
 from annotator.model.embedding import PAPER_GRID, EmbeddingMaps, Grid, decode
-from annotator.model.network import NetworkSpec
+from annotator.model.network import NetworkSpec, RawMaps
 from annotator.options import DetectionOptions
 from tests.builders import PARITY, frame_ref, needs_parity
 from tests.reference.plain_clustering import plain_cluster
@@ -57,7 +57,9 @@ def test_clustering_equals_the_parity_figures_pixel_for_pixel(case: int) -> None
     np.testing.assert_array_equal(np.packbits(masks.reshape(shape), axis=-1), figures["masks"])
 
 
-def random_maps(seed: int, height: int, width: int, n_sigma: int, spread: float, sigma: float) -> EmbeddingMaps:
+def random_maps(
+    seed: int, height: int, width: int, n_sigma: int, spread: float, sigma: float
+) -> EmbeddingMaps:
     generator = torch.Generator().manual_seed(seed)
     raw = torch.randn(2 + n_sigma + 1, height, width, generator=generator)
     raw[:2] *= spread
@@ -78,7 +80,14 @@ def random_maps(seed: int, height: int, width: int, n_sigma: int, spread: float,
     min_pixels=st.sampled_from([1, 2, 5, 20, 128]),
 )
 def test_clustering_equals_the_plain_loop_on_any_maps(
-    seed: int, height: int, width: int, n_sigma: int, spread: float, sigma: float, threshold: float, min_pixels: int
+    seed: int,
+    height: int,
+    width: int,
+    n_sigma: int,
+    spread: float,
+    sigma: float,
+    threshold: float,
+    min_pixels: int,
 ) -> None:
     maps = random_maps(seed, height, width, n_sigma, spread, sigma)
     fast = list(cluster(maps, 0, threshold, min_pixels))

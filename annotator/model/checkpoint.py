@@ -58,7 +58,9 @@ def load_checkpoint(path: Path | None = None) -> Checkpoint:
     spec, state, provenance = read(path)
     network = SpatialEmbeddingNetwork(spec)
     try:
-        network.body.load_state_dict({name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in state.items()})
+        network.body.load_state_dict(
+            {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
+        )
     except RuntimeError as error:
         first = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
         raise CheckpointError(
@@ -68,7 +70,10 @@ def load_checkpoint(path: Path | None = None) -> Checkpoint:
 
 
 def save_checkpoint(
-    path: Path, network: SpatialEmbeddingNetwork, provenance: dict[str, Any], dtype: torch.dtype = torch.float16
+    path: Path,
+    network: SpatialEmbeddingNetwork,
+    provenance: dict[str, Any],
+    dtype: torch.dtype = torch.float16,
 ) -> None:
     """Write weights and all that is needed to run them; the file appears whole or not at all."""
     state = {
@@ -95,7 +100,9 @@ def _read_safetensors(path: Path) -> Contents:
         described = json.loads(metadata[METADATA_KEY])
         return NetworkSpec.from_dict(described["spec"]), state, described["provenance"]
     except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{path} doesn't describe a network of this tool ({error}); {REMEDY}") from error
+        raise CheckpointError(
+            f"{path} doesn't describe a network of this tool ({error}); {REMEDY}"
+        ) from error
 
 
 def _read_authors(path: Path) -> Contents:
@@ -103,7 +110,9 @@ def _read_authors(path: Path) -> Contents:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        raise CheckpointError(f"{path} holds more than weights and was not loaded (it could run code); {REMEDY}") from error
+        raise CheckpointError(
+            f"{path} holds more than weights and was not loaded (it could run code); {REMEDY}"
+        ) from error
     except (RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
         raise CheckpointError(f"{path} is damaged or no checkpoint; {REMEDY}") from error
     try:
@@ -112,5 +121,7 @@ def _read_authors(path: Path) -> Contents:
         class_ids = {1: (BY_NAME["car"].id,), len(INSTANCE_CLASSES): INSTANCE_CLASSES}[seed]
         spec = erfnet_spec(class_ids, instance - 2)
     except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
-        raise CheckpointError(f"{path} holds no branched ERFNet of cars or of the eight classes; {REMEDY}") from error
+        raise CheckpointError(
+            f"{path} holds no branched ERFNet of cars or of the eight classes; {REMEDY}"
+        ) from error
     return spec, state, {"origin": "the authors' checkpoint format", "epoch": content.get("epoch")}

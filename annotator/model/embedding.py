@@ -20,7 +20,9 @@ class Grid:
     extent_y: float
     points_y: int
 
-    def coordinates(self, size: tuple[int, int], stride: int = 1, device: torch.device | None = None) -> Tensor:
+    def coordinates(
+        self, size: tuple[int, int], stride: int = 1, device: torch.device | None = None
+    ) -> Tensor:
         """(2, h, w) float32, x then y: centres of field pixels that are `stride` image pixels wide.
 
         A larger image extends the same steps; they are never stretched.

@@ -122,7 +122,8 @@ class BranchedERFNet(nn.Module):
         self.encoder = Encoder(sum(branches))
         self.decoders = nn.ModuleList(Decoder(outputs) for outputs in branches)
         sigma_layer = self.decoders[0].output_conv
-        assert isinstance(sigma_layer, nn.ConvTranspose2d) and sigma_layer.bias is not None
+        assert isinstance(sigma_layer, nn.ConvTranspose2d)
+        assert sigma_layer.bias is not None
         with torch.no_grad():
             nn.init.zeros_(sigma_layer.weight)
             sigma_layer.bias[:2] = 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -33,9 +34,13 @@ class NetworkSpec:
 
     def __post_init__(self) -> None:
         if self.architecture not in ARCHITECTURES:
-            raise ValueError(f"unknown architecture {self.architecture!r}; known are {', '.join(ARCHITECTURES)}")
+            raise ValueError(
+                f"unknown architecture {self.architecture!r}; known are {', '.join(ARCHITECTURES)}"
+            )
         if self.n_sigma not in (1, 2) or not self.class_ids or min(self.trained_size) < 1:
-            raise ValueError(f"no network has {self.n_sigma} sigmas, classes {self.class_ids}, size {self.trained_size}")
+            raise ValueError(
+                f"no network has {self.n_sigma} sigmas, classes {self.class_ids}, size {self.trained_size}"
+            )
 
     def to_dict(self) -> dict[str, object]:
         """As plain JSON values."""
@@ -44,15 +49,23 @@ class NetworkSpec:
     @classmethod
     def from_dict(cls, values: dict[str, object]) -> NetworkSpec:
         """From plain JSON values; KeyError, TypeError or ValueError where they don't describe a network."""
-        fields = dict(values)
-        grid = fields.pop("grid")
-        tuples = {name: tuple(fields.pop(name)) for name in ("class_ids", "mean", "std", "trained_size")}  # type: ignore[arg-type]
-        return cls(grid=Grid(**grid), **tuples, **fields)  # type: ignore[arg-type]
+        fields: dict[str, Any] = dict(values)
+        grid = Grid(**fields.pop("grid"))
+        tuples = {name: tuple(fields.pop(name)) for name in ("class_ids", "mean", "std", "trained_size")}
+        return cls(grid=grid, **tuples, **fields)
 
 
 def erfnet_spec(class_ids: tuple[int, ...], n_sigma: int) -> NetworkSpec:
     """The paper's network on full Cityscapes frames."""
     return NetworkSpec("erfnet", class_ids, n_sigma, PAPER_GRID, (0, 0, 0), (1, 1, 1), (1024, 2048))
+
+
+@dataclass(frozen=True)
+class RawMaps:
+    """What a runtime returns for a batch of images of one size, and how to read it."""
+
+    raw: Tensor  # (B, 2 + S + C, h, w) float32 at the processed size, on the runtime's device
+    spec: NetworkSpec
 
 
 class SpatialEmbeddingNetwork(nn.Module):

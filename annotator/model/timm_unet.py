@@ -62,11 +62,15 @@ class TimmUNet(nn.Module):
     def __init__(self, branches: Sequence[int], encoder: str = "tf_efficientnet_lite0") -> None:
         """`branches`: output channels of each decoder, (2 + n_sigma, classes). Weights start random."""
         super().__init__()
-        self.encoder = timm.create_model(encoder, features_only=True, pretrained=False, out_indices=(1, 2, 3, 4))
+        self.encoder = timm.create_model(
+            encoder, features_only=True, pretrained=False, out_indices=(1, 2, 3, 4)
+        )
         channels = self.encoder.feature_info.channels()
-        self.decoders = nn.ModuleList(SkipDecoder(channels, outputs) for outputs in branches)
-        self.frozen_stages = 0
-        instance, seed = (decoder.output_conv for decoder in self.decoders)
+        decoders = [SkipDecoder(channels, outputs) for outputs in branches]
+        self.decoders = nn.ModuleList(decoders)
+        instance, seed = (decoder.output_conv for decoder in decoders)
+        assert instance.bias is not None
+        assert seed.bias is not None
         with torch.no_grad():
             nn.init.zeros_(instance.weight)
             instance.bias[:2] = 0
@@ -74,11 +78,9 @@ class TimmUNet(nn.Module):
             seed.bias[:] = -3  # nearly all pixels are background
 
     def freeze(self, stages: int) -> None:
-        """Keep the stem and the first `stages` stages as they are; batch-norm statistics of all the encoder too."""
-        self.frozen_stages = stages
+        """Keep the encoder's stem and its first `stages` stages as they are."""
         for module in (self.encoder.conv_stem, self.encoder.bn1, *self.encoder.blocks[:stages]):
             module.requires_grad_(False)
-        self.train(self.training)
 
     def train(self, mode: bool = True) -> Self:
         """As usual, but the encoder's batch norm keeps its ImageNet statistics: crops are few and alike."""

@@ -36,9 +36,16 @@ def crop(
     mirror = rng.choice((-1, 1))
     x = _kept_inside(x + rng.uniform(-0.25, 0.25) * width / scale, labelled.image.shape[1], width / scale)
     y = _kept_inside(y + rng.uniform(-0.25, 0.25) * height / scale, labelled.image.shape[0], height / scale)
-    to_crop = np.array([[mirror * scale, 0, width / 2 - mirror * scale * x], [0, scale, height / 2 - scale * y]])
+    to_crop = np.array(
+        [[mirror * scale, 0, width / 2 - mirror * scale * x], [0, scale, height / 2 - scale * y]]
+    )
     image = cv2.warpAffine(
-        labelled.image, to_crop, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=PADDING_COLOUR
+        labelled.image,
+        to_crop,
+        (width, height),
+        flags=cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_CONSTANT,
+        borderValue=PADDING_COLOUR,
     )
     to_field = to_crop / stride
     to_field[:, 2] -= (stride - 1) / 2 / stride
@@ -102,7 +109,10 @@ def target(
     class_of_label = np.concatenate([[0], labelled.class_ids])
     class_map = np.where(labels == OUTSIDE, 0, class_of_label[np.maximum(labels, 0)])
     background = np.stack(
-        [(labels != OUTSIDE) & (class_map != class_id) & (class_id in labelled.labelled) for class_id in class_ids]
+        [
+            (labels != OUTSIDE) & (class_map != class_id) & (class_id in labelled.labelled)
+            for class_id in class_ids
+        ]
     )
     return Target(
         instance=torch.from_numpy(renumber[np.maximum(labels, 0)]),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -36,8 +36,8 @@ class TrainingOptions:
     average_decay: float = 0.998  # of the weights' exponential moving average, which is what gets saved
     max_gradient: float = 10.0
     seed: int = 0
-    crop: CropOptions = CropOptions()
-    loss: LossOptions = LossOptions()
+    crop: CropOptions = field(default_factory=CropOptions)
+    loss: LossOptions = field(default_factory=LossOptions)
 
 
 class Progress(NamedTuple):
@@ -62,7 +62,9 @@ class Crops(Dataset[tuple[Tensor, Target]]):
         self.data, self.spec, self.stride, self.options = data, spec, stride, options
         sources = data.sources()
         if unknown := set(source_weights) - set(sources):
-            raise UsageError(f"no source {', '.join(sorted(unknown))} in the data; it has {', '.join(sorted(sources))}")
+            raise UsageError(
+                f"no source {', '.join(sorted(unknown))} in the data; it has {', '.join(sorted(sources))}"
+            )
         self.numbers = [sources[name] for name in source_weights]
         self.weights = np.array(list(source_weights.values())) / sum(source_weights.values())
 
@@ -92,7 +94,9 @@ def train(
     grid = _field_grid(spec, options.crop.size, network.stride)
     foreground = foreground_weights(data.class_shares(), spec.class_ids)
     optimizer = _optimizer(network, options)
-    average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(options.average_decay), use_buffers=True)
+    average = AveragedModel(
+        network, multi_avg_fn=get_ema_multi_avg_fn(options.average_decay), use_buffers=True
+    )
     step = _resume(out / "state.pt", network, average, optimizer)
 
     network.train()
@@ -103,7 +107,9 @@ def train(
             raw = network.fields(images.float() / 255)
         loss = spatial_embedding_loss(raw.float(), targets, grid, spec.n_sigma, foreground, options.loss)
         if not torch.isfinite(loss):
-            raise AnnotatorError(f"the loss is {loss.item()} at step {step}: lower the learning rate; {out} keeps the last good weights")
+            raise AnnotatorError(
+                f"the loss is {loss.item()} at step {step}: lower the learning rate; {out} keeps the last good weights"
+            )
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), options.max_gradient)
@@ -139,13 +145,17 @@ def _optimizer(network: SpatialEmbeddingNetwork, options: TrainingOptions) -> to
 
 def _set_rate(optimizer: torch.optim.Optimizer, step: int, options: TrainingOptions) -> float:
     """Linear warm-up, then polynomial decay with power 0.9, as in the paper."""
-    rate = options.learning_rate * min(1, (step + 1) / options.warmup_steps) * (1 - step / options.steps) ** 0.9
+    rate = (
+        options.learning_rate * min(1, (step + 1) / options.warmup_steps) * (1 - step / options.steps) ** 0.9
+    )
     for group in optimizer.param_groups:
         group["lr"] = rate * group["relative"]
     return rate
 
 
-def _batches(crops: Crops, first_step: int, options: TrainingOptions) -> Iterator[tuple[Tensor, list[Target]]]:
+def _batches(
+    crops: Crops, first_step: int, options: TrainingOptions
+) -> Iterator[tuple[Tensor, list[Target]]]:
     loader = DataLoader(
         crops,
         batch_size=options.batch_size,
@@ -181,7 +191,9 @@ def _save(
     partial.replace(out / "state.pt")
     averaged = average.module
     assert isinstance(averaged, SpatialEmbeddingNetwork)
-    save_checkpoint(out / "last.safetensors", averaged, {**provenance, "step": step, "options": asdict(options)})
+    save_checkpoint(
+        out / "last.safetensors", averaged, {**provenance, "step": step, "options": asdict(options)}
+    )
 
 
 def _resume(

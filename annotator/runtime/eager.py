@@ -1,0 +1,38 @@
+"""The network as PyTorch runs it, operation by operation."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from annotator.model.checkpoint import Checkpoint
+from annotator.model.network import RawMaps
+from annotator.video.loader import resize
+
+
+class EagerRuntime:
+    """PyTorch on a CPU or a CUDA device."""
+
+    def __init__(self, checkpoint: Checkpoint, device: torch.device) -> None:
+        """Moves the network to the device."""
+        self.checkpoint = checkpoint
+        self.device = device
+        self._network = checkpoint.network.to(device).to(memory_format=torch.channels_last)
+
+    @torch.inference_mode()
+    def maps(self, images: Tensor, scale: float | None) -> RawMaps:
+        """Images (B, 3, H, W) uint8 RGB on `device` -> their raw maps at the processed size."""
+        size = processed_size((images.shape[-2], images.shape[-1]), scale, self.checkpoint.spec.trained_size)
+        x = resize(images, size).contiguous(memory_format=torch.channels_last)
+        # On a CPU batches gain nothing, and one image at a time comes out with the same bits in any batch.
+        parts = x.split(1) if self.device.type == "cpu" else [x]
+        return RawMaps(torch.cat([self._network(part).float() for part in parts]), self.checkpoint.spec)
+
+
+def processed_size(size: tuple[int, int], scale: float | None, trained: tuple[int, int]) -> tuple[int, int]:
+    """(H, W) at which an image of `size` is processed: `scale` times it, or the area of the trained size."""
+    if scale is None:
+        scale = math.sqrt(trained[0] * trained[1] / (size[0] * size[1]))
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
