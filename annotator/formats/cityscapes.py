@@ -6,6 +6,7 @@ free again when the track has ended: a number is no identity over the whole reco
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -54,7 +55,8 @@ def write(reader: LabelReader, source: Recorded, folder: Path) -> Written:
             losses[HIDDEN] += len(found) - len(shown)
             instances += len(shown)
             frames += 1
-        written = sum(1 for _ in temporary.iterdir())
+        with os.scandir(temporary) as entries:
+            written = sum(1 for _ in entries)
         insist(written == 3 * frames, temporary, f"{written} files of {frames} frames")
     return Written((goal,), frames, instances, +losses)
 
