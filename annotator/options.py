@@ -184,3 +184,46 @@ class Job:
             raise UsageError("nothing to label: name a video, an image folder, or a folder of recordings")
         if not self.formats:
             raise UsageError(f"--format names no format; choose from {', '.join(FORMATS)}")
+
+
+@dataclass(frozen=True)
+class CropOptions:
+    """How training crops are taken."""
+
+    size: tuple[int, int] = (256, 448)  # (H, W) in pixels
+    scale: tuple[float, float] = (0.6, 1.6)  # of the image, log-uniform
+    centred: float = 0.85  # share of crops centred on an object; the others lie anywhere
+    min_field_pixels: int = 5  # objects that cover fewer pixels of the fields are ignored
+
+
+@dataclass(frozen=True)
+class LossOptions:
+    """Weights of the terms of the loss."""
+
+    instance_weight: float = 1.0
+    variance_weight: float = 10.0
+    seed_weight: float = 1.0
+    centre: str = "pixels"  # "pixels": mean of the grid over an object; "embedding": mean of its embedding
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """A training; saved in the checkpoint that it makes."""
+
+    steps: int = field(default=5000, metadata=option("Steps of the whole training.", minimum=1))
+    batch_size: int = field(default=6, metadata=option("Crops per step.", minimum=1))
+    learning_rate: float = field(
+        default=8e-4, metadata=option("Highest learning rate of the decoders.", minimum=0, maximum=1)
+    )
+    seed: int = field(default=0, metadata=option("Seed of all that is drawn by chance.", minimum=0))
+    encoder_rate: float = 0.3  # learning rate of the pretrained encoder, relative
+    frozen_stages: int = 3  # of the encoder, beside its stem
+    weight_decay: float = 1e-4
+    warmup_steps: int = 150
+    average_decay: float = 0.998  # of the weights' exponential moving average, which is what gets saved
+    max_gradient: float = 10.0  # norm
+    crop: CropOptions = field(default_factory=CropOptions)
+    loss: LossOptions = field(default_factory=LossOptions)
+
+    def __post_init__(self) -> None:
+        check(self)

@@ -51,8 +51,9 @@ class NetworkSpec:
         """From plain JSON values; KeyError, TypeError or ValueError where they don't describe a network."""
         fields: dict[str, Any] = dict(values)
         grid = Grid(**fields.pop("grid"))
-        tuples = {name: tuple(fields.pop(name)) for name in ("class_ids", "mean", "std", "trained_size")}
-        return cls(grid=grid, **tuples, **fields)
+        for name in ("class_ids", "mean", "std", "trained_size"):
+            fields[name] = tuple(fields[name])
+        return cls(grid=grid, **fields)
 
 
 def erfnet_spec(class_ids: tuple[int, ...], n_sigma: int) -> NetworkSpec:

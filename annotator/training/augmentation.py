@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from annotator.options import CropOptions
 from annotator.training.data import LabelledImage
 from annotator.training.loss import Target
 
 OUTSIDE = -1  # label of pixels beyond the image
 PADDING_COLOUR = (114, 114, 114)
-
-
-@dataclass(frozen=True)
-class CropOptions:
-    """How training crops are taken."""
-
-    size: tuple[int, int] = (256, 448)  # (H, W) in pixels
-    scale: tuple[float, float] = (0.6, 1.6)  # of the image, log-uniform
-    centred: float = 0.85  # share of crops centred on an object; the others lie anywhere
-    min_field_pixels: int = 5  # objects that cover fewer pixels of the fields are ignored
 
 
 def crop(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,27 +17,10 @@ from torch.utils.data import DataLoader, Dataset
 from annotator.errors import AnnotatorError, UsageError
 from annotator.model.checkpoint import save_checkpoint
 from annotator.model.network import NetworkSpec, SpatialEmbeddingNetwork
-from annotator.training.augmentation import CropOptions, crop, target
+from annotator.options import TrainingOptions
+from annotator.training.augmentation import crop, target
 from annotator.training.data import LabelledImages
-from annotator.training.loss import LossOptions, Target, spatial_embedding_loss
-
-
-@dataclass(frozen=True)
-class TrainingOptions:
-    """A training; saved in the checkpoint that it makes."""
-
-    steps: int = 5000
-    batch_size: int = 6
-    learning_rate: float = 8e-4
-    encoder_rate: float = 0.3  # learning rate of the pretrained encoder, relative
-    frozen_stages: int = 3  # of the encoder, beside its stem
-    weight_decay: float = 1e-4
-    warmup_steps: int = 150
-    average_decay: float = 0.998  # of the weights' exponential moving average, which is what gets saved
-    max_gradient: float = 10.0
-    seed: int = 0
-    crop: CropOptions = field(default_factory=CropOptions)
-    loss: LossOptions = field(default_factory=LossOptions)
+from annotator.training.loss import Target, spatial_embedding_loss
 
 
 class Progress(NamedTuple):

@@ -11,20 +11,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from annotator.options import LossOptions
 from annotator.training.lovasz import lovasz_hinge
 
 # A pixel outside an object with a smaller phi is as good as perfect; leaving it out of the sort saves most of it.
 NEGLIGIBLE_PHI = 1e-7
-
-
-@dataclass(frozen=True)
-class LossOptions:
-    """Weights of the terms."""
-
-    instance_weight: float = 1.0
-    variance_weight: float = 10.0
-    seed_weight: float = 1.0
-    centre: str = "pixels"  # "pixels": mean of the grid over an object; "embedding": mean of its embedding
 
 
 @dataclass(frozen=True)

@@ -149,7 +149,7 @@ class Loader:
 
 def _stream(device: torch.device) -> torch.cuda.Stream | None:
     """A stream for copies beside the one that computes; None where there are no streams."""
-    return torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
+    return torch.cuda.Stream(device) if device.type == "cuda" else None
 
 
 class _Pending:
