@@ -44,7 +44,7 @@ class Survey:
     def of(cls, reader: LabelReader) -> Survey:
         """Survey the labels in one pass."""
         count, first, last, step, size = 0, 0, -1, 0, (0, 0)
-        votes: dict[int, Counter[int]] = {}
+        votes = Counter[tuple[int, int]]()  # of (track, class)
         spans: dict[int, tuple[int, int]] = {}
         classes = set(INSTANCE_CLASSES)
         for found in reader.instances():
@@ -57,9 +57,12 @@ class Survey:
             classes.update(found.class_ids.tolist())
             for track_id, class_id in zip(found.track_ids.tolist(), found.class_ids.tolist(), strict=True):
                 if track_id:
-                    votes.setdefault(track_id, Counter())[class_id] += 1
+                    votes[track_id, class_id] += 1
                     spans[track_id] = (spans.get(track_id, (index, index))[0], index)
-        tracks = {track_id: Life(_winner(votes[track_id]), *spans[track_id]) for track_id in sorted(votes)}
+        # From few votes to many, and from large ids to small: the last one stays.
+        ranked = sorted(votes, key=lambda vote: (votes[vote], -vote[1]))
+        class_of = dict(ranked)
+        tracks = {track_id: Life(class_of[track_id], *spans[track_id]) for track_id in sorted(spans)}
         labels = tuple(BY_ID[class_id] for class_id in sorted(classes))
         return cls(count, first, last, step or 1, size, tracks, labels)
 
@@ -98,7 +101,3 @@ def text(name: str) -> str:
 def frame_without_time(index: int, size: tuple[int, int], name: str = "") -> FrameRef:
     """A frame of a format that keeps no time: one a second."""
     return FrameRef(index=index, pts=index, time_base=Fraction(1), size=size, name=name)
-
-
-def _winner(votes: Counter[int]) -> int:
-    return min(votes, key=lambda class_id: (-votes[class_id], class_id))
