@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import pickle
+import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -20,11 +21,12 @@ from safetensors.torch import save
 from torch import Tensor
 
 from annotator.errors import CheckpointError
-from annotator.labels import BY_NAME, INSTANCE_CLASSES
+from annotator.labels import BY_ID, BY_NAME, INSTANCE_CLASSES
 from annotator.model.network import NetworkSpec, SpatialEmbeddingNetwork, erfnet_spec
 
 DEFAULT_MODEL = "street.safetensors"
 METADATA_KEY = "spatialemb"
+LONGEST_SIDE = 16384  # of the images that a network is trained on, in pixels
 REMEDY = "give a checkpoint of this tool (.safetensors) or of the paper's authors (.pth)"
 
 
@@ -54,18 +56,21 @@ def load_checkpoint(path: Path | None = None) -> Checkpoint:
         content = path.read_bytes()
     except OSError as error:
         raise CheckpointError(f"can't read the weights {path}: {error.strerror}; {REMEDY}") from error
-    read = _read_safetensors if path.suffix == ".safetensors" else _read_authors
+    read = _read_safetensors if path.suffix.lower() == ".safetensors" else _read_authors
     spec, state, provenance = read(path)
     network = SpatialEmbeddingNetwork(spec)
     try:
         network.body.load_state_dict(
             {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
         )
-    except RuntimeError as error:
+    except (RuntimeError, AttributeError) as error:  # AttributeError: not a tensor
         first = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
         raise CheckpointError(
             f"{path} holds the weights of another network than {spec.architecture} ({first[:200]}); {REMEDY}"
         ) from error
+    for name, tensor in network.body.state_dict().items():
+        if not torch.isfinite(tensor).all():
+            raise CheckpointError(f"{path} is damaged ({name} holds values that are no numbers); {REMEDY}")
     return Checkpoint(network.eval(), hashlib.sha256(content).hexdigest(), provenance)
 
 
@@ -77,13 +82,18 @@ def save_checkpoint(
 ) -> None:
     """Write weights and all that is needed to run them; the file appears whole or not at all."""
     state = {
-        name: tensor.detach().cpu().to(dtype if tensor.is_floating_point() else tensor.dtype).contiguous()
-        for name, tensor in network.body.state_dict().items()
+        name: _at_rest(tensor.detach().cpu(), dtype) for name, tensor in network.body.state_dict().items()
     }
     described = {"spec": network.spec.to_dict(), "provenance": provenance}
     partial = path.with_name(path.name + ".part")
     partial.write_bytes(save(state, {METADATA_KEY: json.dumps(described, sort_keys=True)}))
     partial.replace(path)
+
+
+def _at_rest(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    """As `dtype`, unless it is no float, or holds values (of running_var, say) that are too large for that."""
+    small = tensor.to(dtype) if tensor.is_floating_point() else tensor
+    return (small if torch.isfinite(small).all() else tensor).contiguous()
 
 
 Contents = tuple[NetworkSpec, dict[str, Tensor], dict[str, Any]]
@@ -98,23 +108,49 @@ def _read_safetensors(path: Path) -> Contents:
         raise CheckpointError(f"{path} is damaged or no safetensors file ({error}); {REMEDY}") from error
     try:
         described = json.loads(metadata[METADATA_KEY])
-        return NetworkSpec.from_dict(described["spec"]), state, described["provenance"]
-    except (KeyError, TypeError, ValueError) as error:
+        spec, provenance = NetworkSpec.from_dict(described["spec"]), described["provenance"]
+        _check(spec)
+        if not isinstance(provenance, dict):
+            raise TypeError("provenance is no dictionary")
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        missing = f"{error} is missing" if isinstance(error, KeyError) else str(error)
         raise CheckpointError(
-            f"{path} doesn't describe a network of this tool ({error}); {REMEDY}"
+            f"{path} doesn't describe a network of this tool ({missing[:200]}); {REMEDY}"
         ) from error
+    return spec, state, provenance
+
+
+def _check(spec: NetworkSpec) -> None:
+    """Raise ValueError for a spec with values that no network has: a file may say anything."""
+    grid, labels = spec.grid, [BY_ID.get(class_id) for class_id in spec.class_ids]
+    right = {
+        "class_ids": _within(spec.class_ids, 0, 255, int)
+        and all(label and label.has_instances for label in labels)
+        and len(set(labels)) == len(labels),
+        "n_sigma": _within([spec.n_sigma], 1, 2, int),
+        "grid": _within([grid.extent_x, grid.extent_y], 1e-3, 1e3, int, float)
+        and _within([grid.points_x, grid.points_y], 2, LONGEST_SIDE, int),
+        "mean": len(spec.mean) == 3 and _within(spec.mean, -1e3, 1e3, int, float),
+        "std": len(spec.std) == 3 and _within(spec.std, 1e-3, 1e3, int, float),
+        "trained_size": len(spec.trained_size) == 2 and _within(spec.trained_size, 1, LONGEST_SIDE, int),
+    }
+    if wrong := [name for name, is_right in right.items() if not is_right]:
+        raise ValueError(f"{', '.join(wrong)} can't be right")
+
+
+def _within(values: Iterable[Any], low: float, high: float, *types: type) -> bool:
+    return all(type(value) in types and low <= value <= high for value in values)
 
 
 def _read_authors(path: Path) -> Contents:
     """The authors' dictionaries: model_state_dict with keys prefixed `module.`, beside training state."""
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
+        with warnings.catch_warnings(action="ignore"):  # torch muses about files that are refused anyway
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # damaged bytes make the unpickler fail in any way
         raise CheckpointError(
-            f"{path} holds more than weights and was not loaded (it could run code); {REMEDY}"
+            f"{path} is damaged or holds more than weights (code in it is never run); {REMEDY}"
         ) from error
-    except (RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
-        raise CheckpointError(f"{path} is damaged or no checkpoint; {REMEDY}") from error
     try:
         state = {name.removeprefix("module."): tensor for name, tensor in content["model_state_dict"].items()}
         instance, seed = (state[f"decoders.{branch}.output_conv.weight"].shape[1] for branch in (0, 1))
@@ -124,4 +160,9 @@ def _read_authors(path: Path) -> Contents:
         raise CheckpointError(
             f"{path} holds no branched ERFNet of cars or of the eight classes; {REMEDY}"
         ) from error
-    return spec, state, {"origin": "the authors' checkpoint format", "epoch": content.get("epoch")}
+    epoch = content.get("epoch")
+    provenance = {
+        "origin": "the authors' checkpoint format",
+        "epoch": epoch if isinstance(epoch, int) else None,
+    }
+    return spec, state, provenance
