@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Protocol
 
@@ -12,6 +13,8 @@ from annotator.errors import UsageError
 from annotator.model.checkpoint import Checkpoint, load_checkpoint
 from annotator.model.network import RawMaps
 from annotator.runtime.eager import EagerRuntime
+
+KNOWN_DEVICE = re.compile(r"cpu|cuda(:(0|[1-9][0-9]?))?")
 
 
 class Runtime(Protocol):
@@ -43,6 +46,13 @@ def load_runtime(weights: Path | None = None, device: str = "auto") -> Runtime:
 def _device(name: str) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise UsageError("--device cuda: PyTorch finds no CUDA device here; use --device cpu, or auto")
-    return torch.device(name)
+    if not KNOWN_DEVICE.fullmatch(name):
+        raise UsageError(f"--device does not know {name!r}; choose from auto, cpu, cuda, cuda:N")
+    device = torch.device(name)
+    present = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if device.type == "cuda" and (device.index or 0) >= present:
+        raise UsageError(
+            f"--device {name}: PyTorch finds {present or 'no'} CUDA device{'s' * (present > 1)} here;"
+            " use --device cpu, or auto"
+        )
+    return device
