@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 
+from annotator.frames import FrameRef
 from annotator.instances import Instances
 from annotator.labels import BY_ID
 from annotator.masks import Rle, boxes_xywh, iou
@@ -22,7 +23,9 @@ from annotator.store import Store
 
 Floats = npt.NDArray[np.float64]
 
-MAX_HIDDEN_S = 1.0  # a track without an instance for longer than this is over
+# A track without an instance for longer than both of these is over.
+MAX_HIDDEN_S = 1.0
+MAX_HIDDEN_FRAMES = 4  # from frame to frame, for image folders (a second each) and every N-th frame
 VELOCITY_GAIN = 0.5  # share of the newest step in a track's velocity
 
 
@@ -39,7 +42,7 @@ class _Alive:
 
     def moved_to(self, time_s: float) -> Floats:
         """The box where the track should be by now, xywh."""
-        shift = self.velocity * (time_s - self.time_s)
+        shift = self.velocity * max(0.0, time_s - self.time_s)
         return self.box + np.array([*shift, 0, 0])
 
     def follow(self, mask: Rle, box: Floats, time_s: float) -> None:
@@ -53,17 +56,29 @@ class _Alive:
 
 def associate(store: Store, options: TrackingOptions) -> None:
     """Give every instance of a store its track. Ids count from 1 in order of appearance."""
-    store.set_tracks(_assignments(store.instances(), options.min_iou))
+    hidden_s = max(MAX_HIDDEN_S, MAX_HIDDEN_FRAMES * _usual_step_s(store.frames()))
+    store.set_tracks(_assignments(store.instances(), options.min_iou, hidden_s))
 
 
-def _assignments(frames: Iterator[Instances], min_iou: float) -> Iterator[tuple[int, int, int]]:
+def _usual_step_s(frames: Iterator[FrameRef]) -> float:
+    """The median time from frame to frame; 0 where there are fewer than two."""
+    times = np.fromiter((frame.time_s for frame in frames), np.float64)
+    return float(np.median(np.diff(times))) if len(times) > 1 else 0.0
+
+
+def _assignments(
+    frames: Iterator[Instances], min_iou: float, hidden_s: float
+) -> Iterator[tuple[int, int, int]]:
     """(frame index, position in the frame, track id) of every instance."""
     alive: list[_Alive] = []
     born = 0
     for instances in frames:
         time_s = instances.frame.time_s
         alive = [
-            track for track in alive if time_s - track.time_s <= MAX_HIDDEN_S and _fits(track, instances)
+            # By the distance in time: where a clock jumps back, tracks end as well.
+            track
+            for track in alive
+            if abs(time_s - track.time_s) <= hidden_s and _fits(track, instances)
         ]
         boxes = boxes_xywh(instances.masks)
         categories = [BY_ID[int(class_id)].category for class_id in instances.class_ids]

@@ -1,0 +1,290 @@
+"""Association: objects keep their ids through the recording, by time and not by frame number."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from annotator import masks
+from annotator.frames import FrameRef
+from annotator.instances import Instances
+from annotator.labels import BY_NAME
+from annotator.options import TrackingOptions
+from annotator.store import Store
+from annotator.tracking import associate
+from annotator.tracking.association import MAX_HIDDEN_S
+
+SIZE = (60, 200)
+Seen = tuple[str, npt.NDArray[np.bool_]]  # class and mask
+Scene = Sequence[Mapping[str, Seen]]  # by frame: what is seen of each object
+Ids = dict[str, list[int]]  # by object: its track id in every frame, 0 where it is not seen
+
+
+def box(
+    left: float, top: float = 20, width: float = 20, height: float = 20, size: tuple[int, int] = SIZE
+) -> npt.NDArray[np.bool_]:
+    """A rectangular mask."""
+    mask = np.zeros(size, bool)
+    rows = slice(max(0, round(top)), max(0, round(top + height)))
+    mask[rows, max(0, round(left)) : max(0, round(left + width))] = True
+    return mask
+
+
+def car(left: float, top: float = 20, **shape: float) -> Seen:
+    return "car", box(left, top, **shape)
+
+
+def person(left: float, top: float = 20) -> Seen:
+    return "person", box(left, top, width=12, height=30)
+
+
+def frames_of(
+    scene: Scene, times_ms: Sequence[int] | None = None, indices: Sequence[int] | None = None
+) -> list[Instances]:
+    """Frames of a scene, ten a second unless told; scores vary, so that positions say nothing about objects."""
+    rng = np.random.default_rng(0)
+    found = []
+    for k, seen in enumerate(scene):
+        size = next((mask.shape for _, mask in seen.values()), SIZE)
+        ref = FrameRef(
+            indices[k] if indices else k, times_ms[k] if times_ms else 100 * k, Fraction(1, 1000), size
+        )
+        class_ids = [BY_NAME[name].id for name, _ in seen.values()]
+        rles = [masks.encode(mask) for _, mask in seen.values()]
+        found.append(Instances.of(ref, rles, class_ids, rng.random(len(seen))))
+    return found
+
+
+def follow(
+    folder: Path,
+    scene: Scene,
+    times_ms: Sequence[int] | None = None,
+    indices: Sequence[int] | None = None,
+    batch: int = 4,
+    min_iou: float = TrackingOptions().min_iou,
+) -> Ids:
+    """The track ids that association gives to the objects of a scene."""
+    found = frames_of(scene, times_ms, indices)
+    with Store.open(folder, {}, overwrite=True) as store:
+        for first in range(0, len(found), batch):
+            store.add(found[first : first + batch])
+        associate(store, TrackingOptions(min_iou=min_iou))
+        given = list(store.instances())
+    ids: Ids = {name: [] for seen in scene for name in seen}
+    for seen, instances in zip(scene, given, strict=True):
+        by_mask = {
+            mask["counts"]: int(k) for mask, k in zip(instances.masks, instances.track_ids, strict=True)
+        }
+        for name, of_object in ids.items():
+            of_object.append(by_mask[masks.encode(seen[name][1])["counts"]] if name in seen else 0)
+    return ids
+
+
+# ---- objects that are seen all the time
+
+
+@pytest.mark.parametrize("speed", [0, 1, 5, -5])
+def test_an_object_that_moves_keeps_its_id(tmp_path: Path, speed: float) -> None:
+    scene = [{"a": car(90 + speed * k)} for k in range(12)]
+    assert follow(tmp_path, scene)["a"] == [1] * 12
+
+
+def test_an_object_that_speeds_up_beyond_its_own_width_a_frame_is_followed_by_its_motion(
+    tmp_path: Path,
+) -> None:
+    lefts = np.cumsum([0, 6, 12, 18, 22, 24, 24, 24])
+    scene = [{"a": car(left)} for left in lefts]
+    assert follow(tmp_path, scene)["a"] == [1] * len(lefts)
+
+
+def test_two_cars_that_cross_in_neighbouring_lanes_keep_their_ids(tmp_path: Path) -> None:
+    scene = [{"right": car(20 + 4 * k, 20), "left": car(140 - 4 * k, 30)} for k in range(30)]
+    ids = follow(tmp_path, scene)
+    assert {*ids["right"]} | {*ids["left"]} == {1, 2}
+    assert len({*ids["right"]}) == len({*ids["left"]}) == 1
+
+
+@pytest.mark.parametrize("speed", [1, 2])
+def test_a_walker_who_passes_behind_another_comes_out_with_the_same_id(tmp_path: Path, speed: int) -> None:
+    """In the middle only the head shows over the other's; that may count as somebody new for a frame."""
+    scene = []
+    for k in range(-15, 16):
+        front, behind = box(90 + speed * k, 20, 12, 30), box(90 - speed * k, 16, 12, 30)
+        scene.append({"front": ("person", front), "behind": ("person", behind & ~front)})
+    ids = follow(tmp_path, scene)
+    assert len({*ids["front"]}) == 1
+    assert {*ids["behind"][:13]} == {*ids["behind"][18:]}
+    assert len({*ids["behind"][18:]}) == 1
+
+
+def test_neighbours_keep_their_ids_in_a_crowd(tmp_path: Path) -> None:
+    scene = [{f"walker {i}": person(10 + 14 * i + 2 * k) for i in range(10)} for k in range(10)]
+    ids = follow(tmp_path, scene)
+    assert all(len({*of_one}) == 1 for of_one in ids.values())
+    assert len({of_one[0] for of_one in ids.values()}) == 10
+
+
+# ---- ids
+
+
+def test_ids_count_from_1_in_order_of_appearance_without_holes(tmp_path: Path) -> None:
+    scene = [
+        {
+            name: car(10 + 60 * i)
+            for i, (name, first) in enumerate([("a", 2), ("b", 0), ("c", 4)])
+            if k >= first
+        }
+        for k in range(6)
+    ]
+    assert follow(tmp_path, scene) == {
+        "b": [1, 1, 1, 1, 1, 1],
+        "a": [0, 0, 2, 2, 2, 2],
+        "c": [0, 0, 0, 0, 3, 3],
+    }
+
+
+def test_within_a_frame_the_best_score_is_numbered_first(tmp_path: Path) -> None:
+    with Store.open(tmp_path, {}) as store:
+        store.add(frames_of([{name: car(10 + 40 * i) for i, name in enumerate("abcd")}]))
+        associate(store, TrackingOptions())
+        [found] = store.instances()
+    assert found.track_ids.tolist() == [1, 2, 3, 4]
+
+
+def test_every_instance_has_a_track_and_no_track_two_instances_of_a_frame(tmp_path: Path) -> None:
+    """Instances that overlap heavily, as a network finds them: only one goes on with the track."""
+    scene = [
+        {"a": car(50)},
+        {"a": car(51), "double": car(53), "triple": car(48)},
+        {"a": car(52), "double": car(54)},
+    ]
+    ids = follow(tmp_path, scene)
+    for k, seen in enumerate(scene):
+        given = [ids[name][k] for name in seen]
+        assert 0 not in given
+        assert len(set(given)) == len(given)
+    assert ids["a"] == [1, 1, 1]
+
+
+def test_doing_it_again_gives_the_same_and_other_options_replace_it(tmp_path: Path) -> None:
+    scene = [{"a": car(10 * k)} for k in range(5)]
+    with Store.open(tmp_path, {}) as store:
+        store.add(frames_of(scene))
+        for min_iou, tracks in ((0.3, 1), (0.3, 1), (0.95, 5), (0.3, 1)):
+            associate(store, TrackingOptions(min_iou=min_iou))
+            assert store.track_count == tracks
+
+
+@pytest.mark.parametrize("batch", [1, 3, 100])
+def test_how_detection_was_batched_makes_no_difference(tmp_path: Path, batch: int) -> None:
+    rng = np.random.default_rng(3)
+    lefts = rng.uniform(0, 180, 6) + np.cumsum(rng.uniform(-6, 6, (25, 6)), 0)
+    seen = rng.random((25, 6)) < 0.8
+    scene = [{f"{i}": car(lefts[k, i] % 180, 5 * i) for i in range(6) if seen[k, i]} for k in range(25)]
+    assert follow(tmp_path / "a", scene, batch=batch) == follow(tmp_path / "b", scene, batch=7)
+
+
+# ---- classes
+
+
+def test_a_walker_called_a_rider_for_a_moment_is_the_same_one(tmp_path: Path) -> None:
+    names = ["person", "person", "rider", "person", "rider", "rider"]
+    scene = [{"a": (name, box(20 + k, 20, 12, 30))} for k, name in enumerate(names)]
+    assert follow(tmp_path, scene)["a"] == [1] * 6
+
+
+def test_a_car_called_a_truck_for_a_moment_is_the_same_one(tmp_path: Path) -> None:
+    scene = [{"a": (name, box(20 + k))} for k, name in enumerate(["car", "truck", "car", "bus"])]
+    assert follow(tmp_path, scene)["a"] == [1] * 4
+
+
+def test_a_car_and_a_person_never_share_a_track(tmp_path: Path) -> None:
+    scene = [{"a": (name, box(20))} for name in ["car", "person", "car", "person"]]
+    assert follow(tmp_path, scene)["a"] == [1, 2, 1, 2]
+
+
+# ---- objects that are hidden for a while
+
+
+@pytest.mark.parametrize("hidden", [1, 3, 8])
+@pytest.mark.parametrize("speed", [0, 5])
+def test_an_object_hidden_for_some_frames_comes_back_with_its_id(
+    tmp_path: Path, hidden: int, speed: float
+) -> None:
+    gap = range(8, 8 + hidden)
+    scene = [{} if k in gap else {"a": car(10 + speed * k)} for k in range(25)]
+    assert {*follow(tmp_path, scene)["a"]} == {0, 1}
+
+
+@pytest.mark.parametrize(
+    ("hidden_ms", "same"), [(MAX_HIDDEN_S * 1000, True), (MAX_HIDDEN_S * 1000 + 100, False)]
+)
+def test_an_object_hidden_for_longer_is_another_one(tmp_path: Path, hidden_ms: float, same: bool) -> None:
+    back = 400 + int(hidden_ms)
+    times = [*range(0, 500, 100), *range(back, back + 500, 100)]
+    scene = [{"a": car(50)}] * 10
+    assert follow(tmp_path, scene, times)["a"] == [1] * 5 + [1 if same else 2] * 5
+
+
+def test_frames_without_instances_are_no_trouble(tmp_path: Path) -> None:
+    assert follow(tmp_path / "none", [{}] * 5) == {}
+    assert follow(tmp_path / "some", [{}, {"a": car(5)}, {}, {"a": car(5)}, {}])["a"] == [0, 1, 0, 1, 0]
+
+
+def test_a_recording_without_frames_has_no_tracks(tmp_path: Path) -> None:
+    with Store.open(tmp_path, {}) as store:
+        associate(store, TrackingOptions())
+        assert store.track_count == 0
+
+
+# ---- time
+
+
+def test_motion_is_by_time_where_the_frame_rate_varies(tmp_path: Path) -> None:
+    """60 pixels a second; the pauses are long enough that the car leaves its own box behind."""
+    times = [0, 100, 200, 300, 400, 500, 900, 1000, 1050, 1075, 1575, 1600]
+    scene = [{"a": car(10 + 0.06 * t)} for t in times]
+    assert follow(tmp_path, scene, times)["a"] == [1] * len(times)
+
+
+def test_frame_numbers_say_nothing(tmp_path: Path) -> None:
+    """Every 50th frame of a fast camera: numbers far apart, times close."""
+    scene = [{"a": car(10 + 3 * k)} for k in range(6)]
+    assert follow(tmp_path, scene, [20 * k for k in range(6)], [50 * k for k in range(6)])["a"] == [1] * 6
+
+
+@pytest.mark.parametrize("step_ms", [1000, 5000], ids=["image folder", "--every 150"])
+def test_frames_more_than_a_second_apart_still_make_tracks(tmp_path: Path, step_ms: int) -> None:
+    """The images of a folder count as a second apart: nothing is known of their times."""
+    scene = [{} if k in (4, 5) else {"a": car(10 + 2 * k)} for k in range(12)]
+    ids = follow(tmp_path, scene, [step_ms * k for k in range(12)])["a"]
+    assert {*ids} == {0, 1}
+
+
+def test_but_not_across_a_pause_that_is_long_for_them(tmp_path: Path) -> None:
+    times = [0, 1000, 2000, 3000, 7100, 8100, 9100]
+    assert follow(tmp_path, [{"a": car(50)}] * 7, times)["a"] == [1] * 4 + [2] * 3
+
+
+def test_a_clock_that_jumps_back_ends_all_tracks(tmp_path: Path) -> None:
+    times = [*range(100_000, 100_500, 100), *range(0, 500, 100)]
+    assert follow(tmp_path, [{"a": car(50)}] * 10, times)["a"] == [1] * 5 + [2] * 5
+
+
+def test_frames_of_the_same_time_are_survived(tmp_path: Path) -> None:
+    scene = [{"a": car(10 + 3 * k)} for k in range(6)]
+    assert follow(tmp_path, scene, [0, 100, 100, 100, 200, 300])["a"] == [1] * 6
+
+
+# ---- the picture changes its size
+
+
+def test_a_change_of_the_frame_size_ends_all_tracks(tmp_path: Path) -> None:
+    small = [{"a": ("car", box(50))} for _ in range(3)]
+    large = [{"a": ("car", box(50, size=(80, 220)))} for _ in range(3)]
+    assert follow(tmp_path, [*small, *large])["a"] == [1, 1, 1, 2, 2, 2]
