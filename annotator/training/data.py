@@ -66,6 +66,16 @@ class CocoImages:
                 self._objects[annotation["image_id"]].append(annotation)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise UsageError(f"{self.file} is no COCO annotation file ({error})") from error
+        missing = [
+            image["file_name"] for image in self._images if not (self.folder / image["file_name"]).is_file()
+        ]
+        if missing or not self._images:
+            why = (
+                f"{len(missing)} of its images are not in {self.folder}, {missing[0]} first"
+                if missing
+                else "it has none"
+            )
+            raise UsageError(f"{self.file}: no images to train on: {why}")
         for objects in self._objects.values():
             # Crowds lie beneath objects, large objects beneath the small ones in front of them.
             objects.sort(key=lambda annotation: (-annotation["iscrowd"], -annotation["area"]))

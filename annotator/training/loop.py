@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, Dataset
 
 from annotator.errors import AnnotatorError, UsageError
@@ -31,7 +31,10 @@ class Progress(NamedTuple):
     learning_rate: float
 
 
-class Crops(Dataset[tuple[Tensor, Target]]):
+Sample = tuple[Tensor, Target]  # image (3, h, w) uint8 and what is in it
+
+
+class Crops(Dataset[Sample | UsageError]):
     """Crop i is the same whoever asks: resumed trainings see what undisturbed ones see."""
 
     def __init__(
@@ -51,10 +54,14 @@ class Crops(Dataset[tuple[Tensor, Target]]):
         self.numbers = [sources[name] for name in source_weights]
         self.weights = np.array(list(source_weights.values())) / sum(source_weights.values())
 
-    def __getitem__(self, index: int) -> tuple[Tensor, Target]:
+    def __getitem__(self, index: int) -> Sample | UsageError:
+        """A crop; a fault is returned, because raised in a worker it would come with the worker's traceback."""
         rng = np.random.default_rng((self.options.seed, index))
         numbers = self.numbers[rng.choice(len(self.numbers), p=self.weights)]
-        labelled = self.data.image(int(rng.choice(numbers)))
+        try:
+            labelled = self.data.image(int(rng.choice(numbers)))
+        except UsageError as error:
+            return error
         image, labels = crop(labelled, rng, self.options.crop, self.stride)
         goal = target(labels, labelled, self.spec.class_ids, self.options.crop.min_field_pixels)
         return torch.from_numpy(image).permute(2, 0, 1), goal
@@ -77,9 +84,7 @@ def train(
     grid = _field_grid(spec, options.crop.size, network.stride)
     foreground = foreground_weights(data.class_shares(), spec.class_ids)
     optimizer = _optimizer(network, options)
-    average = AveragedModel(
-        network, multi_avg_fn=get_ema_multi_avg_fn(options.average_decay), use_buffers=True
-    )
+    average = AveragedModel(network, multi_avg_fn=_moving_average(options.average_decay), use_buffers=True)
     step = _resume(out / "state.pt", network, average, optimizer)
 
     network.train()
@@ -119,6 +124,21 @@ def _field_grid(spec: NetworkSpec, size: tuple[int, int], stride: int) -> Tensor
     return spec.grid.coordinates((size[0] // stride, size[1] // stride), stride)
 
 
+def _moving_average(decay: float) -> Callable[[Sequence[Tensor], Sequence[Tensor], Tensor | int], None]:
+    """Exponential moving average that starts as a plain mean, so that the first weights are soon forgotten."""
+
+    @torch.no_grad()
+    def update(averages: Sequence[Tensor], values: Sequence[Tensor], count: Tensor | int) -> None:
+        share = 1 - min(decay, (1 + float(count)) / (10 + float(count)))
+        for average, value in zip(averages, values, strict=True):
+            if average.is_floating_point():
+                average.lerp_(value, share)
+            else:
+                average.copy_(value)
+
+    return update
+
+
 def _optimizer(network: SpatialEmbeddingNetwork, options: TrainingOptions) -> torch.optim.Optimizer:
     encoder = [p for p in network.body.encoder.parameters() if p.requires_grad]
     decoders = list(network.body.decoders.parameters())
@@ -139,19 +159,19 @@ def _set_rate(optimizer: torch.optim.Optimizer, step: int, options: TrainingOpti
 def _batches(
     crops: Crops, first_step: int, options: TrainingOptions
 ) -> Iterator[tuple[Tensor, list[Target]]]:
-    loader = DataLoader(
+    loader: DataLoader[Any] = DataLoader(
         crops,
         batch_size=options.batch_size,
         sampler=range(first_step * options.batch_size, options.steps * options.batch_size),
         num_workers=1,
         prefetch_factor=4,
-        collate_fn=_collate,
+        collate_fn=list,
     )
-    return iter(loader)
-
-
-def _collate(samples: list[tuple[Tensor, Target]]) -> tuple[Tensor, list[Target]]:
-    return torch.stack([image for image, _ in samples]), [goal for _, goal in samples]
+    for samples in loader:
+        for sample in samples:
+            if isinstance(sample, UsageError):
+                raise sample
+        yield torch.stack([image for image, _ in samples]), [goal for _, goal in samples]
 
 
 def _save(
