@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 from annotator.errors import EXIT_USAGE
@@ -35,7 +37,7 @@ def coco(path: Path, **changes: object) -> Path:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([], "not in"),
+        (["--mix", "other=1"], "other"),
         (["--mix", "mine=much"], "SOURCE=SHARE"),
         (["--mix", "mine=-1"], "positive"),
         (["--steps", "0"], "at least 1"),
@@ -46,6 +48,7 @@ def test_wrong_usage_is_told(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
 ) -> None:
     annotations = coco(tmp_path / "train.json")
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((20, 30, 3), np.uint8))
     given = [str(annotations), str(tmp_path), "--out", str(tmp_path / "out"), *arguments]
     assert shell.run(command, given) == EXIT_USAGE
     told = capsys.readouterr().err
@@ -74,3 +77,11 @@ def test_a_damaged_image_stops_the_training_with_its_name(
     ]
     assert shell.run(command, given) == EXIT_USAGE
     assert "a.png" in capsys.readouterr().err
+
+
+def test_a_folder_without_the_images_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    annotations = coco(tmp_path / "train.json")
+    (tmp_path / "elsewhere").mkdir()
+    given = [str(annotations), str(tmp_path / "elsewhere"), "--out", str(tmp_path / "out")]
+    assert shell.run(command, given) == EXIT_USAGE
+    assert "not in" in capsys.readouterr().err

@@ -1,0 +1,84 @@
+"""The examples run."""
+
+from __future__ import annotations
+
+import json
+import runpy
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from annotator.instances import Instances
+from annotator.masks import encode
+from annotator.store import Store
+from annotator.synthetic import Street, write_drive
+from tests.builders import frame_ref
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+def run(name: str, *arguments: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
+    runpy.run_path(str(EXAMPLES / name), run_name="__main__")
+
+
+def test_render_drive_makes_a_video(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "drive.mp4"
+    run("render_drive.py", path, "--height", 48, "--width", 96, "--frames", 3, monkeypatch=monkeypatch)
+    assert path.stat().st_size > 0
+
+
+def test_draw_labels_colours_the_labelled_object(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_drive(tmp_path / "drive.mp4", 1, (48, 96), 3)
+    car = np.zeros((48, 96), bool)
+    car[10:30, 20:60] = True
+    with Store.open(tmp_path / "drive", {}) as store:
+        store.add([Instances.of(frame_ref(k, (48, 96)), [encode(car)], [26], [0.9]) for k in range(3)])
+        store.set_tracks((k, 0, 1) for k in range(3))
+    run(
+        "draw_labels.py",
+        tmp_path / "drive.mp4",
+        tmp_path / "drive",
+        "--frames=0,2",
+        "--out",
+        tmp_path / "pictures",
+        monkeypatch=monkeypatch,
+    )
+    assert sorted(path.name for path in (tmp_path / "pictures").iterdir()) == [
+        "drive_000000.jpg",
+        "drive_000002.jpg",
+    ]
+
+
+def test_score_model_scores_by_source_and_class(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frame = Street(0, (192, 384)).frame(10)
+    cv2.imwrite(str(tmp_path / "frame.png"), frame.image[..., ::-1])
+    annotations = []
+    for number, (object_id, class_id) in enumerate(frame.classes.items(), 1):
+        mask = frame.label_map == object_id
+        rle = encode(mask)
+        annotations.append(
+            {
+                "id": number,
+                "image_id": 1,
+                "category_id": class_id,
+                "iscrowd": 0,
+                "area": int(mask.sum()),
+                "bbox": [0, 0, 1, 1],
+                "segmentation": {"size": rle["size"], "counts": rle["counts"].decode()},
+            }
+        )
+    truth = {
+        "info": {},
+        "images": [{"id": 1, "file_name": "frame.png", "height": 192, "width": 384, "source": "street"}],
+        "categories": [{"id": 24, "name": "person"}, {"id": 26, "name": "car"}],
+        "annotations": annotations,
+    }
+    (tmp_path / "truth.json").write_text(json.dumps(truth))
+    run("score_model.py", tmp_path / "truth.json", tmp_path, monkeypatch=monkeypatch)
+    assert "street" in capsys.readouterr().out

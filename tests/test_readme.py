@@ -1,0 +1,64 @@
+"""README and commands agree."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import shlex
+from pathlib import Path
+
+import click
+import pytest
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+SHELL = "\n".join(re.findall(r"```sh\n(.*?)```", README, re.DOTALL))
+COMMANDS = {"spatialemb-annotate": "cli.annotate", "spatialemb-train": "cli.train"}
+
+
+def lines_of(command: str) -> list[list[str]]:
+    """The arguments of every call of a command in the README's shell blocks."""
+    calls = re.findall(rf"^(?:.*&& )?{command} (.*)$", SHELL, re.MULTILINE)
+    return [shlex.split(call) for call in calls]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_commands_in_the_readme_parse(name: str) -> None:
+    command = importlib.import_module(COMMANDS[name]).command
+    assert lines_of(name)
+    for arguments in lines_of(name):
+        with click.Context(command) as context:
+            command.parse_args(context, list(arguments))
+
+
+def test_every_option_that_the_readme_names_exists() -> None:
+    options = {
+        flag
+        for module in COMMANDS.values()
+        for parameter in importlib.import_module(module).command.params
+        for flag in parameter.opts
+    }
+    named = set(re.findall(r"`(--[a-z-]+)", README)) - {"--help"}
+    assert named <= options
+
+
+def test_files_that_the_readme_names_are_there() -> None:
+    links = [link for link in re.findall(r"\]\(([^)]+)\)", README) if "://" not in link]
+    paths = re.findall(r"`((?:annotator|examples|tests)/[\w./]+)`", README)
+    for path in links + paths:
+        assert (ROOT / path).exists(), path
+
+
+def test_the_readme_tells_every_exit_code() -> None:
+    from annotator import errors
+
+    codes = {value for name, value in vars(errors).items() if name.startswith("EXIT_")}
+    assert {int(code) for code in re.findall(r"^\| (\d+) \|", README, re.MULTILINE)} == codes
+
+
+def test_ci_installs_and_tests_as_the_readme_says() -> None:
+    ci = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    for part in ('pip install -e ".[test,train]"', "python -m pytest"):
+        assert part in SHELL
+    assert '-e ".[test,train]"' in ci
+    assert "python -m pytest" in ci
