@@ -1,4 +1,4 @@
-"""Instances: what one frame holds; the record that every stage passes to the next."""
+"""Instances: what one frame holds; the record that every stage passes to the next. Truth: what it should hold."""
 
 from __future__ import annotations
 
@@ -64,6 +64,27 @@ class Instances:
     def with_tracks(self, track_ids: npt.ArrayLike) -> Instances:
         """The same instances with other identities."""
         return replace(self, track_ids=np.asarray(track_ids, np.int32).reshape(len(self)))
+
+
+@dataclass(frozen=True)
+class Region:
+    """Where a frame's labels are not exhaustive: what is predicted there is neither right nor wrong."""
+
+    class_id: int  # of a group or crowd of that class; 0 = no object of any class counts there
+    mask: Rle
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What one frame should hold, as people labelled it."""
+
+    instances: Instances  # scores mean nothing here
+    ignored: tuple[Region, ...] = ()
+    class_ids: frozenset[int] | None = None  # those labelled in this frame, None = all; others are not judged
+
+    def __post_init__(self) -> None:
+        if any(tuple(region.mask["size"]) != self.instances.frame.size for region in self.ignored):
+            raise ValueError(f"a region of another size in a frame of {self.instances.frame.size}")
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,112 @@
+"""How the objects of one frame overlap: everything that metrics need of it, and no masks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from annotator import masks
+from annotator.errors import FormatError
+from annotator.frames import FrameRef
+from annotator.instances import Instances, Truth
+
+ANY_CLASS = 0
+
+
+@dataclass(frozen=True)
+class Objects:
+    """The N objects of one side, in the order of its `Instances`: score descending."""
+
+    areas: npt.NDArray[np.int64]  # (N,) pixels
+    class_ids: npt.NDArray[np.uint8]  # (N,) Cityscapes ids
+    scores: npt.NDArray[np.floating[Any]]  # (N,) in [0, 1]; they mean nothing in truth
+    track_ids: npt.NDArray[np.int32]  # (N,) from 1, 0 = none
+
+    def __len__(self) -> int:
+        return len(self.areas)
+
+    @classmethod
+    def of(cls, found: Instances) -> Objects:
+        """All that is known of instances but their masks."""
+        return cls(masks.areas(found.masks), found.class_ids, found.scores, found.track_ids)
+
+    def __getitem__(self, which: npt.NDArray[Any]) -> Objects:
+        """Some of the objects, by index or by truth values."""
+        return Objects(self.areas[which], self.class_ids[which], self.scores[which], self.track_ids[which])
+
+
+@dataclass(frozen=True)
+class Regions:
+    """The R regions where truth is not exhaustive."""
+
+    areas: npt.NDArray[np.int64]  # (R,) pixels
+    class_ids: npt.NDArray[np.uint8]  # (R,) Cityscapes ids, 0 = any class
+
+    def __len__(self) -> int:
+        return len(self.areas)
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """The P predicted and the T true objects of one frame, and the pixels that they share."""
+
+    frame: FrameRef  # as truth knows it
+    predicted: Objects  # P
+    truth: Objects  # T
+    regions: Regions  # R
+    shared: npt.NDArray[np.int64]  # (P, T) pixels in both
+    shared_with_regions: npt.NDArray[np.int64]  # (P, R) pixels in both
+
+    @classmethod
+    def of(cls, prediction: Instances, truth: Truth) -> Overlap:
+        """Compare predictions with truth; those of classes that truth does not label are left out.
+
+        Work follows the runs of masks whose boxes overlap. Raises FormatError when sizes differ.
+        """
+        frame = truth.instances.frame
+        if prediction.frame.size != frame.size:
+            raise FormatError(
+                f"frame {frame.name or frame.index}: predictions are {_by(prediction.frame.size)} pixels,"
+                f" truth is {_by(frame.size)}; label the recording at the size of its ground truth"
+            )
+        predicted, rles = Objects.of(prediction), prediction.masks
+        if truth.class_ids is not None:
+            judged = np.flatnonzero(np.isin(predicted.class_ids, list(truth.class_ids)))
+            predicted, rles = predicted[judged], tuple(rles[i] for i in judged)
+        regions = [region.mask for region in truth.ignored]
+        return cls(
+            frame=frame,
+            predicted=predicted,
+            truth=Objects.of(truth.instances),
+            regions=Regions(
+                masks.areas(regions), np.array([region.class_id for region in truth.ignored], np.uint8)
+            ),
+            shared=masks.shared(rles, truth.instances.masks),
+            shared_with_regions=masks.shared(rles, regions),
+        )
+
+    def iou(self) -> npt.NDArray[np.float64]:
+        """Intersection over union of every prediction with every true object: (P, T), 0 between empty masks."""
+        union = self.predicted.areas[:, None] + self.truth.areas[None] - self.shared
+        return self.shared / np.maximum(union, 1)
+
+    def of_class(self, class_id: int) -> Overlap:
+        """The same frame with the objects of one class, and the regions that concern it."""
+        p = np.flatnonzero(self.predicted.class_ids == class_id)
+        t = np.flatnonzero(self.truth.class_ids == class_id)
+        r = np.flatnonzero(np.isin(self.regions.class_ids, (ANY_CLASS, class_id)))
+        return Overlap(
+            frame=self.frame,
+            predicted=self.predicted[p],
+            truth=self.truth[t],
+            regions=Regions(self.regions.areas[r], self.regions.class_ids[r]),
+            shared=self.shared[np.ix_(p, t)],
+            shared_with_regions=self.shared_with_regions[np.ix_(p, r)],
+        )
+
+
+def _by(size: tuple[int, int]) -> str:
+    return f"{size[1]}x{size[0]}"
