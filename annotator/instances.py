@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +20,7 @@ class Instances:
     frame: FrameRef
     masks: tuple[Rle, ...]  # N run-length masks of size frame.size
     class_ids: npt.NDArray[np.uint8]  # (N,) Cityscapes ids
-    scores: npt.NDArray[np.float32]  # (N,) in [0, 1]
+    scores: npt.NDArray[np.floating[Any]]  # (N,) in [0, 1]; float32, but as a file of results has them
     features: npt.NDArray[np.float16] = field(repr=False)  # (N, D) appearance; D may be 0
     track_ids: npt.NDArray[np.int32]  # (N,) from 1, 0 = none
 

@@ -45,20 +45,25 @@ def encode_window(mask: npt.NDArray[np.bool_], top: int, left: int, size: tuple[
     return _from_runs(in_frame(np.flatnonzero(steps == 1)), in_frame(np.flatnonzero(steps == -1)), size)
 
 
-def encode_label_map(label_map: npt.NDArray[np.integer[Any]]) -> dict[int, Rle]:
-    """The RLE of every label but 0 of a label map (H, W), by ascending label, in one pass over the pixels."""
+def encode_label_map(
+    label_map: npt.NDArray[np.integer[Any]], names: npt.NDArray[np.integer[Any]] | None = None
+) -> dict[int, Rle]:
+    """The RLE of every label but 0 of a label map (H, W), by ascending label, in one pass over the pixels.
+
+    With `names`, label k goes by names[k]; labels of one name are one mask, those named 0 are left out.
+    """
     size = (label_map.shape[0], label_map.shape[1])
-    flat = label_map.ravel(order="F")
-    starts = np.flatnonzero(np.diff(flat, prepend=flat[:1] + 1))
+    flat = _columns(label_map)
+    starts = np.append(0, np.flatnonzero(flat[1:] != flat[:-1]) + 1)
     ends = np.append(starts[1:], flat.size)
-    labels = flat[starts]
+    labels = flat[starts] if names is None else names[flat[starts]]
     order = np.argsort(labels, kind="stable")
-    names, firsts = np.unique(labels[order], return_index=True)
+    found, firsts = np.unique(labels[order], return_index=True)
     of_label = np.split(order, firsts[1:])
     return {
-        int(name): _from_runs(starts[runs], ends[runs], size)
-        for name, runs in zip(names, of_label, strict=True)
-        if name != 0
+        int(label): _from_runs(starts[runs], ends[runs], size)
+        for label, runs in zip(found, of_label, strict=True)
+        if label != 0
     }
 
 
@@ -183,6 +188,13 @@ def decode_window(rle: Rle) -> tuple[npt.NDArray[np.bool_], int, int]:
         column, row = np.divmod(_pixels(rle), rle["size"][0])
         columns[column - left, row - top] = True
     return np.ascontiguousarray(columns.T), top, left
+
+
+def _columns(label_map: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.integer[Any]]:
+    """All pixels of a label map (H, W), down the columns: (W * H,)."""
+    if label_map.flags.f_contiguous or label_map.dtype not in (np.uint8, np.uint16, np.int16, np.int32):
+        return label_map.ravel(order="F")
+    return cv2.transpose(label_map).ravel()  # in blocks: ten times as fast as numpy
 
 
 def _from_runs(

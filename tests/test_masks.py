@@ -42,8 +42,17 @@ def test_a_label_map_is_encoded_in_one_pass_to_the_same_bytes(label_map: np.ndar
     assert list(masks.encode_label_map(label_map)) == sorted(expected)
 
 
+@given(LABEL_MAPS)
+def test_labels_of_one_name_become_one_mask(label_map: np.ndarray) -> None:
+    names = np.zeros(26002, int)
+    names[[1, 300, 26001]] = 7, 7, -1
+    expected = {-1: label_map == 26001, 7: np.isin(label_map, (1, 300))}
+    found = masks.encode_label_map(label_map, names)
+    assert found == {k: official(pixels) for k, pixels in expected.items() if pixels.any()}
+
+
 def test_label_maps_of_every_integer_type() -> None:
-    for dtype in (np.uint8, np.uint16, np.int16, np.int64):
+    for dtype in (np.uint8, np.uint16, np.int16, np.int32, np.int64):
         label_map = np.array([[255, 0], [255, 1]]).astype(dtype)
         label = int(label_map[0, 0])
         assert masks.encode_label_map(label_map)[label] == official(label_map == label_map[0, 0])
