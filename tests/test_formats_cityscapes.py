@@ -106,6 +106,38 @@ def test_groups_and_stuff_are_left_out(tmp_path: Path) -> None:
     assert found.frame.index == 1
 
 
+IDS = np.array(
+    [
+        [0, 3, 26000, 26000, 7, 24, 24],
+        [29, 29001, 26000, 23, 7, 24, 26],
+        [9, 29001, 24002, 24002, 15, 33, 30],
+    ],
+    np.uint16,
+)
+
+
+def test_truth_knows_void_and_groups(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "ulm_000000_000001_gtFine_instanceIds.png"), IDS)
+    (truth,) = cityscapes.read_truth(tmp_path)
+    (found,) = cityscapes.read(tmp_path)
+    assert truth.instances.frame == found.frame
+    assert truth.instances.masks == found.masks
+    assert truth.instances.class_ids.tolist() == [24, 26, 29], "by ascending id, caravans included"
+    regions = {region.class_id: masks.decode(region.mask) for region in truth.ignored}
+    assert list(regions) == [0, 24, 26, 33]
+    assert np.array_equal(regions[0], np.isin(IDS, (0, 3, 9, 15, 29, 30))), "instances of caravan are no void"
+    assert np.array_equal(regions[24], IDS == 24)
+    assert truth.class_ids is None
+
+
+@pytest.mark.parametrize("unknown", [34, 999, 34000, 65535])
+def test_ids_of_no_class_are_refused(unknown: int, tmp_path: Path) -> None:
+    path = tmp_path / "ulm_000000_000001_gtFine_instanceIds.png"
+    cv2.imwrite(str(path), np.full((2, 2), unknown, np.uint16))
+    with pytest.raises(FormatError, match=f"{path}: {unknown} is no id of a Cityscapes class"):
+        list(cityscapes.read_truth(tmp_path))
+
+
 @pytest.mark.realdata
 @needs_real_data
 def test_official_ground_truth_is_read() -> None:

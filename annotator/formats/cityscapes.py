@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,16 +23,28 @@ from annotator.formats.interface import LabelReader, Recorded, Written
 from annotator.formats.survey import HIDDEN, Life, Survey, frame_without_time
 from annotator.formats.whole import insist, whole_folder
 from annotator.frames import FrameRef
-from annotator.instances import Instances
-from annotator.labels import BY_ID, INSTANCES_PER_CLASS, LABELS, instance_id
+from annotator.instances import Instances, Region, Truth
+from annotator.labels import BY_ID, INSTANCE_CLASSES, INSTANCES_PER_CLASS, LABELS, instance_id
+from annotator.masks import Rle
 
 FOLDER = "cityscapes"
 NAME = re.compile(r"(?P<city>[^_/\\]+)_(?P<seq>\d{6})_(?P<frame>\d{6})(?:_leftImg8bit)?")
+INSTANCE_IDS = "_gtFine_instanceIds.png"
 FRAMES_PER_SEQUENCE = 1_000_000  # what six digits hold
 PALETTE_BGR = np.zeros((256, 3), np.uint8)
 for _label in LABELS:
     if _label.id >= 0:
         PALETTE_BGR[_label.id] = _label.color[::-1]
+
+# By which id the pixels of every id are read; those of 0 are left out.
+VOID = -1
+INSTANCES_ALONE = np.arange(1 << 16)
+INSTANCES_ALONE[:INSTANCES_PER_CLASS] = 0
+INSTANCES_AND_IGNORED = np.arange(1 << 16)
+for _label in LABELS:
+    if _label.id >= 0:
+        _name = _label.id if _label.id in INSTANCE_CLASSES else 0
+        INSTANCES_AND_IGNORED[_label.id] = VOID if _label.ignore_in_eval else _name
 
 
 def write(reader: LabelReader, source: Recorded, folder: Path) -> Written:
@@ -67,28 +79,33 @@ def read(path: Path) -> Iterator[Instances]:
     A frame's index is SEQ * 1,000,000 + FRAME in a folder of one city, else its place in the folder; its
     name is CITY_SEQ_FRAME. Scores are 1.
     """
-    files = sorted(path.rglob("*_gtFine_instanceIds.png"))
-    if not files:
-        raise FormatError(f"{path}: no *_gtFine_instanceIds.png in this folder")
-    stems = [file.name.removesuffix("_gtFine_instanceIds.png") for file in files]
+    for index, stem, file in _numbered(path):
+        ids = _load(file)
+        rles = masks.encode_label_map(ids, names=INSTANCES_ALONE)
+        yield _instances(frame_without_time(index, ids.shape, stem), rles, file)
+
+
+def read_truth(path: Path) -> Iterator[Truth]:
+    """Yield the frames of a folder of instanceIds as `read` does, with what official metrics do not count.
+
+    Void, one region of class 0, are pixels with the plain id of a label that evaluation ignores; groups are
+    those with the plain id of one of the eight classes. Instances come by ascending id.
+    """
+    for index, stem, file in _numbered(path):
+        ids = _load(file)
+        rles = masks.encode_label_map(ids, names=INSTANCES_AND_IGNORED)
+        void = [Region(0, rles.pop(VOID))] if VOID in rles else []
+        groups = [Region(c, rles.pop(c)) for c in INSTANCE_CLASSES if c in rles]
+        found = _instances(frame_without_time(index, ids.shape, stem), rles, file)
+        yield Truth(found, (*void, *groups))
+
+
+def numbers(stems: Sequence[str]) -> list[int]:
+    """The index of every frame, given their CITY_SEQ_FRAME in order: see `read`."""
     names = [NAME.fullmatch(stem) for stem in stems]
-    numbers = [int(n["seq"]) * FRAMES_PER_SEQUENCE + int(n["frame"]) if n else -1 for n in names]
-    is_one_city = len({n["city"] if n else "" for n in names}) == 1 and len(set(numbers)) == len(files)
-    for place, (file, stem) in enumerate(zip(files, stems, strict=True)):
-        ids = cv2.imread(str(file), cv2.IMREAD_UNCHANGED)
-        if ids is None or ids.dtype != np.uint16 or ids.ndim != 2:
-            raise FormatError(f"{file}: not a 16-bit PNG of instance ids")
-        rles = {i: rle for i, rle in masks.encode_label_map(ids).items() if i >= INSTANCES_PER_CLASS}
-        unknown = [i for i in rles if i // INSTANCES_PER_CLASS not in BY_ID]
-        if unknown:
-            raise FormatError(f"{file}: {unknown[0]} is no instance of a Cityscapes class")
-        index = numbers[place] if is_one_city else place
-        yield Instances.of(
-            frame_without_time(index, ids.shape, stem),
-            list(rles.values()),
-            [i // INSTANCES_PER_CLASS for i in rles],
-            np.ones(len(rles)),
-        )
+    found = [int(n["seq"]) * FRAMES_PER_SEQUENCE + int(n["frame"]) if n else -1 for n in names]
+    is_one_city = len({n["city"] if n else "" for n in names}) == 1 and len(set(found)) == len(stems)
+    return found if is_one_city else list(range(len(stems)))
 
 
 def frame_stem(source: Recorded, ref: FrameRef) -> str:
@@ -129,6 +146,32 @@ class Numbers:
             except FormatError as error:
                 raise FormatError(f"frame {index}: {error}") from error
         return ids
+
+
+def _numbered(path: Path) -> Iterator[tuple[int, str, Path]]:
+    """Index, CITY_SEQ_FRAME and file of every frame of a folder, by name."""
+    files = sorted(path.rglob(f"*{INSTANCE_IDS}"))
+    if not files:
+        raise FormatError(f"{path}: no *{INSTANCE_IDS} in this folder")
+    stems = [file.name.removesuffix(INSTANCE_IDS) for file in files]
+    yield from zip(numbers(stems), stems, files, strict=True)
+
+
+def _load(file: Path) -> npt.NDArray[np.uint16]:
+    """The instance ids (H, W) of a frame."""
+    ids = cv2.imread(str(file), cv2.IMREAD_UNCHANGED)
+    if ids is None or ids.dtype != np.uint16 or ids.ndim != 2:
+        raise FormatError(f"{file}: not a 16-bit PNG of instance ids")
+    return ids
+
+
+def _instances(frame: FrameRef, rles: dict[int, Rle], file: Path) -> Instances:
+    unknown = [i for i in rles if i < INSTANCES_PER_CLASS or i // INSTANCES_PER_CLASS not in BY_ID]
+    if unknown:
+        raise FormatError(f"{file}: {unknown[0]} is no id of a Cityscapes class or of an instance of one")
+    return Instances.of(
+        frame, list(rles.values()), [i // INSTANCES_PER_CLASS for i in rles], np.ones(len(rles))
+    )
 
 
 def _save(path: Path, pixels: npt.NDArray[Any], check: bool = False) -> None:
