@@ -408,4 +408,6 @@ def test_memory_does_not_follow_the_length_of_the_recording(tmp_path: Path, name
         return memory
 
     peak(20)  # what is loaded once
-    assert peak(450) - peak(150) < 100_000  # their labels take 140 kB and more
+    # Labels take 140 kB and more. Once in a while Python's own table of interned names grows by 2 MB, never
+    # twice in a row.
+    assert any(peak(450) - peak(150) < 100_000 for _ in range(2))
