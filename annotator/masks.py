@@ -84,18 +84,25 @@ def to_rle(segmentation: Any, size: tuple[int, int]) -> Rle:
                 raise ValueError(f"a mask of size {segmentation['size']} in a frame of {list(size)}")
             counts = segmentation["counts"]
             if isinstance(counts, list):
-                rle = dict(coco.frPyObjects({"size": list(size), "counts": counts}, *size))
-            else:
-                rle = {"size": list(size), "counts": counts.encode() if isinstance(counts, str) else counts}
-            lengths = _lengths(rle)
-            if np.any(lengths < 0) or lengths.sum() != size[0] * size[1]:
-                raise ValueError("its runs don't add up to the frame")
-            return rle
+                counts = coco.frPyObjects({"size": list(size), "counts": counts}, *size)["counts"]
+            return from_counts([counts.encode() if isinstance(counts, str) else counts], size)[0]
         if any(len(ring) < 6 or len(ring) % 2 for ring in segmentation):
             raise ValueError("a polygon with fewer than 3 points")
         return union(coco.frPyObjects([list(map(float, ring)) for ring in segmentation], *size), size)
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise FormatError(f"not a COCO segmentation: {error}") from error
+
+
+def from_counts(counts: Sequence[bytes], size: tuple[int, int]) -> list[Rle]:
+    """The RLEs of N masks of `size` (H, W), given their compressed counts and checked all at once.
+
+    Raises ValueError when one of them doesn't describe a mask of that size.
+    """
+    if counts:
+        lengths, first = _decompress(counts)
+        if np.any(lengths < 0) or np.any(np.add.reduceat(lengths, first) != size[0] * size[1]):
+            raise ValueError("its runs don't add up to the frame")
+    return [{"size": list(size), "counts": of_mask} for of_mask in counts]
 
 
 def union(rles: Sequence[Rle], size: tuple[int, int]) -> Rle:
@@ -225,15 +232,23 @@ def _pixels(rle: Rle) -> npt.NDArray[np.int64]:
 
 
 def _lengths(rle: Rle) -> npt.NDArray[np.int64]:
-    """The lengths of all runs, off first.
+    """The lengths of all runs, off first."""
+    return _decompress([rle["counts"]])[0]
+
+
+def _decompress(counts: Sequence[bytes]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.intp]]:
+    """The lengths of the runs of N >= 1 masks one behind the other, and the first of each mask: (N,).
 
     Compressed counts are numbers of 5 bits a character, low bits first; bit 6 says that more follow, and
     the sign of a number is bit 5 of its last character. From the fourth on they are differences to the
     number two before.
     """
-    codes = np.frombuffer(rle["counts"], np.uint8).astype(np.int64) - 48
-    last = np.flatnonzero(codes & 0x20 == 0)
-    if not len(last) or last[-1] != len(codes) - 1 or np.any((codes < 0) | (codes > 63)):
+    codes = np.frombuffer(b"".join(counts), np.uint8).astype(np.int64) - 48
+    sizes = np.array([len(of_mask) for of_mask in counts])
+    last = np.flatnonzero(codes & 0x20 == 0)  # the last character of each number
+    behind = np.searchsorted(last, np.cumsum(sizes) - 1) + 1  # the first number behind each mask
+    is_cut = not sizes.all() or behind[-1] > len(last) or np.any(last[behind - 1] != np.cumsum(sizes) - 1)
+    if is_cut or np.any((codes < 0) | (codes > 63)):
         raise ValueError("its counts are cut off or not compressed RLE")
     first = np.append(0, last[:-1] + 1)
     place = np.arange(len(codes)) - np.repeat(first, last - first + 1)
@@ -241,6 +256,10 @@ def _lengths(rle: Rle) -> npt.NDArray[np.int64]:
         raise ValueError("its counts hold a number that is too large")
     numbers: npt.NDArray[np.int64] = np.add.reduceat((codes & 0x1F) << 5 * place, first)
     numbers -= np.where(codes[last] & 0x10, 1 << 5 * (place[last] + 1), 0)
-    numbers[1::2] = np.cumsum(numbers[1::2])
-    numbers[2::2] = np.cumsum(numbers[2::2])
-    return numbers
+    begin = np.append(0, behind[:-1])
+    k = np.arange(len(numbers)) - np.repeat(begin, behind - begin)
+    for is_of_chain in (k % 2 == 1, (k % 2 == 0) & (k > 0)):
+        sums = np.cumsum(np.where(is_of_chain, numbers, 0))
+        before = np.repeat(np.append(0, sums)[begin], behind - begin)
+        numbers = np.where(is_of_chain, sums - before, numbers)
+    return numbers, begin

@@ -147,6 +147,17 @@ def test_every_coco_segmentation_becomes_the_same_mask(pixels: np.ndarray) -> No
     assert masks.to_rle({"size": list(size), "counts": counts}, size) == rle
 
 
+@given(SAME_SIZE_MASKS)
+def test_masks_are_checked_all_at_once(stack: list[np.ndarray]) -> None:
+    rles = [masks.encode(pixels) for pixels in stack]
+    counts = [rle["counts"] for rle in rles]
+    assert masks.from_counts(counts, stack[0].shape) == rles
+    for wrong in (b"", b"P", counts[0][:-1], counts[0] + b"1", b"\xff", b"oooooooo0"):
+        with pytest.raises(ValueError, match=r"its (runs|counts)"):
+            masks.from_counts([*counts, wrong, *counts], stack[0].shape)
+    assert masks.from_counts([], (2, 2)) == []
+
+
 def test_polygons_of_a_segmentation_are_joined() -> None:
     two = masks.to_rle([[0, 0, 2, 0, 2, 1, 0, 1], [3, 0, 4, 0, 4, 2, 3, 2]], (2, 4))
     assert np.array_equal(masks.decode(two), mask("##.#", "...#"))

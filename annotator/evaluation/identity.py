@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
-from itertools import groupby
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
-from annotator.evaluation.matching import HALF, TrackedFrame
+from annotator.evaluation.matching import HALF, TrackedFrame, assign
 
 
 class Identity:
@@ -30,7 +26,7 @@ class Identity:
 
     def end_sequence(self) -> None:
         """Identities of the frames added from here on are others."""
-        self._right += sum(map(_best_total, _components(self._together)))
+        self._right += sum(map(_best_total, _groups(self._together)))
         self._together.clear()
 
     def result(self) -> dict[str, float]:
@@ -48,28 +44,27 @@ class Identity:
 Weights = dict[tuple[int, int], int]
 
 
-def _components(weights: Mapping[tuple[int, int], int]) -> Iterator[Weights]:
+def _groups(weights: Mapping[tuple[int, int], int]) -> Iterator[Weights]:
     """The pairs in groups that have no track in common: tables stay small however many tracks there are."""
-    if not weights:
-        return
-    truth_of, t = np.unique([truth for truth, _ in weights], return_inverse=True)
-    found_of, p = np.unique([found for _, found in weights], return_inverse=True)
-    n = len(truth_of) + len(found_of)
-    graph = coo_array((np.ones(len(t)), (t, len(truth_of) + p)), (n, n))
-    group = connected_components(graph, directed=False)[1][t]
-    pairs = list(weights)
-    order = np.argsort(group, kind="stable").tolist()
-    for _, members in groupby(order, key=lambda k: group[k]):
-        yield {pairs[k]: weights[pairs[k]] for k in members}
+    pairs_of: defaultdict[tuple[str, int], list[tuple[int, int]]] = defaultdict(list)
+    for truth, found in weights:
+        pairs_of["truth", truth].append((truth, found))
+        pairs_of["found", found].append((truth, found))
+    while pairs_of:
+        group: Weights = {}
+        tracks = [next(iter(pairs_of))]
+        while tracks:
+            for truth, found in pairs_of.pop(tracks.pop(), ()):
+                group[truth, found] = weights[truth, found]
+                tracks += [("truth", truth), ("found", found)]
+        yield group
 
 
 def _best_total(weights: Weights) -> int:
     """The largest total weight of one-to-one pairs."""
-    if len(weights) == 1:
-        return next(iter(weights.values()))
     rows = {truth: k for k, truth in enumerate(dict.fromkeys(truth for truth, _ in weights))}
     columns = {found: k for k, found in enumerate(dict.fromkeys(found for _, found in weights))}
     table = np.zeros((len(rows), len(columns)))
     for (truth, found), weight in weights.items():
         table[rows[truth], columns[found]] = weight
-    return int(table[linear_sum_assignment(-table)].sum())
+    return int(table[assign(table)].sum())

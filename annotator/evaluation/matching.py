@@ -8,7 +8,6 @@ from itertools import count
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import linear_sum_assignment
 
 from annotator.errors import FormatError
 from annotator.evaluation.overlap import ANY_CLASS, Objects, Overlap
@@ -57,18 +56,46 @@ def in_ignored_regions(overlap: Overlap, class_id: int) -> npt.NDArray[np.bool_]
 
 
 def assign(gain: npt.NDArray[np.float64]) -> Pairs:
-    """One-to-one pairs of largest total gain among those that gain anything: rows (K,) and columns (K,)."""
+    """One-to-one pairs of largest total gain among those that gain anything: rows and columns, (K,) each.
+
+    No gain is below 0.
+    """
     rows, columns = np.nonzero(gain)
     if are_one_to_one(rows, columns):
         return rows, columns
-    rows, columns = linear_sum_assignment(-gain)
-    real = gain[rows, columns] > 0
-    return rows[real], columns[real]
+    # A pair that gains more than the best others of its row and its column together is in every best choice;
+    # one that gains as much is in some.
+    instead = _best_other(gain, axis=1) + _best_other(gain, axis=0)
+    rows, columns = np.nonzero(gain > instead)
+    if not len(rows):
+        rows, columns = (of[:1] for of in np.nonzero((gain >= instead) & (gain > 0)))
+    if not len(rows):
+        return _assign_at_once(gain)
+    rest_rows = np.delete(np.arange(len(gain)), rows)
+    rest_columns = np.delete(np.arange(gain.shape[1]), columns)
+    more_rows, more_columns = assign(gain[np.ix_(rest_rows, rest_columns)])
+    return np.append(rows, rest_rows[more_rows]), np.append(columns, rest_columns[more_columns])
 
 
 def are_one_to_one(rows: npt.NDArray[np.intp], columns: npt.NDArray[np.intp]) -> bool:
     """Whether no row and no column is in two pairs."""
     return len(set(rows.tolist())) == len(set(columns.tolist())) == len(rows)
+
+
+def _best_other(gain: npt.NDArray[np.float64], axis: int) -> npt.NDArray[np.float64]:
+    """The largest of the other entries along an axis, for each entry; 0 where there is no other."""
+    best = gain.max(axis=axis, keepdims=True)
+    is_best = gain == best
+    second = np.where(is_best, 0, gain).max(axis=axis, keepdims=True)
+    return np.where(is_best & (is_best.sum(axis=axis, keepdims=True) == 1), second, best)
+
+
+def _assign_at_once(gain: npt.NDArray[np.float64]) -> Pairs:
+    from scipy.optimize import linear_sum_assignment  # here, because it is seldom needed and slow to import
+
+    rows, columns = linear_sum_assignment(-gain)
+    real = gain[rows, columns] > 0
+    return rows[real], columns[real]
 
 
 def _count(

@@ -1,40 +1,57 @@
-"""MOTS text as KITTI has it: lines `frame id class height width rle`, car 1, pedestrian 2.
+"""MOTS text as KITTI has it: lines `frame id class height width rle`, car 1, pedestrian 2, ignored region 10.
 
 ids are class * 1000 + k, one k for a track in the whole recording; an instance without a track has its own.
-Other classes than car and person are left out.
+Other classes than car and person are left out. Trackers may add a score at the end of a line.
 """
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
-
-import numpy as np
 
 from annotator import masks
 from annotator.errors import FormatError
 from annotator.formats.interface import LabelReader, Recorded, Written
 from annotator.formats.survey import HIDDEN, Survey, frame_without_time
 from annotator.formats.whole import insist, whole_file
-from annotator.instances import Instances
+from annotator.instances import Instances, Region, Truth
 from annotator.labels import BY_ID, BY_NAME
 
 FILE = "mots.txt"
 MOTS_CLASSES = {BY_NAME["car"].id: 1, BY_NAME["person"].id: 2}  # Cityscapes id -> MOTS class
+CLASS_IDS = {mots_class: class_id for class_id, mots_class in MOTS_CLASSES.items()}
 IGNORE_REGION = 10
 IDS_PER_CLASS = 1000
+IDS = range(1 << 31)  # what a track id holds
 OTHER_CLASSES = "instances of other classes than car and person"
 
 
 class Line(NamedTuple):
     """One line of the file."""
 
+    number: int  # in the file, from 1
     frame: int
     object_id: int
     mots_class: int
-    mask: masks.Rle
+    size: tuple[int, int]  # (H, W)
+    counts: bytes
+    score: float
+
+
+class Labelled(NamedTuple):
+    """The lines of one frame."""
+
+    lines: Sequence[Line]  # at least one
+    masks: Sequence[masks.Rle]  # one a line
+
+    def of(self, *mots_classes: int) -> Labelled:
+        """Those of some classes; may be none."""
+        chosen = [k for k, line in enumerate(self.lines) if line.mots_class in mots_classes]
+        return Labelled([self.lines[k] for k in chosen], [self.masks[k] for k in chosen])
 
 
 def write(reader: LabelReader, source: Recorded, folder: Path) -> Written:
@@ -62,24 +79,31 @@ def write(reader: LabelReader, source: Recorded, folder: Path) -> Written:
 
 
 def read(path: Path) -> Iterator[Instances]:
-    """Yield the frames that have a line; scores are 1, track ids the ids of the file.
+    """Yield the frames that have a line; scores are 1 if there are none, track ids the ids of the file.
 
-    Ignore regions are left out. Frames come in the order of the file, which must be ascending.
+    Ignored regions are left out. Frames come in the order of the file, which must be ascending.
     """
-    class_ids = {mots_class: class_id for class_id, mots_class in MOTS_CLASSES.items()}
-    for lines in _frames(path):
-        objects = [line for line in lines if line.mots_class != IGNORE_REGION]
-        unknown = [line.mots_class for line in objects if line.mots_class not in class_ids]
-        if unknown:
-            raise FormatError(f"{path}: class {unknown[0]} in frame {lines[0].frame}; it knows 1, 2 and 10")
-        height, width = lines[0].mask["size"]
-        yield Instances.of(
-            frame_without_time(lines[0].frame, (height, width)),
-            [line.mask for line in objects],
-            [class_ids[line.mots_class] for line in objects],
-            np.ones(len(objects)),
-            track_ids=[line.object_id for line in objects],
-        )
+    for labelled in _frames(path):
+        yield _instances(labelled)
+
+
+def read_truth(path: Path) -> Iterator[Truth]:
+    """Yield every frame from 0 to the last that has a line, with its ignored region; only two classes are labelled."""
+    following = 0
+    for labelled in _frames(path):
+        found = _instances(labelled)
+        for index in range(following, found.frame.index):  # no line: no object
+            nothing = Instances.of(frame_without_time(index, found.frame.size))
+            yield Truth(nothing, class_ids=frozenset(MOTS_CLASSES))
+        following = found.frame.index + 1
+        ignored = labelled.of(IGNORE_REGION).masks
+        regions = (Region(0, masks.union(ignored, found.frame.size)),) if ignored else ()
+        yield Truth(found, regions, frozenset(MOTS_CLASSES))
+
+
+def last_frame(path: Path) -> int:
+    """The last frame that has a line, -1 if none has. Raises FormatError, naming the line."""
+    return max((line.frame for line in _lines(path)), default=-1)
 
 
 class Ids:
@@ -107,35 +131,72 @@ class Ids:
         return object_id
 
 
-def _frames(path: Path) -> Iterator[list[Line]]:
-    """The lines of one frame after the other. Raises FormatError, naming the line."""
-    gathered: list[Line] = []
-    with path.open(encoding="ascii", errors="replace") as file:
+def _instances(labelled: Labelled) -> Instances:
+    lines, rles = labelled.of(*MOTS_CLASSES.values())
+    return Instances.of(
+        frame_without_time(labelled.lines[0].frame, labelled.lines[0].size),
+        rles,
+        [CLASS_IDS[line.mots_class] for line in lines],
+        [line.score for line in lines],
+        track_ids=[line.object_id or IDS[-1] for line in lines],  # 0 would be no track
+    )
+
+
+def _frames(path: Path) -> Iterator[Labelled]:
+    """One frame after the other. Raises FormatError, naming the line."""
+    last = -1
+    for frame, group in groupby(_lines(path), key=lambda line: line.frame):
+        lines = list(group)
+        size = lines[0].size
+        for line in lines:
+            if frame < last:
+                raise _wrong(path, line.number, f"frame {frame} comes after frame {last}")
+            if line.size != size:
+                raise _wrong(path, line.number, f"a mask of {list(line.size)} in a frame of {list(size)}")
+        try:
+            rles = masks.from_counts([line.counts for line in lines], size)
+        except ValueError:
+            rles = [_mask(path, line) for line in lines]  # which names the line
+        yield Labelled(lines, rles)
+        last = frame
+
+
+def _lines(path: Path) -> Iterator[Line]:
+    with path.open("rb") as file:
         for number, text in enumerate(file, 1):
             try:
-                frame, object_id, mots_class, height, width, counts = text.split()
-                size = (int(height), int(width))
-                mask = masks.to_rle({"size": list(size), "counts": counts}, size)
-                line = Line(int(frame), int(object_id), int(mots_class), mask)
-                if gathered and line.frame < gathered[0].frame:
-                    raise ValueError(f"frame {line.frame} comes after frame {gathered[0].frame}")
-            except (ValueError, FormatError) as error:
-                raise FormatError(f"{path}: line {number} is no MOTS label ({error})") from error
-            if gathered and line.frame != gathered[0].frame:
-                yield gathered
-                gathered = []
-            gathered.append(line)
-    if gathered:
-        yield gathered
+                frame, object_id, mots_class, height, width, counts, *more = text.split()
+                if len(more) > 1:
+                    raise ValueError(f"{6 + len(more)} columns instead of 6 or 7")
+                size, score = (int(height), int(width)), float(more[0]) if more else 1.0
+                line = Line(number, int(frame), int(object_id), int(mots_class), size, counts, score)
+                if line.frame < 0 or min(size) < 1 or line.object_id not in IDS or not math.isfinite(score):
+                    raise ValueError("a number is out of its range")
+                if line.mots_class not in CLASS_IDS and line.mots_class != IGNORE_REGION:
+                    raise ValueError(f"class {line.mots_class}; it knows 1, 2 and 10")
+            except ValueError as error:
+                raise _wrong(path, number, str(error)) from error
+            yield line
+
+
+def _mask(path: Path, line: Line) -> masks.Rle:
+    try:
+        return masks.from_counts([line.counts], line.size)[0]
+    except ValueError as error:
+        raise _wrong(path, line.number, str(error)) from error
+
+
+def _wrong(path: Path, number: int, why: str) -> FormatError:
+    return FormatError(f"{path}: line {number} is no MOTS label ({why})")
 
 
 def _check(path: Path, instances: int) -> None:
     count = 0
-    for lines in _frames(path):
+    for lines, rles in _frames(path):
         where = f"frame {lines[0].frame}"
         count += len(lines)
         insist(len({line.object_id for line in lines}) == len(lines), path, f"an id twice in {where}")
-        insist(masks.are_disjoint([line.mask for line in lines]), path, f"overlapping masks in {where}")
+        insist(masks.are_disjoint(rles), path, f"overlapping masks in {where}")
         for line in lines:
             insist(line.object_id // IDS_PER_CLASS == line.mots_class, path, f"id {line.object_id}")
     insist(count == instances, path, f"{count} of {instances} instances")
