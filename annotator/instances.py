@@ -62,6 +62,17 @@ class Instances:
             track_ids=track[order],
         )
 
+    def only(self, which: npt.NDArray[np.intp]) -> Instances:
+        """Some of the instances, by ascending index."""
+        return replace(
+            self,
+            masks=tuple(self.masks[i] for i in which),
+            class_ids=self.class_ids[which],
+            scores=self.scores[which],
+            features=self.features[which],
+            track_ids=self.track_ids[which],
+        )
+
     def with_tracks(self, track_ids: npt.ArrayLike) -> Instances:
         """The same instances with other identities."""
         return replace(self, track_ids=np.asarray(track_ids, np.int32).reshape(len(self)))

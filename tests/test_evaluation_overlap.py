@@ -11,6 +11,7 @@ from hypothesis.extra import numpy as arrays
 from annotator import masks
 from annotator.errors import FormatError
 from annotator.evaluation import Overlap
+from annotator.evaluation.overlap import judged
 from annotator.instances import Instances, Region, Truth
 from tests.builders import frame_ref, mask
 
@@ -91,10 +92,14 @@ def test_a_class_alone_keeps_its_regions_and_those_of_any_class() -> None:
 
 
 def test_classes_that_truth_does_not_label_are_not_judged() -> None:
-    truth = Truth(objects((LEFT, CAR)), class_ids=frozenset({CAR, BUS}))
-    overlap = Overlap.of(objects((RIGHT, PERSON), (LEFT, CAR), (LEFT, BUS)), truth)
+    truth = Truth(objects((LEFT, CAR), (RIGHT, PERSON)), class_ids=frozenset({CAR, BUS}))
+    prediction = objects((RIGHT, PERSON), (LEFT, CAR), (LEFT, BUS))
+    overlap = Overlap.of(prediction, truth)
     assert overlap.predicted.class_ids.tolist() == [CAR, BUS]
+    assert overlap.truth.class_ids.tolist() == [CAR]
     assert overlap.shared.tolist() == [[4], [4]]
+    assert judged(prediction, truth).masks == prediction.masks[1:]
+    assert judged(prediction, Truth(objects((LEFT, CAR)))) is prediction
 
 
 def test_frames_without_objects() -> None:

@@ -16,7 +16,7 @@ from annotator import masks
 from annotator.errors import FormatError
 from annotator.formats import coco, mots
 from annotator.instances import Instances
-from tests.builders import Labels, frame_ref
+from tests.builders import REAL_DATA, Labels, frame_ref, needs_real_data
 from tests.test_formats import BESIDE, BUS, CAR, FOLDER, PERSON, SQUARE, VIDEO, each_case, instances
 
 
@@ -97,6 +97,55 @@ def test_files_of_other_tools_are_read_by_category_name(tmp_path: Path) -> None:
     assert masks.areas(found.masks).tolist() == [6]
     path.write_text(json.dumps(foreign(iscrowd=1)))
     assert [len(found) for found in coco.read(path)] == [0]
+
+
+def test_crowds_are_regions_of_truth(tmp_path: Path) -> None:
+    path = tmp_path / "other.json"
+    path.write_text(json.dumps(foreign(iscrowd=1)))
+    (truth,) = coco.read_truth(path)
+    assert len(truth.instances) == 0
+    assert [(region.class_id, masks.areas([region.mask]).tolist()) for region in truth.ignored] == [
+        (CAR, [6])
+    ]
+    path.write_text(json.dumps(foreign()))
+    (truth,) = coco.read_truth(path)
+    assert (len(truth.instances), truth.ignored) == (1, ())
+
+
+@pytest.mark.parametrize(("labelled", "class_ids"), [({}, {CAR, BUS}), ({"labelled": [3]}, {BUS})])
+def test_an_image_may_say_which_classes_are_labelled(
+    labelled: dict[str, list[int]], class_ids: set[int], tmp_path: Path
+) -> None:
+    path = tmp_path / "other.json"
+    content = foreign()
+    content["categories"].append({"id": 3, "name": "bus"})
+    content["images"][0].update(labelled)
+    path.write_text(json.dumps(content))
+    (truth,) = coco.read_truth(path)
+    assert truth.class_ids == class_ids
+
+
+@pytest.mark.realdata
+@needs_real_data
+def test_sources_that_label_some_classes_say_so() -> None:
+    truths = list(coco.read_truth(REAL_DATA / "street" / "val.json"))
+    assert {PERSON} in [truth.class_ids for truth in truths]
+    assert any(truth.ignored for truth in truths)
+
+
+@pytest.mark.parametrize("wrong", [{"track_id": 1 << 40}, {"score": "good"}, {"segmentation": None}])
+def test_odd_values_are_refused_in_a_sentence(tmp_path: Path, wrong: dict[str, Any]) -> None:
+    path = tmp_path / "other.json"
+    path.write_text(json.dumps(foreign(**wrong)))
+    with pytest.raises(FormatError, match=r"COCO"):
+        list(coco.read_truth(path))
+
+
+def test_a_file_that_is_cut_off_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "other.json"
+    path.write_text(json.dumps(foreign())[:-9])
+    with pytest.raises(FormatError, match=r"other\.json: no COCO instance labels"):
+        list(coco.read(path))
 
 
 @pytest.mark.parametrize("wrong", [{"image_id": 5}, {"category_id": 2}, {"segmentation": [[1, 1]]}])

@@ -62,7 +62,7 @@ class Overlap:
 
     @classmethod
     def of(cls, prediction: Instances, truth: Truth) -> Overlap:
-        """Compare predictions with truth; those of classes that truth does not label are left out.
+        """Compare predictions with truth; objects of classes that truth does not label are left out.
 
         Work follows the runs of masks whose boxes overlap. Raises FormatError when sizes differ.
         """
@@ -72,20 +72,17 @@ class Overlap:
                 f"frame {frame.name or frame.index}: predictions are {_by(prediction.frame.size)} pixels,"
                 f" truth is {_by(frame.size)}; label the recording at the size of its ground truth"
             )
-        predicted, rles = Objects.of(prediction), prediction.masks
-        if truth.class_ids is not None:
-            judged = np.flatnonzero(np.isin(predicted.class_ids, list(truth.class_ids)))
-            predicted, rles = predicted[judged], tuple(rles[i] for i in judged)
+        predicted, true = judged(prediction, truth), judged(truth.instances, truth)
         regions = [region.mask for region in truth.ignored]
         return cls(
             frame=frame,
-            predicted=predicted,
-            truth=Objects.of(truth.instances),
+            predicted=Objects.of(predicted),
+            truth=Objects.of(true),
             regions=Regions(
                 masks.areas(regions), np.array([region.class_id for region in truth.ignored], np.uint8)
             ),
-            shared=masks.shared(rles, truth.instances.masks),
-            shared_with_regions=masks.shared(rles, regions),
+            shared=masks.shared(predicted.masks, true.masks),
+            shared_with_regions=masks.shared(predicted.masks, regions),
         )
 
     def iou(self) -> npt.NDArray[np.float64]:
@@ -106,6 +103,13 @@ class Overlap:
             shared=self.shared[np.ix_(p, t)],
             shared_with_regions=self.shared_with_regions[np.ix_(p, r)],
         )
+
+
+def judged(found: Instances, truth: Truth) -> Instances:
+    """The instances of classes that truth labels: those of an overlap's table, with their masks."""
+    if truth.class_ids is None or truth.class_ids.issuperset(found.class_ids.tolist()):
+        return found
+    return found.only(np.flatnonzero(np.isin(found.class_ids, list(truth.class_ids))))
 
 
 def _by(size: tuple[int, int]) -> str:

@@ -21,7 +21,7 @@ from annotator.formats.interface import LabelReader, Recorded, Written
 from annotator.formats.survey import HIDDEN, Survey, frame_without_time, shortest, text
 from annotator.formats.whole import insist, whole_file
 from annotator.frames import FrameRef
-from annotator.instances import Instances
+from annotator.instances import Instances, Region, Truth
 from annotator.labels import BY_ID, BY_NAME
 
 FILE = "coco.json"
@@ -48,29 +48,47 @@ def read(path: Path) -> Iterator[Instances]:
 
     Categories are known by name. The whole file is held in memory.
     """
+    return (truth.instances for truth in read_truth(path))
+
+
+def read_truth(path: Path) -> Iterator[Truth]:
+    """Yield the images as `read` does, with crowds as regions of their class.
+
+    An image may list in `labelled` the category ids that are labelled in it; by default it is those of the file.
+    """
     try:
         content = orjson.loads(path.read_bytes())
         categories = {entry["id"]: BY_NAME[entry["name"]].id for entry in content["categories"]}
         of_image: dict[int, list[Record]] = {entry["id"]: [] for entry in content["images"]}
         for entry in content["annotations"]:
-            if not entry.get("iscrowd"):
-                of_image[entry["image_id"]].append(entry)
+            of_image[entry["image_id"]].append(entry)
         for place, image in enumerate(sorted(content["images"], key=lambda image: image["id"])):
-            size = (image["height"], image["width"])
-            found = of_image[image["id"]]
-            yield Instances.of(
-                frame_without_time(image.get("frame_index", place), size, image["file_name"]),
-                [masks.to_rle(entry["segmentation"], size) for entry in found],
-                [categories[entry["category_id"]] for entry in found],
-                [entry.get("score", 1) for entry in found],
-                track_ids=[entry.get("track_id") or 0 for entry in found],
-            )
+            yield _truth(image, place, of_image[image["id"]], categories)
     except KeyError as error:
         raise FormatError(
             f"{path}: no COCO instance labels of Cityscapes classes ({error} is odd)"
         ) from error
-    except (TypeError, ValueError, AttributeError) as error:
+    except (TypeError, ValueError, AttributeError, OverflowError) as error:
         raise FormatError(f"{path}: no COCO instance labels ({error})") from error
+
+
+def _truth(image: Record, place: int, entries: list[Record], categories: dict[int, int]) -> Truth:
+    """What an image holds, given its place in the file, its annotations and the class of every category."""
+    size = (image["height"], image["width"])
+    objects = [entry for entry in entries if not entry.get("iscrowd")]
+    crowds = [entry for entry in entries if entry.get("iscrowd")]
+    found = Instances.of(
+        frame_without_time(image.get("frame_index", place), size, image["file_name"]),
+        [masks.to_rle(entry["segmentation"], size) for entry in objects],
+        [categories[entry["category_id"]] for entry in objects],
+        [entry.get("score", 1) for entry in objects],
+        track_ids=[entry.get("track_id") or 0 for entry in objects],
+    )
+    regions = [
+        Region(categories[entry["category_id"]], masks.to_rle(entry["segmentation"], size))
+        for entry in crowds
+    ]
+    return Truth(found, tuple(regions), frozenset(categories[k] for k in image.get("labelled", categories)))
 
 
 def _head(survey: Survey, source: Recorded) -> Record:
