@@ -8,13 +8,15 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, given, settings
 
 from annotator import masks, polygons
+from annotator.errors import FormatError
 from annotator.formats import cvat
 from annotator.formats.cvat_shapes import HOLES, SPECKS, follow_parts, shapes_of
 from annotator.labels import INSTANCE_CLASSES
-from tests.builders import Labels, Recording, blob
+from tests.builders import Labels, Recording, blob, mask
 from tests.reference.cvat_rules import violations
 from tests.test_formats import (
     BESIDE,
@@ -186,3 +188,111 @@ def test_names_that_xml_cannot_hold_are_escaped(tmp_path: Path) -> None:
     root = published(tmp_path, CASES["one object"], source)
     assert root.findtext("meta/task/name") == 'a<b>&"\\x01'
     assert root.findtext("meta/task/source") == "a<b>&\\udc80.mp4"
+
+
+# ---- what comes back from CVAT
+
+
+def exported(folder: Path, body: str, mode: str = "interpolation", frames: int = 3) -> Path:
+    """A file as CVAT exports it from a task of this many frames of 10x8 pixels."""
+    path = folder / "annotations.xml"
+    path.write_text(
+        f"""<?xml version="1.0" encoding="utf-8"?>
+<annotations><version>1.1</version><meta><task><id>7</id><name>drive</name><size>{frames}</size><mode>{mode}</mode>
+<start_frame>0</start_frame><stop_frame>{frames - 1}</stop_frame><frame_filter></frame_filter>
+<original_size><width>10</width><height>8</height></original_size></task></meta>
+{body}</annotations>"""
+    )
+    return path
+
+
+def track(number: int, uid: str | None, frames: dict[int, str], label: str = "car", group: int = 0) -> str:
+    """A track of squares at "left,top", 3 pixels wide; `uid` None: the task has no attributes."""
+    shapes = []
+    for frame, corner in frames.items():
+        x, y = map(int, corner.split(","))
+        points = f"{x},{y};{x + 3},{y};{x + 3},{y + 3};{x},{y + 3}"
+        attributes = (
+            "" if uid is None else f'<attribute name="uid">{uid}</attribute><attribute name="score"/>'
+        )
+        shapes.append(
+            f'<polygon frame="{frame}" keyframe="{frame == 0:d}" outside="0" occluded="0" points="{points}"'
+            f' z_order="0">{attributes}</polygon>'
+        )
+    group_id = f' group_id="{group}"' if group else ""
+    return f'<track id="{number}" label="{label}" source="manual"{group_id}>{"".join(shapes)}</track>'
+
+
+def identities(path: Path) -> list[list[int]]:
+    return [sorted(found.track_ids.tolist()) for found in cvat.read(path)]
+
+
+def test_tracks_that_people_drew_have_identities_of_their_own(tmp_path: Path) -> None:
+    drawn = track(0, "", {0: "0,0", 1: "1,0"}) + track(1, "", {1: "5,5"}) + track(2, "1", {0: "5,0"})
+    assert identities(exported(tmp_path, drawn)) == [[1, 2], [2, 3], []]
+    drawn = track(0, None, {0: "0,0", 1: "1,0"}) + track(1, None, {1: "5,5", 2: "5,5"})
+    assert identities(exported(tmp_path, drawn)) == [[1], [1, 2], [2]]
+    assert next(cvat.read(exported(tmp_path, drawn))).scores.tolist() == [1]
+
+
+def test_a_track_that_was_cut_is_two(tmp_path: Path) -> None:
+    cut = track(0, "7", {0: "0,0"}) + track(1, "7", {1: "0,0", 2: "0,0"})
+    assert identities(exported(tmp_path, cut)) == [[7], [1], [1]]
+
+
+def test_parts_are_one_object_while_they_are_grouped(tmp_path: Path) -> None:
+    parts = track(0, "7", {0: "0,0", 1: "0,0"}, group=3) + track(1, "7", {0: "5,5"}, group=3)
+    found = list(cvat.read(exported(tmp_path, parts)))
+    assert [each.track_ids.tolist() for each in found] == [[7], [7], []]
+    assert masks.areas(found[0].masks).tolist() == [18]
+    parts = track(0, "7", {0: "0,0"}) + track(1, "7", {0: "5,5"})
+    assert identities(exported(tmp_path, parts)) == [[1, 7], [], []]
+
+
+def test_masks_that_people_painted_are_read(tmp_path: Path) -> None:
+    painted = (
+        '<image id="0" name="a.png" width="10" height="8">'
+        '<mask label="person" source="manual" occluded="0" rle="1, 2, 2, 1" left="4" top="5" width="3" height="2"'
+        ' z_order="0"></mask><box label="car" xtl="0" ytl="0" xbr="2" ybr="2"/></image>'
+    )
+    (found,) = cvat.read(exported(tmp_path, painted, "annotation", 1))
+    assert found.frame.name == "a.png"
+    assert found.class_ids.tolist() == [PERSON]
+    rows = [".........."] * 5 + [".....##...", "......#..."] + [".........."]
+    assert np.array_equal(masks.decode(found.masks[0]), mask(*rows))
+
+
+def test_a_video_exported_as_images_is_read_once(tmp_path: Path) -> None:
+    images = "".join(f'<image id="{k}" name="frame_{k:06d}" width="10" height="8"/>' for k in range(3))
+    assert [found.frame.index for found in cvat.read(exported(tmp_path, images))] == [0, 1, 2]
+
+
+def test_copies_of_a_shape_in_an_image_are_objects_of_their_own(tmp_path: Path) -> None:
+    polygon = '<polygon label="car" points="{}"><attribute name="uid">7</attribute></polygon>'
+    both = polygon.format("0,0;2,0;2,2") + polygon.format("5,5;9,5;9,8")
+    image = f'<image id="0" name="a.png" width="10" height="8">{both}</image>'
+    assert identities(exported(tmp_path, image, "annotation", 1)) == [[0, 7]]
+
+
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        (track(0, "1", {0: "0,0"}, label="dog"), "label 'dog' is no Cityscapes class"),
+        (track(0, "1", {5: "0,0"}), "shapes in frame 5, and no such frame"),
+        (
+            '<track id="0" label="car"><polygon frame="0" outside="0" points="1,1;2,2"/></track>',
+            "of 2 points",
+        ),
+        (
+            '<track id="0" label="car"><polygon outside="0" points="1,1;2,2;3,1"/></track>',
+            "'frame' is missing",
+        ),
+        (
+            '<image id="0" name="a" width="9" height="9"><polygon label="car" points="0,x;1,1;2,2"/></image>',
+            "x",
+        ),
+    ],
+)
+def test_shapes_that_fit_nowhere_are_refused(body: str, sentence: str, tmp_path: Path) -> None:
+    with pytest.raises(FormatError, match=rf"annotations\.xml: no CVAT XML of instances \(.*{sentence}"):
+        list(cvat.read(exported(tmp_path, body)))

@@ -3,7 +3,7 @@
 A CVAT polygon is one ring. So the parts of an object are tracks (or polygons) of their own, held together by
 `group_id` and the attribute `uid`, holes are filled, and what lies in a filled hole is drawn above it
 (`z_order`). Every labelled frame is a keyframe; a track is closed one step after each stretch in which it
-is seen. The uid of a tracked object is its track id.
+is seen. The uid of a tracked object is its track id. The reader is in `cvat_reader`.
 """
 
 from __future__ import annotations
@@ -15,20 +15,18 @@ from typing import IO, Any
 from xml.etree.ElementTree import Element
 from xml.sax.saxutils import escape, quoteattr
 
-import numpy as np
 import orjson
 from defusedxml.common import DefusedXmlException
-from defusedxml.ElementTree import ParseError, iterparse
+from defusedxml.ElementTree import ParseError
 
-from annotator import masks, polygons
-from annotator.errors import FormatError
+from annotator.formats.cvat_reader import elements, read, ring_of
 from annotator.formats.cvat_shapes import Shape, Spool, follow_parts, shapes_of
 from annotator.formats.interface import LabelReader, Recorded, Written
-from annotator.formats.survey import HIDDEN, Survey, frame_without_time, text
+from annotator.formats.survey import HIDDEN, Survey, text
 from annotator.formats.whole import insist, whole_file
-from annotator.frames import FrameRef
-from annotator.instances import Instances
-from annotator.labels import BY_ID, BY_NAME, Label
+from annotator.labels import BY_ID, Label
+
+__all__ = ["label_specification", "read", "write"]
 
 FILE = "cvat.xml"
 LABELS_FILE = "cvat_labels.json"
@@ -52,21 +50,6 @@ def write(reader: LabelReader, source: Recorded, folder: Path) -> Written:
         with whole_file(labels_goal) as labels:
             labels.write_bytes(label_specification(survey.labels))
     return Written((goal, labels_goal), survey.frame_count, instances, +losses)
-
-
-def read(path: Path) -> Iterator[Instances]:
-    """Yield the frames of an XML of this tool, in order; polygons with one uid are one instance.
-
-    Shapes are taken as they are, without interpolation between keyframes. The file is held in memory.
-    """
-    try:
-        frames, gathered = _parse(path)
-        for ref in frames:
-            yield _gather(ref, gathered.get(ref.index, []))
-    except (ParseError, DefusedXmlException) as error:
-        raise FormatError(f"{path}: no XML that can be read ({error})") from error
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise FormatError(f"{path}: no CVAT XML of this tool ({type(error).__name__}: {error})") from error
 
 
 def label_specification(labels: Iterable[Label]) -> bytes:
@@ -196,86 +179,7 @@ def _color(label: Label) -> str:
     return "#{:02x}{:02x}{:02x}".format(*label.color)
 
 
-# ---- reading and checking
-
-
-def _elements(path: Path, *names: str) -> Iterator[Element]:
-    """The elements of these names below the root, each whole, one in memory at a time."""
-    root = None
-    for event, element in iterparse(str(path), events=("start", "end"), forbid_dtd=True):
-        if root is None:
-            root = element
-        elif event == "end" and element.tag in names:
-            yield element
-            root.clear()
-
-
-def _parse(path: Path) -> tuple[list[FrameRef], dict[int, list[tuple[int, Shape]]]]:
-    """The frames of a file, and the shapes of each with their class."""
-    frames: list[FrameRef] = []
-    gathered: dict[int, list[tuple[int, Shape]]] = {}
-    size = (0, 0)
-    for element in _elements(path, "meta", "image", "track"):
-        if element.tag == "meta":
-            task = _child(element, "task")
-            original = _child(task, "original_size")
-            size = (_int(original, "height"), _int(original, "width"))
-            step = int((task.findtext("frame_filter") or "step=1").removeprefix("step="))
-            if task.findtext("mode") == "interpolation" and _int(task, "size"):
-                indices = range(_int(task, "start_frame"), _int(task, "stop_frame") + 1, step)
-                frames = [frame_without_time(index, size) for index in indices]
-        elif element.tag == "image":
-            at = element.attrib
-            size = (int(at["height"]), int(at["width"]))
-            frames.append(frame_without_time(int(at["id"]), size, at["name"]))
-            for polygon in element.iter("polygon"):
-                shape = _shape(polygon, frames[-1].index)
-                gathered.setdefault(shape.frame, []).append((BY_NAME[polygon.attrib["label"]].id, shape))
-        else:
-            class_id = BY_NAME[element.attrib["label"]].id
-            for polygon in element.iter("polygon"):
-                if polygon.attrib["outside"] == "0":
-                    shape = _shape(polygon, int(polygon.attrib["frame"]))
-                    gathered.setdefault(shape.frame, []).append((class_id, shape))
-    return frames, gathered
-
-
-def _gather(ref: FrameRef, found: list[tuple[int, Shape]]) -> Instances:
-    """The instances of a frame: shapes of one uid joined, those of higher z_order on top."""
-    top_first = sorted(found, key=lambda each: -each[1].z_order)
-    shown = masks.visible([polygons.fill(shape.ring, ref.size) for _, shape in top_first], ref.size)
-    parts: dict[str, list[masks.Rle]] = {}
-    about: dict[str, tuple[int, Shape]] = {}
-    for (class_id, shape), mask in zip(top_first, shown, strict=True):
-        parts.setdefault(shape.uid, []).append(mask)
-        about.setdefault(shape.uid, (class_id, shape))
-    return Instances.of(
-        ref,
-        [masks.union(parts[uid], ref.size) for uid in parts],
-        [about[uid][0] for uid in parts],
-        [about[uid][1].score for uid in parts],
-        track_ids=[int(uid) if uid.isdecimal() else 0 for uid in parts],
-    )
-
-
-def _shape(polygon: Element, frame: int) -> Shape:
-    values = {attribute.attrib["name"]: attribute.text or "" for attribute in polygon.iter("attribute")}
-    ring = np.array([point.split(",") for point in polygon.attrib["points"].split(";")], np.float64)
-    if ring.shape[1:] != (2,) or len(ring) < 3:
-        raise ValueError(f"a polygon with {len(ring)} points in frame {frame}")
-    z_order = int(polygon.attrib.get("z_order", 0))
-    return Shape(frame, ring, values["uid"], float(values["score"]), z_order)
-
-
-def _child(element: Element, name: str) -> Element:
-    child = element.find(name)
-    if child is None:
-        raise ValueError(f"no <{name}>")
-    return child
-
-
-def _int(element: Element, name: str) -> int:
-    return int(_child(element, name).text or "")
+# ---- checking
 
 
 def _check(path: Path, survey: Survey, is_video: bool, shapes: int) -> None:
@@ -283,7 +187,7 @@ def _check(path: Path, survey: Survey, is_video: bool, shapes: int) -> None:
     names = {label.name for label in survey.labels}
     images = seen = 0
     try:
-        for element in _elements(path, "image", "track"):
+        for element in elements(path, "image", "track"):
             what = f"{element.tag} {element.attrib['id']}"
             polygon_list = list(element.iter("polygon"))
             seen += len(polygon_list)
@@ -291,20 +195,28 @@ def _check(path: Path, survey: Survey, is_video: bool, shapes: int) -> None:
                 images += 1
                 for polygon in polygon_list:
                     insist(polygon.attrib["label"] in names, path, f"label in {what}")
-                    _shape(polygon, int(element.attrib["id"]))
+                    _check_shape(polygon, path, what)
                 continue
             insist(element.attrib["label"] in names, path, f"label of {what}")
             insist(len(polygon_list) > 0, path, f"{what} is empty")
             last = survey.first - 1
             for polygon in polygon_list:
-                shape = _shape(polygon, int(polygon.attrib["frame"]))
-                insist(last < shape.frame <= survey.last, path, f"order of frames in {what}")
-                insist((shape.frame - survey.first) % survey.step == 0, path, f"frame off the step in {what}")
+                _check_shape(polygon, path, what)
+                frame = int(polygon.attrib["frame"])
+                insist(last < frame <= survey.last, path, f"order of frames in {what}")
+                insist((frame - survey.first) % survey.step == 0, path, f"frame off the step in {what}")
                 insist(polygon.attrib["keyframe"] == "1", path, f"no keyframe in {what}")
-                last = shape.frame
+                last = frame
             is_closed = polygon_list[-1].attrib["outside"] == "1"
             insist(is_closed or last + survey.step > survey.last, path, f"{what} has no end")
         insist(seen == shapes, path, f"{seen} of {shapes} shapes")
         insist(is_video or images == survey.frame_count, path, f"{images} of {survey.frame_count} images")
     except (ParseError, DefusedXmlException, KeyError, TypeError, ValueError) as error:
         insist(False, path, f"{type(error).__name__}: {error}")
+
+
+def _check_shape(polygon: Element, path: Path, what: str) -> None:
+    ring_of(polygon)  # raises ValueError
+    values = {attribute.attrib["name"]: attribute.text or "" for attribute in polygon.iter("attribute")}
+    insist(bool(values["uid"]), path, f"uid in {what}")
+    float(values["score"])
