@@ -93,6 +93,16 @@ def to_rle(segmentation: Any, size: tuple[int, int]) -> Rle:
         raise FormatError(f"not a COCO segmentation: {error}") from error
 
 
+def to_rles(segmentations: Sequence[Any], size: tuple[int, int]) -> list[Rle]:
+    """`to_rle` of N segmentations; those that are compressed RLE, as most are, are checked all at once."""
+    try:
+        if all(tuple(segmentation["size"]) == tuple(size) for segmentation in segmentations):
+            return from_counts([segmentation["counts"].encode() for segmentation in segmentations], size)
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError):
+        pass  # one by one, to name what is wrong with which
+    return [to_rle(segmentation, size) for segmentation in segmentations]
+
+
 def from_counts(counts: Sequence[bytes], size: tuple[int, int]) -> list[Rle]:
     """The RLEs of N masks of `size` (H, W), given their compressed counts and checked all at once.
 
@@ -186,10 +196,19 @@ def split_parts(rle: Rle) -> list[Rle]:
 def decode_window(rle: Rle) -> tuple[npt.NDArray[np.bool_], int, int]:
     """The mask within its box (h, w), with the top and the left of the box; (0, 0) for an empty mask."""
     left, top, width, height = boxes_xywh([rle])[0].astype(int).tolist()
-    columns = np.zeros((width, height), np.bool_)
-    if columns.size:
-        column, row = np.divmod(_pixels(rle), rle["size"][0])
-        columns[column - left, row - top] = True
+    if not width:
+        return np.zeros((0, 0), np.bool_), 0, 0
+    starts, ends = _runs(rle)
+
+    def in_window(pixels: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        column, row = np.divmod(pixels, rle["size"][0])
+        return (column - left) * height + row - top
+
+    # Where runs of neighbouring columns touch in the window, one begins as another ends.
+    steps = np.zeros(width * height + 1, np.int8)
+    steps[in_window(starts)] += 1
+    steps[in_window(ends - 1) + 1] -= 1
+    columns = np.cumsum(steps[:-1], dtype=np.int8).view(np.bool_).reshape(width, height)
     return np.ascontiguousarray(columns.T), top, left
 
 

@@ -158,6 +158,18 @@ def test_masks_are_checked_all_at_once(stack: list[np.ndarray]) -> None:
     assert masks.from_counts([], (2, 2)) == []
 
 
+@given(SAME_SIZE_MASKS)
+def test_many_segmentations_become_the_masks_that_each_becomes(stack: list[np.ndarray]) -> None:
+    rles, size = [masks.encode(pixels) for pixels in stack], stack[0].shape
+    as_text = [{"size": list(size), "counts": rle["counts"].decode()} for rle in rles]
+    assert masks.to_rles(as_text, size) == rles
+    polygon = [[0, 0, 1, 0, 1, 1]]
+    assert masks.to_rles([*as_text, polygon], size) == [*rles, masks.to_rle(polygon, size)]
+    assert masks.to_rles([], size) == []
+    with pytest.raises(FormatError, match="not a COCO segmentation"):
+        masks.to_rles([*as_text, {"size": list(size), "counts": "P"}], size)
+
+
 def test_polygons_of_a_segmentation_are_joined() -> None:
     two = masks.to_rle([[0, 0, 2, 0, 2, 1, 0, 1], [3, 0, 4, 0, 4, 2, 3, 2]], (2, 4))
     assert np.array_equal(masks.decode(two), mask("##.#", "...#"))

@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from annotator import masks
 from annotator.errors import FormatError
+from annotator.formats import png
 from annotator.formats.interface import LabelReader, Recorded, Written
 from annotator.formats.survey import HIDDEN, Life, Survey, frame_without_time
 from annotator.formats.whole import insist, whole_folder
@@ -159,7 +160,10 @@ def _numbered(path: Path) -> Iterator[tuple[int, str, Path]]:
 
 def _load(file: Path) -> npt.NDArray[np.uint16]:
     """The instance ids (H, W) of a frame."""
-    ids = cv2.imread(str(file), cv2.IMREAD_UNCHANGED)
+    rows = png.inflate(file.read_bytes())
+    ids = png.unfilter(rows) if rows else None
+    if ids is None:
+        ids = cv2.imread(str(file), cv2.IMREAD_UNCHANGED)
     if ids is None or ids.dtype != np.uint16 or ids.ndim != 2:
         raise FormatError(f"{file}: not a 16-bit PNG of instance ids")
     return ids

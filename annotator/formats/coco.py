@@ -75,19 +75,17 @@ def read_truth(path: Path) -> Iterator[Truth]:
 def _truth(image: Record, place: int, entries: list[Record], categories: dict[int, int]) -> Truth:
     """What an image holds, given its place in the file, its annotations and the class of every category."""
     size = (image["height"], image["width"])
-    objects = [entry for entry in entries if not entry.get("iscrowd")]
-    crowds = [entry for entry in entries if entry.get("iscrowd")]
+    rles = masks.to_rles([entry["segmentation"] for entry in entries], size)
+    objects = [k for k, entry in enumerate(entries) if not entry.get("iscrowd")]
+    crowds = [k for k, entry in enumerate(entries) if entry.get("iscrowd")]
     found = Instances.of(
         frame_without_time(image.get("frame_index", place), size, image["file_name"]),
-        [masks.to_rle(entry["segmentation"], size) for entry in objects],
-        [categories[entry["category_id"]] for entry in objects],
-        [entry.get("score", 1) for entry in objects],
-        track_ids=[entry.get("track_id") or 0 for entry in objects],
+        [rles[k] for k in objects],
+        [categories[entries[k]["category_id"]] for k in objects],
+        [entries[k].get("score", 1) for k in objects],
+        track_ids=[entries[k].get("track_id") or 0 for k in objects],
     )
-    regions = [
-        Region(categories[entry["category_id"]], masks.to_rle(entry["segmentation"], size))
-        for entry in crowds
-    ]
+    regions = [Region(categories[entries[k]["category_id"]], rles[k]) for k in crowds]
     return Truth(found, tuple(regions), frozenset(categories[k] for k in image.get("labelled", categories)))
 
 
