@@ -25,22 +25,12 @@ def disjoint(found: Instances) -> tuple[Instances, int]:
 
     The best scored has them; one that is left without a pixel is left out.
     """
-    shown = masks.visible(found.masks, found.frame.size)
-    changed = sum(a["counts"] != b["counts"] for a, b in zip(found.masks, shown, strict=True))
-    if not changed:
+    if masks.are_disjoint(found.masks):
         return found, 0
-    seen = np.flatnonzero(masks.areas(shown) > 0)
-    return (
-        replace(
-            found,
-            masks=tuple(shown[k] for k in seen),
-            class_ids=found.class_ids[seen],
-            scores=found.scores[seen],
-            features=found.features[seen],
-            track_ids=found.track_ids[seen],
-        ),
-        changed,
-    )
+    shown = masks.visible(found.masks, found.frame.size)
+    areas = masks.areas(shown)
+    changed = int(np.sum(areas < masks.areas(found.masks)))
+    return replace(found, masks=tuple(shown)).only(np.flatnonzero(areas)), changed
 
 
 class TrackMetrics:

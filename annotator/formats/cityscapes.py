@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -101,6 +101,11 @@ def read_truth(path: Path) -> Iterator[Truth]:
         yield Truth(found, (*void, *groups))
 
 
+def names(path: Path) -> list[str]:
+    """CITY_SEQ_FRAME of every frame of a folder, in the order of `read`."""
+    return [stem for _, stem, _ in _numbered(path)]
+
+
 def numbers(stems: Sequence[str]) -> list[int]:
     """The index of every frame, given their CITY_SEQ_FRAME in order: see `read`."""
     names = [NAME.fullmatch(stem) for stem in stems]
@@ -109,7 +114,15 @@ def numbers(stems: Sequence[str]) -> list[int]:
     return found if is_one_city else list(range(len(stems)))
 
 
-def frame_stem(source: Recorded, ref: FrameRef) -> str:
+class Named(Protocol):
+    """What has a name; a recording does."""
+
+    @property
+    def name(self) -> str:
+        """Relative, with `/` between folders."""
+
+
+def frame_stem(source: Named, ref: FrameRef) -> str:
     """CITY_SEQ_FRAME of a frame; an image that has a Cityscapes name already keeps it.
 
     Else CITY is the recording's name without underscores, and SEQ and FRAME are the frame's index.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -56,14 +57,31 @@ def read_truth(path: Path) -> Iterator[Truth]:
 
     An image may list in `labelled` the category ids that are labelled in it; by default it is those of the file.
     """
-    try:
+    with _faults(path):
         content = orjson.loads(path.read_bytes())
         categories = {entry["id"]: BY_NAME[entry["name"]].id for entry in content["categories"]}
         of_image: dict[int, list[Record]] = {entry["id"]: [] for entry in content["images"]}
         for entry in content["annotations"]:
             of_image[entry["image_id"]].append(entry)
-        for place, image in enumerate(sorted(content["images"], key=lambda image: image["id"])):
+        for place, image in enumerate(_in_order(content["images"])):
             yield _truth(image, place, of_image[image["id"]], categories)
+
+
+def names(path: Path) -> list[str]:
+    """The file of every image, in the order of `read`."""
+    with _faults(path):
+        return [str(image["file_name"]) for image in _in_order(orjson.loads(path.read_bytes())["images"])]
+
+
+def _in_order(images: Iterable[Record]) -> list[Record]:
+    return sorted(images, key=lambda image: image["id"])
+
+
+@contextmanager
+def _faults(path: Path) -> Iterator[None]:
+    """Turn what goes wrong with a file that is no COCO into sentences."""
+    try:
+        yield
     except KeyError as error:
         raise FormatError(
             f"{path}: no COCO instance labels of Cityscapes classes ({error} is odd)"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -50,9 +51,22 @@ def read(path: Path) -> Iterator[Instances]:
     Shapes are taken as they are, without interpolation between keyframes: exports hold every frame. What is
     neither polygon nor mask is left out. The file is held in memory.
     """
-    try:
+    with _faults(path):
         content = _Content.of(path)
         yield from content.instances()
+
+
+def names(path: Path) -> list[str]:
+    """The file of every image, in the order of `read`; frames of a video have none."""
+    with _faults(path):
+        return [image.attrib["name"] for image in elements(path, "image")]
+
+
+@contextmanager
+def _faults(path: Path) -> Iterator[None]:
+    """Turn what goes wrong with a file that is no CVAT XML into sentences."""
+    try:
+        yield
     except (ParseError, DefusedXmlException) as error:
         raise FormatError(f"{path}: no XML that can be read ({error})") from error
     except KeyError as error:

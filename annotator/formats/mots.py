@@ -101,11 +101,6 @@ def read_truth(path: Path) -> Iterator[Truth]:
         yield Truth(found, regions, frozenset(MOTS_CLASSES))
 
 
-def last_frame(path: Path) -> int:
-    """The last frame that has a line, -1 if none has. Raises FormatError, naming the line."""
-    return max((line.frame for line in _lines(path)), default=-1)
-
-
 class Ids:
     """Ids of objects, given out as they appear."""
 
