@@ -17,6 +17,7 @@ import pycocotools.mask as coco
 from annotator.errors import FormatError
 
 Rle = dict[str, Any]  # {"size": [H, W], "counts": bytes}
+Window = tuple[npt.NDArray[np.bool_], int, int]  # a mask within a box, top and left of the box
 Runs = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]  # first pixel of every run, first behind it
 
 
@@ -193,21 +194,36 @@ def split_parts(rle: Rle) -> list[Rle]:
     return [found[k] for k in np.argsort(-areas(found), kind="stable")]
 
 
-def decode_window(rle: Rle) -> tuple[npt.NDArray[np.bool_], int, int]:
+def decode_window(rle: Rle) -> Window:
     """The mask within its box (h, w), with the top and the left of the box; (0, 0) for an empty mask."""
-    left, top, width, height = boxes_xywh([rle])[0].astype(int).tolist()
+    return decode_windows([rle])[0]
+
+
+def decode_windows(rles: Sequence[Rle]) -> list[Window]:
+    """`decode_window` of N masks, decompressed all at once."""
+    if not rles:
+        return []
+    lengths, first = _decompress([rle["counts"] for rle in rles])
+    boxes = boxes_xywh(rles).astype(int).tolist()
+    runs = np.split(lengths, first[1:])
+    return [_in_box(*parts) for parts in zip(runs, boxes, (rle["size"][0] for rle in rles), strict=True)]
+
+
+def _in_box(lengths: npt.NDArray[np.int64], box_xywh: list[int], frame_height: int) -> Window:
+    """The mask that runs of these lengths make, within its box."""
+    left, top, width, height = box_xywh
     if not width:
         return np.zeros((0, 0), np.bool_), 0, 0
-    starts, ends = _runs(rle)
+    bounds = np.cumsum(lengths)
 
-    def in_window(pixels: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        column, row = np.divmod(pixels, rle["size"][0])
+    def in_box(pixels: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        column, row = np.divmod(pixels, frame_height)
         return (column - left) * height + row - top
 
-    # Where runs of neighbouring columns touch in the window, one begins as another ends.
+    # Where runs of neighbouring columns touch in the box, one begins as another ends.
     steps = np.zeros(width * height + 1, np.int8)
-    steps[in_window(starts)] += 1
-    steps[in_window(ends - 1) + 1] -= 1
+    steps[in_box(bounds[:-1:2])] += 1
+    steps[in_box(bounds[1::2] - 1) + 1] -= 1
     columns = np.cumsum(steps[:-1], dtype=np.int8).view(np.bool_).reshape(width, height)
     return np.ascontiguousarray(columns.T), top, left
 

@@ -83,6 +83,13 @@ def test_a_mask_is_cut_out_at_its_box(pixels: np.ndarray) -> None:
 
 
 @given(SAME_SIZE_MASKS)
+def test_many_masks_are_cut_out_at_once(stack: list[np.ndarray]) -> None:
+    windows = masks.decode_windows([masks.encode(pixels) for pixels in stack])
+    assert [masks.encode_window(*window, stack[0].shape) for window in windows] == [*map(official, stack)]
+    assert masks.decode_windows([]) == []
+
+
+@given(SAME_SIZE_MASKS)
 def test_the_first_mask_that_covers_a_pixel_has_it(stack: list[np.ndarray]) -> None:
     size = stack[0].shape
     rles = [masks.encode(pixels) for pixels in stack]

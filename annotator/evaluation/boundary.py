@@ -18,7 +18,7 @@ from annotator import masks
 from annotator.evaluation.overlap import Overlap, judged
 from annotator.instances import Instances, Truth
 from annotator.labels import BY_ID, INSTANCE_CLASSES
-from annotator.masks import Rle
+from annotator.masks import Window
 
 WIDTH = 0.02  # of a boundary, as a share of the frame's diagonal
 MATCH = 0.5  # IoU that a pair exceeds
@@ -54,13 +54,14 @@ class BoundaryQuality:
         """Count a frame: what `overlap` was made of."""
         found, true = judged(prediction, truth), judged(truth.instances, truth)
         width = boundary_width(overlap.frame.size)
-        for p, t in _pairs(overlap):
-            tally = self._tallies.get(int(overlap.truth.class_ids[t]))
-            if tally is not None:
-                a, b = _in_one_window(found.masks[p], true.masks[t])
-                tally.pairs += 1
-                tally.boundary_iou += boundary_iou(a, b, width)
-                tally.contour_px += contour_distance(a, b)
+        pairs = [(p, t) for p, t in _pairs(overlap) if int(overlap.truth.class_ids[t]) in self._tallies]
+        windows = masks.decode_windows([rle for p, t in pairs for rle in (found.masks[p], true.masks[t])])
+        for k, (_, t) in enumerate(pairs):
+            tally = self._tallies[int(overlap.truth.class_ids[t])]
+            a, b = _in_one_window(*windows[2 * k : 2 * k + 2])
+            tally.pairs += 1
+            tally.boundary_iou += boundary_iou(a, b, width)
+            tally.contour_px += contour_distance(a, b)
 
     def result(self) -> dict[str, Any]:
         """{"boundary_iou": in [0, 1], "contour_px", "pairs": n, "classes": {name: the same}}; nan without pairs."""
@@ -85,7 +86,7 @@ def boundary_iou(a: Mask, b: Mask, width: int) -> float:
 
 
 def contour_distance(a: Mask, b: Mask) -> float:
-    """Mean distance in pixels from the contour of each mask (H, W) to the other's; neither is empty.
+    """Mean distance in pixels from the contour of each mask (H, W) to the other's, within 2 %; neither is empty.
 
     A contour are the pixels of a mask with one of their four neighbours outside.
     """
@@ -101,9 +102,8 @@ def _pairs(overlap: Overlap) -> Iterator[tuple[int, int]]:
             yield int(iou[:, t].argmax()), int(t)
 
 
-def _in_one_window(*rles: Rle) -> Iterator[Mask]:
-    """The masks within a window around all of them, as 0 and 1."""
-    windows = [masks.decode_window(rle) for rle in rles]
+def _in_one_window(*windows: Window) -> Iterator[Mask]:
+    """Masks within a window around all of them, as 0 and 1."""
     top, left = (min(window[k] for window in windows) for k in (1, 2))
     bottom = max(y + window.shape[0] for window, y, _ in windows)
     right = max(x + window.shape[1] for window, _, x in windows)
@@ -115,6 +115,8 @@ def _in_one_window(*rles: Rle) -> Iterator[Mask]:
 
 def _outer_pixels(mask: Mask, width: int) -> Mask:
     side = 2 * width + 1
+    if min(mask.shape) < side:
+        return mask  # no pixel is that far inside
     return mask - _eroded(mask, np.ones((side, side), np.uint8))
 
 
@@ -129,5 +131,5 @@ def _eroded(mask: Mask, kernel: Mask) -> Mask:
 
 
 def _distance(contour: Mask) -> npt.NDArray[np.float32]:
-    """From every pixel to the nearest of a contour."""
-    return cv2.distanceTransform(1 - contour, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    """From every pixel to the nearest of a contour, within 2 %: exact ones take three times as long."""
+    return cv2.distanceTransform(1 - contour, cv2.DIST_L2, cv2.DIST_MASK_5)

@@ -46,7 +46,10 @@ def inflate(content: bytes) -> Rows | None:
             return None
         row = 1 + width * bits // 8
         coded = b"".join(_chunks(content, b"IDAT"))
-        filtered = zlib_ng.decompressobj().decompress(coded, height * row)
+        stream = zlib_ng.decompressobj()
+        filtered = stream.decompress(coded, height * row + 1)
+        if not stream.eof:  # cut off, or longer than it may be
+            return None
         return Rows(width, bits, np.frombuffer(filtered, np.uint8).reshape(height, row))
     except (struct.error, ValueError, zlib_ng.error):  # type: ignore[misc]  # a class, not as its stub has it
         return None
