@@ -78,7 +78,7 @@ GREY = np.arange(100, dtype=np.uint8).reshape(10, 10)
         b"",
         png.SIGNATURE,
         b"not a picture" * 10,
-        written(GREY)[:60],
+        written(GREY)[:55],
         written(GREY)[:52] + b"\0" + written(GREY)[53:],
         written(np.dstack([GREY] * 3)),
         interlaced(written(GREY)),
