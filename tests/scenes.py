@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +15,55 @@ from annotator import masks
 from annotator.instances import Instances, Region, Truth
 from tests.builders import frame_ref
 
-Drawn = tuple[int, int, float, float, float, float]  # class, track, y, x, rows, columns
+
+class Drawn(NamedTuple):
+    """An ellipse."""
+
+    class_id: int
+    track: int
+    y: float  # of its centre
+    x: float
+    rows: float  # half of its height and width
+    columns: float
+
+    def degraded(self, random: Random, track: int, class_ids: Sequence[int], errors: float) -> Drawn:
+        """As an imperfect detector sees it."""
+        return Drawn(
+            random.choice(class_ids) if random.random() < 0.05 * errors else self.class_id,
+            track,
+            self.y + random.gauss(0, 0.12) * errors * self.rows,
+            self.x + random.gauss(0, 0.12) * errors * self.columns,
+            self.rows * (1 + random.uniform(-0.15, 0.15) * errors),
+            self.columns * (1 + random.uniform(-0.15, 0.15) * errors),
+        )
+
+
+class Mover(NamedTuple):
+    """An object that crosses the picture and comes in again on the other side."""
+
+    start: Drawn
+    speed: tuple[float, float]  # rows and columns a frame
+    birth: int
+    death: int
+
+    @classmethod
+    def some(cls, random: Random, frames: int, size: tuple[int, int], class_ids: Sequence[int]) -> Mover:
+        y, x = random.uniform(0, size[0]), random.uniform(0, size[1])
+        rows, columns = (random.uniform(0.05, 0.14) * size[0] for _ in range(2))
+        birth = random.randrange(-frames // 2, frames // 2)
+        return cls(
+            Drawn(random.choice(class_ids), 0, y, x, rows, columns),
+            (random.gauss(0, 0.015) * size[0], random.gauss(0, 0.015) * size[1]),
+            birth,
+            birth + random.randrange(frames // 3, frames + 2),
+        )
+
+    def at(self, index: int, track: int, size: tuple[int, int]) -> Drawn:
+        y, x = (
+            (self.start.y + index * self.speed[0]) % size[0],
+            (self.start.x + index * self.speed[1]) % size[1],
+        )
+        return self.start._replace(track=track, y=y, x=x)
 
 
 @dataclass(frozen=True)
@@ -37,45 +87,39 @@ def scene(
     Predictions are shifted, resized, dropped, invented, given another class, and change or swap their tracks. The
     right sixth of the picture is an ignored region: what is there is predicted, and not in the truth.
     """
-    rng = np.random.default_rng(seed)
-    height, width = size
-    start = rng.uniform([0, 0], size, (objects, 2))
-    speed = rng.normal(0, 0.015, (objects, 2)) * size
-    shape = rng.uniform(0.05, 0.14, (objects, 2)) * height
-    birth = rng.integers(-frames // 2, frames // 2, objects)
-    death = birth + rng.integers(frames // 3, frames + 2, objects)
-    class_of = rng.choice(np.asarray(class_ids), objects)
-    track_of = np.arange(1, objects + 1)  # what the tracker calls each object
+    random = Random(seed)
+    movers = [Mover.some(random, frames, size, class_ids) for _ in range(objects)]
+    tracks = list(range(1, objects + 1))  # what the tracker calls each object
+    edge = size[1] - size[1] // 6
     ignored = np.zeros(size, bool)
-    ignored[:, width - width // 6 :] = True
+    ignored[:, edge:] = True
     truth, predictions = [], []
     for index in range(frames):
         real: list[Drawn] = []
         found: list[Drawn] = []
-        if rng.random() < 0.3 * errors:  # two objects swap their tracks
-            a, b = rng.choice(objects, 2)
-            track_of[[a, b]] = track_of[[b, a]]
-        for k in np.flatnonzero((birth <= index) & (index < death)):
-            place, radii = (start[k] + index * speed[k]) % size, shape[k]
-            if place[1] + radii[1] < width - width // 6:
-                real.append((int(class_of[k]), int(k) + 1, *place, *radii))
-            if rng.random() < 0.05 * errors:  # one goes on under a new track
-                track_of[k] = track_of.max() + 1
-            if rng.random() < 0.1 * errors:
+        if random.random() < 0.3 * errors:  # two objects swap their tracks
+            a, b = random.sample(range(objects), 2)
+            tracks[a], tracks[b] = tracks[b], tracks[a]
+        for k, mover in enumerate(movers):
+            if not mover.birth <= index < mover.death:
                 continue
-            class_id = rng.choice(np.asarray(class_ids)) if rng.random() < 0.05 * errors else class_of[k]
-            shift, scale = rng.normal(0, 0.12 * errors, 2) * radii, np.exp(rng.normal(0, 0.08 * errors, 2))
-            found.append((int(class_id), int(track_of[k]), *(place + shift), *(radii * scale)))
-        if rng.random() < 0.5 * errors:
-            place, radii = rng.uniform([0, 0], size), rng.uniform(0.03, 0.1, 2) * height
-            found.append((int(rng.choice(np.asarray(class_ids))), 10_000 + index // 3, *place, *radii))
-        ref = frame_ref(index, size)
-        region = Region(0, masks.encode(ignored))
+            drawn = mover.at(index, k + 1, size)
+            if drawn.x + drawn.columns < edge:
+                real.append(drawn)
+            if random.random() < 0.05 * errors:  # it goes on under a new track
+                tracks[k] = max(tracks) + 1
+            if random.random() >= 0.1 * errors:
+                found.append(drawn.degraded(random, tracks[k], class_ids, errors))
+        if random.random() < 0.5 * errors:
+            y, x = random.uniform(0, size[0]), random.uniform(0, size[1])
+            rows, columns = (random.uniform(0.03, 0.1) * size[0] for _ in range(2))
+            found.append(Drawn(random.choice(class_ids), 10_000 + index // 3, y, x, rows, columns))
+        predictions.append(_instances(index, size, found))
         if errors:
-            truth.append(Truth(_instances(ref.index, size, real, ~ignored), (region,)))
+            region = Region(0, masks.encode(ignored))
+            truth.append(Truth(_instances(index, size, real, ~ignored), (region,)))
         else:
-            truth.append(Truth(_instances(ref.index, size, found), ()))
-        predictions.append(_instances(ref.index, size, found))
+            truth.append(Truth(predictions[-1]))
     return Scene(truth, predictions)
 
 
@@ -111,7 +155,7 @@ def _instances(
     """The objects, the first on top, as disjoint masks; those of which less than 10 pixels show are left out."""
     label_map = np.zeros(size, np.int32)
     for k in reversed(range(len(drawn))):
-        _, _, y, x, rows, columns = drawn[k]
+        y, x, rows, columns = drawn[k][2:]
         top, left = max(0, int(y - rows)), max(0, int(x - columns))
         window = label_map[top : int(y + rows) + 2, left : int(x + columns) + 2]
         v, u = np.ogrid[top : top + window.shape[0], left : left + window.shape[1]]
@@ -123,12 +167,12 @@ def _instances(
     }
     seen: dict[int, int] = {}  # of two objects that have one track, the one on top keeps it
     for k in shown:
-        seen.setdefault(drawn[k][1], k)
+        seen.setdefault(drawn[k].track, k)
     chosen = sorted(seen.values())
     return Instances.of(
         frame_ref(index, size),
         [shown[k] for k in chosen],
-        [drawn[k][0] for k in chosen],
+        [drawn[k].class_id for k in chosen],
         np.ones(len(chosen)),
-        track_ids=[drawn[k][1] for k in chosen],
+        track_ids=[drawn[k].track for k in chosen],
     )
