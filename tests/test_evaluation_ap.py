@@ -125,15 +125,18 @@ def test_an_overlap_must_be_exceeded() -> None:
 
 def test_the_best_scored_match_of_an_object_is_right_and_others_are_wrong() -> None:
     twice = objects((rows(0, 8), CAR, 0.9), (rows(0, 10), CAR, 0.8))
-    at = cars(twice, truth((rows(0, 10), CAR)))
-    assert at[0] == 1, "the wrong one comes below all recall"
-    assert at[9] == pytest.approx(0.25), "the better mask has a wrong one above it"
+    score = CityscapesAP()
+    score.add(Overlap.of(twice, truth((rows(0, 10), CAR))))
+    assert score.curve(CAR, 0.5).precision.tolist() == [0.5, 1]
+    assert score.curve(CAR, 0.5).area() == 1, "the wrong one comes when all is found"
+    assert score.curve(CAR, 0.95).area() == pytest.approx(0.25), "the right one has a wrong one above it"
 
 
 def test_what_is_small_in_truth_is_neither_missed_nor_wrongly_found() -> None:
     small = truth((rows(0, 10), CAR), (rows(12, 15), CAR))
-    both = objects((rows(12, 15), CAR, 0.9), (rows(0, 10), CAR, 0.8))
-    assert cars(both, small)[0] == 1
+    one, other = (rows(0, 10), CAR, 0.8), (rows(12, 15), CAR, 0.9)
+    assert cars(objects(one, other), small)[0] == 1
+    assert cars(objects(one), small)[0] == 1
 
 
 @pytest.mark.parametrize(
@@ -154,9 +157,8 @@ def test_a_share_of_void_must_exceed_the_overlap() -> None:
 
 def test_a_small_group_counts_twice_towards_void() -> None:
     group = ((rows(17, 20), CAR),)
-    found = objects((rows(0, 10), CAR, 0.5), (rows(15, 20), CAR, 0.9))
-    at = cars(found, truth((rows(0, 10), CAR), ignored=group))
-    assert at[0] == 1
+    found = objects((rows(0, 10), CAR, 0.5), (rows(12, 20), CAR, 0.9))
+    assert cars(found, truth((rows(0, 10), CAR), ignored=group))[0] == 1, "3 of 8 rows, and 3 again"
 
 
 def test_classes_without_truth_have_no_figure_and_means_leave_them_out() -> None:

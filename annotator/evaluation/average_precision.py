@@ -155,13 +155,13 @@ class _Tally:
         self.truths += int(is_counted.sum())
         if not len(case.scores):
             return
-        hits = case.iou > OVERLAPS[:, None, None]  # (10, P, T + G)
-        claims = hits[:, :, is_counted]
+        claims = case.iou[:, is_counted] > OVERLAPS[:, None, None]  # (10, P, objects that count)
         wins = claims & (np.cumsum(claims, axis=1) == 1)  # predictions come best scored first
         # A group that is small or far has two reasons to be ignored, and the official script counts both.
         reasons = case.is_group.astype(np.int64) + ~is_seen
         ignored = (case.in_void + case.shared @ reasons) / case.areas
-        is_astray = ~hits.any(axis=2) & (ignored <= OVERLAPS[:, None])  # (10, P)
+        # What overlaps an object that does not count is ignored too: its share in there is no less than its IoU.
+        is_astray = ~claims.any(axis=2) & (ignored <= OVERLAPS[:, None])  # (10, P)
         rows = np.zeros(len(case.scores), ROW)
         rows["score"] = case.scores
         rows["right"] = wins.sum(axis=2).T
