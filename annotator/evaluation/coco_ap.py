@@ -108,7 +108,7 @@ class _Tally:
 
 
 def _match(overlap: Overlap, matcher: COCOeval) -> list[dict[str, Any]]:
-    """What pycocotools says of one class in one frame, for each size."""
+    """What pycocotools says of one class in one frame, for each size; asked only where sizes are mixed."""
     predicted, truth, crowds = overlap.predicted, overlap.truth.areas, overlap.regions.areas
     within = overlap.shared_with_regions / np.maximum(predicted.areas, 1)[:, None]
     iou = np.hstack([overlap.iou(), within])
@@ -118,7 +118,18 @@ def _match(overlap: Overlap, matcher: COCOeval) -> list[dict[str, Any]]:
     matcher._gts[FRAME] = [true[k] for k in near]
     matcher._dts[FRAME] = _annotations(predicted.areas, score=predicted.scores)
     matcher.ious[FRAME] = iou[:, near] if len(near) else []
-    return [matcher.evaluateImg(*FRAME, size, MOST_PER_FRAME[-1]) for size in matcher.params.areaRng]
+    every = matcher.evaluateImg(*FRAME, matcher.params.areaRng[0], MOST_PER_FRAME[-1])
+    areas = np.append(predicted.areas, truth[near[near < len(truth)]])
+    judged = [every]
+    for least, most in matcher.params.areaRng[1:]:
+        is_of_size = (areas >= least) & (areas <= most)
+        if is_of_size.all():
+            judged.append(every)
+        elif not is_of_size.any():
+            judged.append({**every, "dtIgnore": np.ones_like(every["dtIgnore"])})
+        else:
+            judged.append(matcher.evaluateImg(*FRAME, [least, most], MOST_PER_FRAME[-1]))
+    return judged
 
 
 def _annotations(
