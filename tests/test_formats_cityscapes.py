@@ -98,6 +98,12 @@ def test_an_8_bit_png_is_refused(tmp_path: Path) -> None:
         list(cityscapes.read(tmp_path))
 
 
+def test_a_folder_named_like_a_picture_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "ulm_000000_000001_gtFine_instanceIds.png").mkdir()
+    with pytest.raises(FormatError, match="not a 16-bit PNG"):
+        list(cityscapes.read_truth(tmp_path))
+
+
 def test_groups_and_stuff_are_left_out(tmp_path: Path) -> None:
     ids = np.array([[7, 26, 26000], [24001, 24001, 0]], np.uint16)
     cv2.imwrite(str(tmp_path / "ulm_000000_000001_gtFine_instanceIds.png"), ids)

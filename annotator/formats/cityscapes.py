@@ -173,7 +173,7 @@ def _numbered(path: Path) -> Iterator[tuple[int, str, Path]]:
 
 def _load(file: Path) -> npt.NDArray[np.uint16]:
     """The instance ids (H, W) of a frame."""
-    rows = png.inflate(file.read_bytes())
+    rows = png.inflate(file.read_bytes()) if file.is_file() else None
     ids = png.unfilter(rows) if rows else None
     if ids is None:
         ids = cv2.imread(str(file), cv2.IMREAD_UNCHANGED)

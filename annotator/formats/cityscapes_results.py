@@ -64,7 +64,7 @@ def find(path: Path) -> dict[str, Path]:
         name = NAME.fullmatch(file.name)
         if name and name[1] in files:
             raise FormatError(f"{file}: {files[name[1]].name} is of the same frame; remove one")
-        if name:
+        if name and file.is_file():
             files[name[1]] = file
     if not files:
         raise FormatError(f"{path}: no CITY_SEQ_FRAME.txt in this folder")
