@@ -148,7 +148,7 @@ def iou(a: Sequence[Rle], b: Sequence[Rle]) -> npt.NDArray[np.float64]:
     return np.asarray(coco.iou(list(a), list(b), [0] * len(b)), np.float64)
 
 
-def shared(a: Sequence[Rle], b: Sequence[Rle]) -> npt.NDArray[np.int64]:
+def shared(a: Sequence[Rle], b: Sequence[Rle], areas_of_a: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """Pixels that every mask of `a` has in common with every one of `b`: (len(a), len(b)), exact."""
     if not len(a) or not len(b):
         return np.zeros((len(a), len(b)), np.int64)
@@ -156,7 +156,7 @@ def shared(a: Sequence[Rle], b: Sequence[Rle]) -> npt.NDArray[np.int64]:
         raise ValueError("masks of different sizes share no pixels")
     # With "crowds" for b, pycocotools divides by the area of a: a ratio that doubles carry back exactly.
     shares = np.asarray(coco.iou(list(a), list(b), [1] * len(b)), np.float64)
-    return np.rint(shares * areas(a)[:, None]).astype(np.int64)
+    return np.rint(shares * areas_of_a[:, None]).astype(np.int64)
 
 
 def paint(rles: Sequence[Rle], size: tuple[int, int]) -> npt.NDArray[np.int32]:
@@ -178,7 +178,10 @@ def visible(rles: Sequence[Rle], size: tuple[int, int]) -> list[Rle]:
 
 def are_disjoint(rles: Sequence[Rle]) -> bool:
     """Whether no pixel is in two of the masks."""
-    return len(rles) < 2 or bool(areas([dict(coco.merge(list(rles)))])[0] == areas(rles).sum())
+    if len(rles) < 2:
+        return True
+    *each, together = areas([*rles, coco.merge(list(rles))]).tolist()
+    return sum(each) == together
 
 
 def split_parts(rle: Rle) -> list[Rle]:
@@ -278,23 +281,37 @@ def _decompress(counts: Sequence[bytes]) -> tuple[npt.NDArray[np.int64], npt.NDA
     the sign of a number is bit 5 of its last character. From the fourth on they are differences to the
     number two before.
     """
-    codes = np.frombuffer(b"".join(counts), np.uint8).astype(np.int64) - 48
-    sizes = np.array([len(of_mask) for of_mask in counts])
+    codes = np.frombuffer(b"".join(counts), np.uint8) - np.uint8(48)  # characters below wrap to above 63
     last = np.flatnonzero(codes & 0x20 == 0)  # the last character of each number
-    behind = np.searchsorted(last, np.cumsum(sizes) - 1) + 1  # the first number behind each mask
-    is_cut = not sizes.all() or behind[-1] > len(last) or np.any(last[behind - 1] != np.cumsum(sizes) - 1)
-    if is_cut or np.any((codes < 0) | (codes > 63)):
+    behind = np.cumsum([len(of_mask) for of_mask in counts])
+    begin = np.append(0, np.searchsorted(last, behind))  # the first number of each mask, and behind all
+    is_cut = np.any(np.diff(begin) == 0) or np.any(last[begin[1:] - 1] != behind - 1)
+    if is_cut or codes.max() > 63:
         raise ValueError("its counts are cut off or not compressed RLE")
-    first = np.append(0, last[:-1] + 1)
-    place = np.arange(len(codes)) - np.repeat(first, last - first + 1)
-    if place.max() > 6:
+    numbers = _numbers(codes, last)
+    begin, runs = begin[:-1], np.diff(begin)
+    first = numbers[begin]
+    numbers[begin] = 0  # no later one is a difference to it
+    is_odd = ((np.arange(len(numbers)) - np.repeat(begin, runs)) & 1).astype(np.bool_)
+    odd = np.cumsum(np.where(is_odd, numbers, 0))
+    even = np.cumsum(numbers) - odd
+    lengths = np.where(is_odd, odd - np.repeat(odd[begin], runs), even - np.repeat(even[begin], runs))
+    lengths[begin] = first
+    return lengths, begin
+
+
+def _numbers(codes: npt.NDArray[np.uint8], last: npt.NDArray[np.intp]) -> npt.NDArray[np.int64]:
+    """The numbers (K,) that characters hold, given the place of each one's last character."""
+    numbers = ((codes[last] << 3).view(np.int8) >> 3).astype(
+        np.int64
+    )  # 5 bits and their sign: most have no more
+    more = np.flatnonzero(codes & 0x20)
+    of = np.searchsorted(last, more)
+    count = np.zeros(len(last), np.int64)
+    np.add.at(count, of, 1)
+    if count.max() > 6:
         raise ValueError("its counts hold a number that is too large")
-    numbers: npt.NDArray[np.int64] = np.add.reduceat((codes & 0x1F) << 5 * place, first)
-    numbers -= np.where(codes[last] & 0x10, 1 << 5 * (place[last] + 1), 0)
-    begin = np.append(0, behind[:-1])
-    k = np.arange(len(numbers)) - np.repeat(begin, behind - begin)
-    for is_of_chain in (k % 2 == 1, (k % 2 == 0) & (k > 0)):
-        sums = np.cumsum(np.where(is_of_chain, numbers, 0))
-        before = np.repeat(np.append(0, sums)[begin], behind - begin)
-        numbers = np.where(is_of_chain, sums - before, numbers)
-    return numbers, begin
+    numbers <<= 5 * count
+    place = more - (last[of] - count[of])
+    np.add.at(numbers, of, (codes[more] & 0x1F).astype(np.int64) << 5 * place)
+    return numbers

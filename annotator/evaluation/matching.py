@@ -17,6 +17,7 @@ EPSILON = float(
     np.finfo(float).eps
 )  # an IoU that is this little below a threshold reaches it, as in TrackEval
 HALF = 0.5 - EPSILON
+FEW = 5  # rows or columns among which all choices are tried
 
 Pairs = tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]  # rows and columns
 
@@ -40,18 +41,19 @@ def tracked_frames(overlap: Overlap, untracked: count[int]) -> Iterator[tuple[in
     predicted, truth, iou = overlap.predicted, overlap.truth, overlap.iou().T
     truth_ids = _identities(truth, untracked)
     predicted_ids = _identities(predicted, untracked)
-    for class_id in np.union1d(truth.class_ids, predicted.class_ids).tolist():
+    for class_id in sorted({*truth.class_ids.tolist(), *predicted.class_ids.tolist()}):
         t = np.flatnonzero(truth.class_ids == class_id)
         p = np.flatnonzero(predicted.class_ids == class_id)
-        p = p[_count(overlap, class_id, p, iou[t][:, p])]
-        _insist_on_one(truth_ids[t], overlap.frame, "truth")
-        _insist_on_one(predicted_ids[p], overlap.frame, "predictions")
-        yield class_id, TrackedFrame(truth_ids[t], predicted_ids[p], iou[t][:, p])
+        p = p[_count(overlap, class_id, p, iou[t[:, None], p])]
+        frame = TrackedFrame(truth_ids[t], predicted_ids[p], iou[t[:, None], p])
+        _insist_on_one(frame.truth_ids, overlap.frame, "truth")
+        _insist_on_one(frame.predicted_ids, overlap.frame, "predictions")
+        yield class_id, frame
 
 
 def in_ignored_regions(overlap: Overlap, class_id: int) -> npt.NDArray[np.bool_]:
     """Whether more than half of each prediction lies in regions where objects of a class do not count: (P,)."""
-    regions = np.isin(overlap.regions.class_ids, (ANY_CLASS, class_id))
+    regions = (overlap.regions.class_ids == ANY_CLASS) | (overlap.regions.class_ids == class_id)
     return 2 * overlap.shared_with_regions[:, regions].sum(axis=1) > overlap.predicted.areas
 
 
@@ -91,11 +93,33 @@ def _best_other(gain: npt.NDArray[np.float64], axis: int) -> npt.NDArray[np.floa
 
 
 def _assign_at_once(gain: npt.NDArray[np.float64]) -> Pairs:
-    from scipy.optimize import linear_sum_assignment  # here, because it is seldom needed and slow to import
+    """`assign` where no pair stands out."""
+    rows, columns = np.count_nonzero(gain.any(axis=1)), np.count_nonzero(gain.any(axis=0))
+    if rows <= FEW:
+        return _try_all(gain)
+    if columns <= FEW:
+        columns_of_rows, rows_of_columns = _try_all(gain.T)
+        return rows_of_columns, columns_of_rows
+    from scipy.optimize import (
+        linear_sum_assignment,
+    )  # here, because importing it takes longer than most evaluations
 
-    rows, columns = linear_sum_assignment(-gain)
-    real = gain[rows, columns] > 0
-    return rows[real], columns[real]
+    chosen_rows, chosen_columns = linear_sum_assignment(-gain)
+    real = gain[chosen_rows, chosen_columns] > 0
+    return chosen_rows[real], chosen_columns[real]
+
+
+def _try_all(gain: npt.NDArray[np.float64]) -> Pairs:
+    """`assign` for few rows: column by column, the best choice for every set of rows."""
+    best: dict[int, tuple[float, tuple[tuple[int, int], ...]]] = {0: (0.0, ())}  # by rows, a bit each
+    for column in np.flatnonzero(gain.any(axis=0)).tolist():
+        for taken, (total, pairs) in list(best.items()):
+            for row in np.flatnonzero(gain[:, column]).tolist():
+                more = taken | 1 << row
+                if more != taken and total + gain[row, column] > best.get(more, (0.0,))[0]:
+                    best[more] = (total + gain[row, column], (*pairs, (row, column)))
+    _, pairs = max(best.values(), key=lambda choice: choice[0])
+    return np.array([row for row, _ in pairs], np.intp), np.array([column for _, column in pairs], np.intp)
 
 
 def _count(
@@ -111,15 +135,16 @@ def _count(
 
 def _identities(objects: Objects, untracked: count[int]) -> npt.NDArray[np.int64]:
     ids = objects.track_ids.astype(np.int64)
-    for k in np.flatnonzero(ids == 0):
+    for k in np.flatnonzero(ids == 0).tolist():
         ids[k] = -next(untracked)
     return ids
 
 
 def _insist_on_one(ids: npt.NDArray[np.int64], frame: FrameRef, side: str) -> None:
-    seen, times = np.unique(ids, return_counts=True)
-    if np.any(times > 1):
+    track_ids = ids.tolist()
+    if len(set(track_ids)) < len(track_ids):
+        twice = next(track_id for track_id in track_ids if track_ids.count(track_id) > 1)
         raise FormatError(
-            f"frame {frame.name or frame.index}: track {seen[times > 1][0]} has two objects in the {side};"
+            f"frame {frame.name or frame.index}: track {twice} has two objects in the {side};"
             " an object is in one place at a time: give them tracks of their own"
         )

@@ -29,9 +29,9 @@ class Objects:
         return len(self.areas)
 
     @classmethod
-    def of(cls, found: Instances) -> Objects:
-        """All that is known of instances but their masks."""
-        return cls(masks.areas(found.masks), found.class_ids, found.scores, found.track_ids)
+    def of(cls, found: Instances, areas: npt.NDArray[np.int64]) -> Objects:
+        """All that is known of instances but their masks; `areas` (N,) are of these."""
+        return cls(areas, found.class_ids, found.scores, found.track_ids)
 
     def __getitem__(self, which: npt.NDArray[Any]) -> Objects:
         """Some of the objects, by index or by truth values."""
@@ -73,16 +73,18 @@ class Overlap:
                 f" truth is {_by(frame.size)}; label the recording at the size of its ground truth"
             )
         predicted, true = judged(prediction, truth), judged(truth.instances, truth)
-        regions = [region.mask for region in truth.ignored]
+        # All at once: what pycocotools does is quick, and calling it is not.
+        others = (*true.masks, *(region.mask for region in truth.ignored))
+        areas = masks.areas((*predicted.masks, *others))
+        of_predicted, of_true, of_regions = np.split(areas, [len(predicted), len(predicted) + len(true)])
+        shared = masks.shared(predicted.masks, others, of_predicted)
         return cls(
             frame=frame,
-            predicted=Objects.of(predicted),
-            truth=Objects.of(true),
-            regions=Regions(
-                masks.areas(regions), np.array([region.class_id for region in truth.ignored], np.uint8)
-            ),
-            shared=masks.shared(predicted.masks, true.masks),
-            shared_with_regions=masks.shared(predicted.masks, regions),
+            predicted=Objects.of(predicted, of_predicted),
+            truth=Objects.of(true, of_true),
+            regions=Regions(of_regions, np.array([region.class_id for region in truth.ignored], np.uint8)),
+            shared=shared[:, : len(true)],
+            shared_with_regions=shared[:, len(true) :],
         )
 
     def iou(self) -> npt.NDArray[np.float64]:
