@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 import pycocotools.mask as coco
@@ -190,6 +189,8 @@ def split_parts(rle: Rle) -> list[Rle]:
     window, top, left = decode_window(rle)
     if not window.size:
         return []
+    import cv2  # here, because most uses of masks need not wait for it
+
     count, parts = cv2.connectedComponents(window.astype(np.uint8), connectivity=8)
     if count == 2:
         return [rle]
@@ -235,6 +236,8 @@ def _columns(label_map: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.integer[
     """All pixels of a label map (H, W), down the columns: (W * H,)."""
     if label_map.flags.f_contiguous or label_map.dtype not in (np.uint8, np.uint16, np.int16, np.int32):
         return label_map.ravel(order="F")
+    import cv2
+
     return cv2.transpose(label_map).ravel()  # in blocks: ten times as fast as numpy
 
 

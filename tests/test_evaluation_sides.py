@@ -14,7 +14,8 @@ import pytest
 from annotator import masks
 from annotator.errors import EXIT_USAGE, UsageError
 from annotator.evaluation import Overlap
-from annotator.evaluation.sides import Comparison, bad_input, compare, recognise
+from annotator.evaluation.comparison import Comparison, compare
+from annotator.evaluation.sides import bad_input, recognise
 from annotator.formats import FORMATS
 from annotator.instances import Instances, Region
 from annotator.labels import BY_NAME
@@ -115,7 +116,7 @@ def frames(comparison: Comparison) -> list[tuple[int, list[list[int]]]]:
 @pytest.mark.parametrize("name", WRITERS)
 def test_a_path_is_recognised_by_what_it_holds(name: str, tmp_path: Path) -> None:
     path = WRITERS[name](tmp_path, IN_VIDEO, VIDEO)
-    assert recognise(path).title == TITLES[name]
+    assert recognise(path).kind.value == TITLES[name]
     assert len(recognise(path).labels) == 1
 
 

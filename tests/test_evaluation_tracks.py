@@ -20,8 +20,8 @@ from scipy.optimize import linear_sum_assignment
 from annotator import masks
 from annotator.errors import FormatError
 from annotator.evaluation import Overlap, hota
+from annotator.evaluation.comparison import compare
 from annotator.evaluation.matching import assign
-from annotator.evaluation.sides import compare
 from annotator.evaluation.tracks import TrackMetrics, disjoint
 from annotator.instances import Instances, Region, Truth
 from annotator.labels import BY_NAME, INSTANCE_CLASSES

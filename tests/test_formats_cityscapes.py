@@ -11,6 +11,7 @@ import pytest
 from annotator import masks
 from annotator.errors import FormatError
 from annotator.formats import cityscapes
+from annotator.formats.names import frame_stem
 from annotator.instances import Instances
 from tests.builders import REAL_DATA, Labels, Recording, frame_ref, needs_real_data
 from tests.test_formats import BESIDE, CAR, CASES, FOLDER, PERSON, SQUARE, VIDEO, instances
@@ -76,12 +77,12 @@ def test_a_thousand_instances_of_a_class_fit_and_one_more_is_refused(tmp_path: P
     ],
 )
 def test_names_of_frames(image: str, stem: str) -> None:
-    assert cityscapes.frame_stem(FOLDER, frame_ref(4, name=image)) == stem
+    assert frame_stem(FOLDER, frame_ref(4, name=image)) == stem
 
 
 def test_long_recordings_and_odd_names_have_six_digits_and_no_underscore() -> None:
-    assert cityscapes.frame_stem(VIDEO, frame_ref(1_234_567)) == "day-1-drive_000001_234567"
-    assert cityscapes.frame_stem(Recording(name="__"), frame_ref(0)) == "recording_000000_000000"
+    assert frame_stem(VIDEO, frame_ref(1_234_567)) == "day-1-drive_000001_234567"
+    assert frame_stem(Recording(name="__"), frame_ref(0)) == "recording_000000_000000"
 
 
 def test_two_images_of_one_name_are_refused(tmp_path: Path) -> None:

@@ -1,26 +1,17 @@
-"""The two sides of an evaluation: a path is recognised by what it holds, and the frames of both are brought together.
-
-Recordings are matched by name, or as the only ones. Their frames are matched by name where both sides have names, by
-index else. Labels are read once, frame by frame; in memory are names, and frames that come in another order on the
-other side.
-"""
+"""One side of an evaluation: a path is recognised by what it holds, and read frame by frame."""
 
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from itertools import chain
+from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Protocol
 
-import numpy as np
-
-from annotator.errors import FormatError, OutputError, SourceError, UsageError
-from annotator.formats import cityscapes, cityscapes_results, coco, cvat, mots
-from annotator.frames import FrameRef
+from annotator.errors import OutputError, SourceError, UsageError
+from annotator.formats.names import INSTANCE_IDS, NAME, RESULTS, frame_stem
 from annotator.instances import Instances, Truth
 from annotator.store import FILE_NAME as STORE
 from annotator.store import Store
@@ -30,21 +21,21 @@ KNOWN = (
     "a folder that spatialemb-annotate wrote, Cityscapes *_gtFine_instanceIds.png, benchmark results (a text file"
     " a frame), COCO JSON, CVAT XML, or MOTS text"
 )
+MOTS_LINE = re.compile(rb"\d+\s+\d+\s+\d+\s+\d+\s+\d+\s+\S")
 IMAGE_SUFFIX = re.compile(r"\.(png|jpe?g|bmp|tiff?|webp|ppm)$", re.IGNORECASE)
 
 Size = tuple[int, int]  # (H, W)
-Pairs = Iterator[tuple[Instances, Truth]]
-Item = TypeVar("Item")
 
 
-class Kind(NamedTuple):
-    """A kind of labels, and how they are read. Sizes are those of frames, where they are known."""
+class Kind(Enum):
+    """A kind of labels."""
 
-    title: str  # for people
-    read: Callable[[Labels, Size | None], Iterator[Instances]]
-    read_truth: Callable[[Labels, Size | None], Iterator[Truth]]
-    names: Callable[[Labels], list[list[str]]]  # ways to name the frames that are read, in order; may be none
-    says_nothing_of_empty_frames: bool = False
+    RUN = "labels of this tool"
+    CITYSCAPES = "Cityscapes instanceIds"
+    RESULTS = "Cityscapes results"
+    COCO = "COCO JSON"
+    CVAT = "CVAT XML"
+    MOTS = "MOTS text"  # which says nothing of frames without objects
 
 
 @dataclass(frozen=True)
@@ -55,147 +46,39 @@ class Labels:
     path: Path
     kind: Kind
 
+    def instances(self, size: Size) -> Iterator[Instances]:
+        """The instances of every frame; `size` is that of frames of which the labels don't tell it."""
+        if self.kind is Kind.RUN:
+            return _read_store(self.path)
+        if self.kind is Kind.RESULTS:
+            from annotator.formats import cityscapes_results
+
+            return cityscapes_results.read(self.path, size)
+        return _files(self.kind).read(self.path)
+
+    def truth(self) -> Iterator[Truth]:
+        """The same as truth, with what is not labelled."""
+        return (
+            map(Truth, _read_store(self.path))
+            if self.kind is Kind.RUN
+            else _files(self.kind).read_truth(self.path)
+        )
+
+    def ways_to_name(self) -> list[list[str]]:
+        """Ways to name the frames, in their order; none where only numbers tell them apart."""
+        if self.kind is Kind.RUN:
+            return _store_names(self)
+        names = _files(self.kind).names(self.path)
+        return _ways(names) if names else []
+
 
 @dataclass(frozen=True)
 class Side:
     """What a path holds."""
 
     path: Path
-    title: str  # what it is, for people
+    kind: Kind
     labels: tuple[Labels, ...]  # by recording; at least one
-
-
-@dataclass
-class Counts:
-    """What was compared, and what one side has alone; final when all frames have been read."""
-
-    compared: int = 0  # frames
-    only_predicted: int = 0  # frames of recordings that were compared
-    only_true: int = 0
-
-
-@dataclass(frozen=True)
-class Recording:
-    """Labels of a recording on both sides. Several on a side are frames of one: tracks are lost there."""
-
-    name: str
-    predicted: tuple[Labels, ...]
-    true: tuple[Labels, ...]
-    counts: Counts
-
-    def frames(self) -> Pairs:
-        """Yield the frames that both sides have, as truth orders them, and count; to be read once.
-
-        Raises UsageError for bad labels.
-        """
-        with bad_input():
-            first_truth, truths = _peek(_truths(self.true))
-            if first_truth is None:
-                return
-            first, predictions = _peek(_predictions(self.predicted, first_truth.instances.frame.size))
-            names = self._names()
-            if names is not None:
-                yield from self._by_name(predictions, truths, *names)
-            elif self._may_go_by_index(first, first_truth.instances):
-                yield from self._by_index(predictions, truths)
-            else:
-                raise UsageError(
-                    f"no frame in common: {_paths(self.predicted)} has {_example(self.predicted)},"
-                    f" {_paths(self.true)} has {_example(self.true)}"
-                )
-
-    def _names(self) -> tuple[list[str], list[str]] | None:
-        """What the frames of both sides are called, in order; None when no two have one name."""
-        true = _ways_to_name(self.true)
-        for ours in _ways_to_name(self.predicted) if true else ():
-            for theirs in true:
-                if not set(ours).isdisjoint(theirs):
-                    _insist_on_one_each(ours, self.predicted)
-                    _insist_on_one_each(theirs, self.true)
-                    return ours, theirs
-        return None
-
-    def _may_go_by_index(self, first: Instances | None, first_true: Instances) -> bool:
-        """Whether a side has no names, so that numbers have to do. Pooled recordings repeat numbers."""
-        is_named = first is not None and bool(first.frame.name) and bool(first_true.frame.name)
-        return len(self.predicted) == len(self.true) == 1 and not is_named
-
-    def _by_name(
-        self, predictions: Iterator[Instances], truths: Iterator[Truth], ours: list[str], theirs: list[str]
-    ) -> Pairs:
-        common = set(ours).intersection(theirs)
-        self.counts.only_predicted += len(ours) - len(common)
-        self.counts.only_true += len(theirs) - len(common)
-        named = zip(ours, predictions, strict=True)
-        waiting: dict[str, Instances] = {}  # predictions that truth has not come to yet
-        for name, truth in zip(theirs, truths, strict=True):
-            if name not in common:
-                continue
-            while name not in waiting:
-                other, found = next(named)
-                if other in common:
-                    waiting[other] = found
-            self.counts.compared += 1
-            yield waiting.pop(name), truth
-
-    def _by_index(self, predictions: Iterator[Instances], truths: Iterator[Truth]) -> Pairs:
-        is_silent = self.predicted[0].kind.says_nothing_of_empty_frames
-        predictions = _ascending(predictions, lambda found: found.frame, self.predicted)
-        found = next(predictions, None)
-        for truth in _ascending(truths, lambda truth: truth.instances.frame, self.true):
-            ref = truth.instances.frame
-            while found is not None and found.frame.index < ref.index:
-                self.counts.only_predicted += 1
-                found = next(predictions, None)
-            if found is not None and found.frame.index == ref.index:
-                self.counts.compared += 1
-                yield found, truth
-                found = next(predictions, None)
-            elif is_silent:
-                self.counts.compared += 1
-                yield Instances.of(ref), truth
-            else:
-                self.counts.only_true += 1
-        self.counts.only_predicted += (found is not None) + sum(1 for _ in predictions)
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """Predictions and truth, recording by recording."""
-
-    prediction: Side
-    truth: Side
-    counts: Counts
-    only_predicted: tuple[str, ...]  # recordings that truth lacks
-    only_true: tuple[str, ...]
-    recordings: tuple[Recording, ...] = field(repr=False)
-
-    def insist_on_frames(self) -> None:
-        """Raise UsageError when no frame was compared; to be called when all have been read."""
-        if not self.counts.compared:
-            raise UsageError(
-                f"no frame in common: {self.prediction.path} has {self.counts.only_predicted} that"
-                f" {self.truth.path} lacks, which has {self.counts.only_true} others"
-            )
-
-
-def compare(prediction: Path, truth: Path) -> Comparison:
-    """Recognise both sides and match their recordings. Raises UsageError."""
-    with bad_input():
-        ours, theirs = recognise(prediction), recognise(truth)
-        counts = Counts()
-        recordings = [
-            Recording(name, predicted, true, counts) for name, predicted, true in _matched(ours, theirs)
-        ]
-        used = {labels.path for each in recordings for labels in (*each.predicted, *each.true)}
-        return Comparison(
-            ours,
-            theirs,
-            counts,
-            tuple(labels.name for labels in ours.labels if labels.path not in used),
-            tuple(labels.name for labels in theirs.labels if labels.path not in used),
-            tuple(recordings),
-        )
 
 
 def recognise(path: Path) -> Side:
@@ -209,14 +92,14 @@ def recognise(path: Path) -> Side:
     with path.open("rb") as file:
         start = file.read(1000).removeprefix(b"\xef\xbb\xbf").lstrip()
     if start.startswith(b"{"):
-        kind = COCO
+        kind = Kind.COCO
     elif start.startswith(b"<"):
-        kind = CVAT
-    elif re.match(rb"\d+\s+\d+\s+\d+\s+\d+\s+\d+\s+\S", start) or (not start and path.suffix == ".txt"):
-        kind = MOTS
+        kind = Kind.CVAT
+    elif MOTS_LINE.match(start) or (not start and path.suffix == ".txt"):
+        kind = Kind.MOTS
     else:
         raise UsageError(f"{path}: its format can't be told; give {KNOWN}")
-    return Side(path, kind.title, (Labels(path.stem, path, kind),))
+    return Side(path, kind, (Labels(path.stem, path, kind),))
 
 
 @contextmanager
@@ -230,147 +113,75 @@ def bad_input() -> Iterator[None]:
         raise UsageError(f"{error.filename}: can't be read ({error.strerror})") from error
 
 
-# ---- recognising
-
-
 def _recognise_folder(path: Path) -> Side:
     stores = [file.parent for file in sorted(path.rglob(STORE))]
     if stores:
         run = next((above for above in (path, *path.absolute().parents) if (above / RUN).is_file()), path)
-        labels = [Labels(_relative(folder, run), folder, RUN_FOLDER) for folder in stores]
-        return Side(path, RUN_FOLDER.title, tuple(labels))
+        labels = [Labels(_relative(folder, run), folder, Kind.RUN) for folder in stores]
+        return Side(path, Kind.RUN, tuple(labels))
     if (path / RUN).is_file():
         raise UsageError(f"{path}: a run that has labelled nothing yet; label a recording first")
-    if next(path.rglob(f"*{cityscapes.INSTANCE_IDS}"), None):
-        return Side(path, CITYSCAPES.title, (Labels(path.name, path, CITYSCAPES),))
+    if next(path.rglob(f"*{INSTANCE_IDS}"), None):
+        return Side(path, Kind.CITYSCAPES, (Labels(path.name, path, Kind.CITYSCAPES),))
     texts = sorted(path.rglob("*.txt"))
-    if any(cityscapes_results.NAME.fullmatch(file.name) for file in texts):
-        return Side(path, RESULTS.title, (Labels(path.name, path, RESULTS),))
+    if any(RESULTS.fullmatch(file.name) for file in texts):
+        return Side(path, Kind.RESULTS, (Labels(path.name, path, Kind.RESULTS),))
     if texts:
-        mots_files = [Labels(_relative(file.with_suffix(""), path), file, MOTS) for file in texts]
-        return Side(path, MOTS.title, tuple(mots_files))
+        mots = [Labels(_relative(file.with_suffix(""), path), file, Kind.MOTS) for file in texts]
+        return Side(path, Kind.MOTS, tuple(mots))
     raise UsageError(f"{path}: holds no labels that are known; give {KNOWN}")
 
 
 def _relative(path: Path, folder: Path) -> str:
     """The name of a recording by where it lies in a folder, or is the folder."""
-    return path.absolute().relative_to(folder.absolute()).as_posix().removeprefix(".") or path.name
+    relative = path.absolute().relative_to(folder.absolute()).as_posix()
+    return path.absolute().name if relative == "." else relative
 
 
-# ---- matching recordings
-
-Matched = tuple[str, tuple[Labels, ...], tuple[Labels, ...]]
+# ---- reading
 
 
-def _matched(ours: Side, theirs: Side) -> list[Matched]:
-    """The recordings that two sides have in common: name, predicted labels, true labels."""
-    if len(ours.labels) == len(theirs.labels) == 1:
-        return [(theirs.labels[0].name, ours.labels, theirs.labels)]
-    for shorten in (str, _last_part):
-        predicted = {shorten(labels.name): labels for labels in ours.labels}
-        common: list[Matched] = [
-            (shorten(labels.name), (predicted[shorten(labels.name)],), (labels,))
-            for labels in theirs.labels
-            if shorten(labels.name) in predicted
-        ]
-        if common:
-            return common
-    # Frames of a whole data set in one file or folder, and recordings of their own on the other side.
-    if 1 in (len(ours.labels), len(theirs.labels)):
-        return [(theirs.path.name, ours.labels, theirs.labels)]
-    raise UsageError(
-        f"no recording in common: {ours.path} has {_some(ours)}, {theirs.path} has {_some(theirs)}"
-    )
+class LabelFiles(Protocol):
+    """What modules of formats have for reading."""
+
+    def read(self, path: Path) -> Iterator[Instances]:
+        """The instances of every frame."""
+
+    def read_truth(self, path: Path) -> Iterator[Truth]:
+        """The same as truth, with what is not labelled."""
+
+    def names(self, path: Path) -> list[str]:
+        """The file of every frame, in the same order; none where frames have no files."""
 
 
-def _last_part(name: str) -> str:
-    return name.rsplit("/", 1)[-1]
+def _files(kind: Kind) -> LabelFiles:
+    """The module of a kind: imported when it is met, because some take longer than a small evaluation."""
+    match kind:
+        case Kind.CITYSCAPES:
+            from annotator.formats import cityscapes
+
+            return cityscapes
+        case Kind.RESULTS:
+            from annotator.formats import cityscapes_results
+
+            return cityscapes_results
+        case Kind.COCO:
+            from annotator.formats import coco
+
+            return coco
+        case Kind.CVAT:
+            from annotator.formats import cvat
+
+            return cvat
+        case Kind.MOTS:
+            from annotator.formats import mots
+
+            return mots
+    raise ValueError(f"{kind} is no file")
 
 
-def _some(side: Side) -> str:
-    names = [labels.name for labels in side.labels]
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-
-
-# ---- matching frames
-
-
-def _predictions(labels: Sequence[Labels], size: Size) -> Iterator[Instances]:
-    for each in labels:
-        for found in each.kind.read(each, size):
-            yield found if len(labels) == 1 else _without_tracks(found)
-
-
-def _truths(labels: Sequence[Labels]) -> Iterator[Truth]:
-    for each in labels:
-        for truth in each.kind.read_truth(each, None):
-            yield truth if len(labels) == 1 else replace(truth, instances=_without_tracks(truth.instances))
-
-
-def _without_tracks(found: Instances) -> Instances:
-    """Tracks of one recording are not those of another, even if their numbers are."""
-    return found.with_tracks(np.zeros(len(found)))
-
-
-def _peek(items: Iterator[Item]) -> tuple[Item | None, Iterator[Item]]:
-    """The first item, and all of them."""
-    for first in items:
-        return first, chain([first], items)
-    return None, iter(())
-
-
-def _ascending(
-    items: Iterator[Item], ref_of: Callable[[Item], FrameRef], labels: Sequence[Labels]
-) -> Iterator[Item]:
-    last = -1
-    for item in items:
-        index = ref_of(item).index
-        if index <= last:
-            raise FormatError(f"{_paths(labels)}: frame {index} comes after frame {last}")
-        last = index
-        yield item
-
-
-def _ways_to_name(labels: Sequence[Labels]) -> list[list[str]]:
-    """The ways to name the frames of some labels, one behind the other."""
-    of_each = [each.kind.names(each) for each in labels]
-    return [list(chain.from_iterable(names)) for names in zip(*of_each, strict=False)]
-
-
-def _insist_on_one_each(names: Sequence[str], labels: Sequence[Labels]) -> None:
-    twice = [name for name, times in Counter(names).items() if times > 1]
-    if twice:
-        raise FormatError(f"{_paths(labels)}: {len(twice)} names belong to several frames, one is {twice[0]}")
-
-
-def _paths(labels: Sequence[Labels]) -> str:
-    return str(labels[0].path) + (f" and {len(labels) - 1} more" if len(labels) > 1 else "")
-
-
-def _example(labels: Sequence[Labels]) -> str:
-    """The name of a frame."""
-    return next((name for names in _ways_to_name(labels) for name in names), "frames without a name")
-
-
-# ---- the kinds
-
-
-def _key(name: str) -> str:
-    """What a frame is called whatever its file is called: without the suffix, and what Cityscapes appends."""
-    stem = IMAGE_SUFFIX.sub("", name.replace("\\", "/"))
-    given = cityscapes.NAME.fullmatch(_last_part(stem))
-    return f"{given['city']}_{given['seq']}_{given['frame']}" if given else stem
-
-
-def _ways(names: Sequence[str]) -> list[list[str]]:
-    """Ways to name frames, given their files: without folders if these are still different, or with them."""
-    with_folders = [_key(name) for name in names]
-    without = [_last_part(name) for name in with_folders]
-    return [without, with_folders] if len(set(without)) == len(without) else [with_folders]
-
-
-def _read_store(labels: Labels, _: Size | None) -> Iterator[Instances]:
-    with Store.read(labels.path) as store:
+def _read_store(path: Path) -> Iterator[Instances]:
+    with Store.read(path) as store:
         yield from store.instances()
 
 
@@ -380,51 +191,19 @@ def _store_names(labels: Labels) -> list[list[str]]:
     with Store.read(labels.path) as store:
         for ref in store.frames():
             files.append(ref.name)
-            published.append(cityscapes.frame_stem(labels, ref))
+            published.append(frame_stem(labels, ref))
     return [*_ways(files), published] if any(files) else [published]
 
 
-def _all_is_labelled(
-    read: Callable[[Labels, Size | None], Iterator[Instances]],
-) -> Callable[[Labels, Size | None], Iterator[Truth]]:
-    """As truth, labels of a kind that tells of nothing to leave out."""
-    return lambda labels, size: map(Truth, read(labels, size))
+def _ways(names: Sequence[str]) -> list[list[str]]:
+    """Ways to name frames, given their files: without folders if these are still different, or with them."""
+    with_folders = [_key(name) for name in names]
+    without = [name.rsplit("/", 1)[-1] for name in with_folders]
+    return [without, with_folders] if len(set(without)) == len(without) else [with_folders]
 
 
-def _read_results(labels: Labels, size: Size | None) -> Iterator[Instances]:
-    return cityscapes_results.read(labels.path, size)
-
-
-def _read_cvat(labels: Labels, _: Size | None) -> Iterator[Instances]:
-    return cvat.read(labels.path)
-
-
-RUN_FOLDER = Kind("labels of this tool", _read_store, _all_is_labelled(_read_store), _store_names)
-CITYSCAPES = Kind(
-    "Cityscapes instanceIds",
-    lambda labels, _: cityscapes.read(labels.path),
-    lambda labels, _: cityscapes.read_truth(labels.path),
-    lambda labels: _ways(cityscapes.names(labels.path)),
-)
-RESULTS = Kind(
-    "Cityscapes results",
-    _read_results,
-    _all_is_labelled(_read_results),
-    lambda labels: _ways(list(cityscapes_results.find(labels.path))),
-)
-COCO = Kind(
-    "COCO JSON",
-    lambda labels, _: coco.read(labels.path),
-    lambda labels, _: coco.read_truth(labels.path),
-    lambda labels: _ways(coco.names(labels.path)),
-)
-CVAT = Kind(
-    "CVAT XML", _read_cvat, _all_is_labelled(_read_cvat), lambda labels: _ways(cvat.names(labels.path))
-)
-MOTS = Kind(
-    "MOTS text",
-    lambda labels, _: mots.read(labels.path),
-    lambda labels, _: mots.read_truth(labels.path),
-    lambda labels: [],
-    says_nothing_of_empty_frames=True,
-)
+def _key(name: str) -> str:
+    """What a frame is called whatever its file is called: without the suffix, and what Cityscapes appends."""
+    stem = IMAGE_SUFFIX.sub("", name.replace("\\", "/"))
+    given = NAME.fullmatch(stem.rsplit("/", 1)[-1])
+    return f"{given['city']}_{given['seq']}_{given['frame']}" if given else stem

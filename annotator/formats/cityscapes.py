@@ -7,11 +7,10 @@ free again when the track has ended: a number is no identity over the whole reco
 from __future__ import annotations
 
 import os
-import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import cv2
 import numpy as np
@@ -21,6 +20,7 @@ from annotator import masks
 from annotator.errors import FormatError
 from annotator.formats import png
 from annotator.formats.interface import LabelReader, Recorded, Written
+from annotator.formats.names import INSTANCE_IDS, frame_stem, numbers
 from annotator.formats.survey import HIDDEN, Life, Survey, frame_without_time
 from annotator.formats.whole import insist, whole_folder
 from annotator.frames import FrameRef
@@ -29,9 +29,6 @@ from annotator.labels import BY_ID, INSTANCE_CLASSES, INSTANCES_PER_CLASS, LABEL
 from annotator.masks import Rle
 
 FOLDER = "cityscapes"
-NAME = re.compile(r"(?P<city>[^_/\\]+)_(?P<seq>\d{6})_(?P<frame>\d{6})(?:_leftImg8bit)?")
-INSTANCE_IDS = "_gtFine_instanceIds.png"
-FRAMES_PER_SEQUENCE = 1_000_000  # what six digits hold
 PALETTE_BGR = np.zeros((256, 3), np.uint8)
 for _label in LABELS:
     if _label.id >= 0:
@@ -104,34 +101,6 @@ def read_truth(path: Path) -> Iterator[Truth]:
 def names(path: Path) -> list[str]:
     """CITY_SEQ_FRAME of every frame of a folder, in the order of `read`."""
     return [stem for _, stem, _ in _numbered(path)]
-
-
-def numbers(stems: Sequence[str]) -> list[int]:
-    """The index of every frame, given their CITY_SEQ_FRAME in order: see `read`."""
-    names = [NAME.fullmatch(stem) for stem in stems]
-    found = [int(n["seq"]) * FRAMES_PER_SEQUENCE + int(n["frame"]) if n else -1 for n in names]
-    is_one_city = len({n["city"] if n else "" for n in names}) == 1 and len(set(found)) == len(stems)
-    return found if is_one_city else list(range(len(stems)))
-
-
-class Named(Protocol):
-    """What has a name; a recording does."""
-
-    @property
-    def name(self) -> str:
-        """Relative, with `/` between folders."""
-
-
-def frame_stem(source: Named, ref: FrameRef) -> str:
-    """CITY_SEQ_FRAME of a frame; an image that has a Cityscapes name already keeps it.
-
-    Else CITY is the recording's name without underscores, and SEQ and FRAME are the frame's index.
-    """
-    given = NAME.fullmatch(Path(ref.name).stem)
-    if given:
-        return f"{given['city']}_{given['seq']}_{given['frame']}"
-    city = re.sub(r"[\W_]+", "-", source.name).strip("-") or "recording"
-    return f"{city}_{ref.index // FRAMES_PER_SEQUENCE:06d}_{ref.index % FRAMES_PER_SEQUENCE:06d}"
 
 
 class Numbers:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import os
-import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -18,14 +17,12 @@ from PIL import Image
 from annotator import masks
 from annotator.errors import FormatError
 from annotator.formats import mask_png
-from annotator.formats.cityscapes import numbers
+from annotator.formats.names import RESULTS, numbers
 from annotator.formats.survey import frame_without_time
 from annotator.frames import FrameRef
-from annotator.instances import Instances
+from annotator.instances import Instances, Truth
 from annotator.labels import BY_ID, INSTANCE_CLASSES
 from annotator.masks import Rle
-
-NAME = re.compile(r"([^_/\\]+_\d{6}_\d{6}).*\.txt")
 
 
 class Line(NamedTuple):
@@ -57,11 +54,21 @@ def read(path: Path, size: tuple[int, int] | None = None) -> Iterator[Instances]
         )
 
 
+def read_truth(path: Path) -> Iterator[Truth]:
+    """Yield the frames as `read` does: all that a file names is labelled."""
+    return map(Truth, read(path))
+
+
+def names(path: Path) -> list[str]:
+    """CITY_SEQ_FRAME of every frame of a folder, in the order of `read`."""
+    return list(find(path))
+
+
 def find(path: Path) -> dict[str, Path]:
     """The text file of every frame of a folder, by CITY_SEQ_FRAME, in order."""
     files: dict[str, Path] = {}
     for file in sorted(path.rglob("*.txt"), key=lambda file: file.name):
-        name = NAME.fullmatch(file.name)
+        name = RESULTS.fullmatch(file.name)
         if name and name[1] in files:
             raise FormatError(f"{file}: {files[name[1]].name} is of the same frame; remove one")
         if name and file.is_file():

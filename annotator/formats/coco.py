@@ -17,8 +17,8 @@ import orjson
 
 from annotator import masks
 from annotator.errors import FormatError
-from annotator.formats.cityscapes import frame_stem
 from annotator.formats.interface import LabelReader, Recorded, Written
+from annotator.formats.names import frame_stem
 from annotator.formats.survey import HIDDEN, Survey, frame_without_time, shortest, text
 from annotator.formats.whole import insist, whole_file
 from annotator.frames import FrameRef

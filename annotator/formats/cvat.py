@@ -19,14 +19,14 @@ import orjson
 from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import ParseError
 
-from annotator.formats.cvat_reader import elements, names, read, ring_of
+from annotator.formats.cvat_reader import elements, names, read, read_truth, ring_of
 from annotator.formats.cvat_shapes import Shape, Spool, follow_parts, shapes_of
 from annotator.formats.interface import LabelReader, Recorded, Written
 from annotator.formats.survey import HIDDEN, Survey, text
 from annotator.formats.whole import insist, whole_file
 from annotator.labels import BY_ID, Label
 
-__all__ = ["label_specification", "names", "read", "write"]
+__all__ = ["label_specification", "names", "read", "read_truth", "write"]
 
 FILE = "cvat.xml"
 LABELS_FILE = "cvat_labels.json"

@@ -25,7 +25,7 @@ from annotator import masks, polygons
 from annotator.errors import FormatError
 from annotator.formats.survey import frame_without_time
 from annotator.frames import FrameRef
-from annotator.instances import Instances
+from annotator.instances import Instances, Truth
 from annotator.labels import BY_NAME
 from annotator.polygons import Ring
 
@@ -54,6 +54,11 @@ def read(path: Path) -> Iterator[Instances]:
     with _faults(path):
         content = _Content.of(path)
         yield from content.instances()
+
+
+def read_truth(path: Path) -> Iterator[Truth]:
+    """Yield the frames as `read` does: all that a file shows is labelled."""
+    return map(Truth, read(path))
 
 
 def names(path: Path) -> list[str]:

@@ -101,6 +101,11 @@ def read_truth(path: Path) -> Iterator[Truth]:
         yield Truth(found, regions, frozenset(MOTS_CLASSES))
 
 
+def names(path: Path) -> list[str]:
+    """Nothing: frames have numbers alone."""
+    return []
+
+
 class Ids:
     """Ids of objects, given out as they appear."""
 

@@ -1,0 +1,251 @@
+"""Predictions and truth brought together: recordings by name, their frames by name or index.
+
+Labels are read once, frame by frame; in memory are names, and frames that come in another order on the other side.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import chain
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from annotator.errors import FormatError, UsageError
+from annotator.evaluation.sides import Kind, Labels, Side, Size, bad_input, recognise
+from annotator.frames import FrameRef
+from annotator.instances import Instances, Truth
+
+Pairs = Iterator[tuple[Instances, Truth]]
+Item = TypeVar("Item")
+
+
+@dataclass
+class Counts:
+    """What was compared, and what one side has alone; final when all frames have been read."""
+
+    compared: int = 0  # frames
+    only_predicted: int = 0  # frames of recordings that were compared
+    only_true: int = 0
+
+
+@dataclass(frozen=True)
+class Recording:
+    """Labels of a recording on both sides. Several on a side are frames of one: tracks are lost there."""
+
+    name: str
+    predicted: tuple[Labels, ...]
+    true: tuple[Labels, ...]
+    counts: Counts
+
+    def frames(self) -> Pairs:
+        """Yield the frames that both sides have, as truth orders them, and count; to be read once.
+
+        Raises UsageError for bad labels.
+        """
+        with bad_input():
+            first_truth, truths = _peek(_truths(self.true))
+            if first_truth is None:
+                return
+            first, predictions = _peek(_predictions(self.predicted, first_truth.instances.frame.size))
+            names = self._names()
+            if names is not None:
+                yield from self._by_name(predictions, truths, *names)
+            elif self._may_go_by_index(first, first_truth.instances):
+                yield from self._by_index(predictions, truths)
+            else:
+                raise UsageError(
+                    f"no frame in common: {_paths(self.predicted)} has {_example(self.predicted)},"
+                    f" {_paths(self.true)} has {_example(self.true)}"
+                )
+
+    def _names(self) -> tuple[list[str], list[str]] | None:
+        """What the frames of both sides are called, in order; None when no two have one name."""
+        true = _ways_to_name(self.true)
+        for ours in _ways_to_name(self.predicted) if true else ():
+            for theirs in true:
+                if not set(ours).isdisjoint(theirs):
+                    _insist_on_one_each(ours, self.predicted)
+                    _insist_on_one_each(theirs, self.true)
+                    return ours, theirs
+        return None
+
+    def _may_go_by_index(self, first: Instances | None, first_true: Instances) -> bool:
+        """Whether a side has no names, so that numbers have to do. Pooled recordings repeat numbers."""
+        is_named = first is not None and bool(first.frame.name) and bool(first_true.frame.name)
+        return len(self.predicted) == len(self.true) == 1 and not is_named
+
+    def _by_name(
+        self, predictions: Iterator[Instances], truths: Iterator[Truth], ours: list[str], theirs: list[str]
+    ) -> Pairs:
+        common = set(ours).intersection(theirs)
+        self.counts.only_predicted += len(ours) - len(common)
+        self.counts.only_true += len(theirs) - len(common)
+        named = zip(ours, predictions, strict=True)
+        waiting: dict[str, Instances] = {}  # predictions that truth has not come to yet
+        for name, truth in zip(theirs, truths, strict=True):
+            if name not in common:
+                continue
+            while name not in waiting:
+                other, found = next(named)
+                if other in common:
+                    waiting[other] = found
+            self.counts.compared += 1
+            yield waiting.pop(name), truth
+
+    def _by_index(self, predictions: Iterator[Instances], truths: Iterator[Truth]) -> Pairs:
+        is_silent = self.predicted[0].kind is Kind.MOTS
+        predictions = _ascending(predictions, lambda found: found.frame, self.predicted)
+        found = next(predictions, None)
+        for truth in _ascending(truths, lambda truth: truth.instances.frame, self.true):
+            ref = truth.instances.frame
+            while found is not None and found.frame.index < ref.index:
+                self.counts.only_predicted += 1
+                found = next(predictions, None)
+            if found is not None and found.frame.index == ref.index:
+                self.counts.compared += 1
+                yield found, truth
+                found = next(predictions, None)
+            elif is_silent:
+                self.counts.compared += 1
+                yield Instances.of(ref), truth
+            else:
+                self.counts.only_true += 1
+        self.counts.only_predicted += (found is not None) + sum(1 for _ in predictions)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Predictions and truth, recording by recording."""
+
+    prediction: Side
+    truth: Side
+    counts: Counts
+    only_predicted: tuple[str, ...]  # recordings that truth lacks
+    only_true: tuple[str, ...]
+    recordings: tuple[Recording, ...] = field(repr=False)
+
+    def insist_on_frames(self) -> None:
+        """Raise UsageError when no frame was compared; to be called when all have been read."""
+        if not self.counts.compared:
+            raise UsageError(
+                f"no frame in common: {self.prediction.path} has {self.counts.only_predicted} that"
+                f" {self.truth.path} lacks, which has {self.counts.only_true} others"
+            )
+
+
+def compare(prediction: Path, truth: Path) -> Comparison:
+    """Recognise both sides and match their recordings. Raises UsageError."""
+    with bad_input():
+        ours, theirs = recognise(prediction), recognise(truth)
+        counts = Counts()
+        recordings = [
+            Recording(name, predicted, true, counts) for name, predicted, true in _matched(ours, theirs)
+        ]
+        used = {labels.path for each in recordings for labels in (*each.predicted, *each.true)}
+        return Comparison(
+            ours,
+            theirs,
+            counts,
+            tuple(labels.name for labels in ours.labels if labels.path not in used),
+            tuple(labels.name for labels in theirs.labels if labels.path not in used),
+            tuple(recordings),
+        )
+
+
+# ---- recordings
+
+Matched = tuple[str, tuple[Labels, ...], tuple[Labels, ...]]
+
+
+def _matched(ours: Side, theirs: Side) -> list[Matched]:
+    """The recordings that two sides have in common: name, predicted labels, true labels."""
+    if len(ours.labels) == len(theirs.labels) == 1:
+        return [(theirs.labels[0].name, ours.labels, theirs.labels)]
+    for shorten in (str, _last_part):
+        predicted = {shorten(labels.name): labels for labels in ours.labels}
+        common: list[Matched] = [
+            (shorten(labels.name), (predicted[shorten(labels.name)],), (labels,))
+            for labels in theirs.labels
+            if shorten(labels.name) in predicted
+        ]
+        if common:
+            return common
+    # Frames of a whole data set in one file or folder, and recordings of their own on the other side.
+    if 1 in (len(ours.labels), len(theirs.labels)):
+        return [(theirs.path.name, ours.labels, theirs.labels)]
+    raise UsageError(
+        f"no recording in common: {ours.path} has {_some(ours)}, {theirs.path} has {_some(theirs)}"
+    )
+
+
+def _last_part(name: str) -> str:
+    return name.rsplit("/", 1)[-1]
+
+
+def _some(side: Side) -> str:
+    names = [labels.name for labels in side.labels]
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+# ---- frames
+
+
+def _predictions(labels: Sequence[Labels], size: Size) -> Iterator[Instances]:
+    for each in labels:
+        for found in each.instances(size):
+            yield found if len(labels) == 1 else _without_tracks(found)
+
+
+def _truths(labels: Sequence[Labels]) -> Iterator[Truth]:
+    for each in labels:
+        for truth in each.truth():
+            yield truth if len(labels) == 1 else replace(truth, instances=_without_tracks(truth.instances))
+
+
+def _without_tracks(found: Instances) -> Instances:
+    """Tracks of one recording are not those of another, even if their numbers are."""
+    return found.with_tracks(np.zeros(len(found)))
+
+
+def _peek(items: Iterator[Item]) -> tuple[Item | None, Iterator[Item]]:
+    """The first item, and all of them."""
+    for first in items:
+        return first, chain([first], items)
+    return None, iter(())
+
+
+def _ascending(
+    items: Iterator[Item], ref_of: Callable[[Item], FrameRef], labels: Sequence[Labels]
+) -> Iterator[Item]:
+    last = -1
+    for item in items:
+        index = ref_of(item).index
+        if index <= last:
+            raise FormatError(f"{_paths(labels)}: frame {index} comes after frame {last}")
+        last = index
+        yield item
+
+
+def _ways_to_name(labels: Sequence[Labels]) -> list[list[str]]:
+    """The ways to name the frames of some labels, one behind the other."""
+    of_each = [each.ways_to_name() for each in labels]
+    return [list(chain.from_iterable(names)) for names in zip(*of_each, strict=False)]
+
+
+def _insist_on_one_each(names: Sequence[str], labels: Sequence[Labels]) -> None:
+    twice = [name for name, times in Counter(names).items() if times > 1]
+    if twice:
+        raise FormatError(f"{_paths(labels)}: {len(twice)} names belong to several frames, one is {twice[0]}")
+
+
+def _paths(labels: Sequence[Labels]) -> str:
+    return str(labels[0].path) + (f" and {len(labels) - 1} more" if len(labels) > 1 else "")
+
+
+def _example(labels: Sequence[Labels]) -> str:
+    """The name of a frame."""
+    return next((name for names in _ways_to_name(labels) for name in names), "frames without a name")

@@ -1,0 +1,46 @@
+"""How Cityscapes calls frames and their files: CITY_SEQ_FRAME, whatever is appended."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+from annotator.frames import FrameRef
+
+NAME = re.compile(r"(?P<city>[^_/\\]+)_(?P<seq>\d{6})_(?P<frame>\d{6})(?:_leftImg8bit)?")  # without suffix
+INSTANCE_IDS = "_gtFine_instanceIds.png"
+RESULTS = re.compile(r"([^_/\\]+_\d{6}_\d{6}).*\.txt")
+FRAMES_PER_SEQUENCE = 1_000_000  # what six digits hold
+
+
+class Named(Protocol):
+    """What has a name; a recording does."""
+
+    @property
+    def name(self) -> str:
+        """Relative, with `/` between folders."""
+
+
+def numbers(stems: Sequence[str]) -> list[int]:
+    """The index of every frame, given their CITY_SEQ_FRAME in order.
+
+    It is SEQ * 1,000,000 + FRAME where all are of one city, else its place.
+    """
+    names = [NAME.fullmatch(stem) for stem in stems]
+    found = [int(n["seq"]) * FRAMES_PER_SEQUENCE + int(n["frame"]) if n else -1 for n in names]
+    is_one_city = len({n["city"] if n else "" for n in names}) == 1 and len(set(found)) == len(stems)
+    return found if is_one_city else list(range(len(stems)))
+
+
+def frame_stem(source: Named, ref: FrameRef) -> str:
+    """CITY_SEQ_FRAME of a frame; an image that has a Cityscapes name already keeps it.
+
+    Else CITY is the recording's name without underscores, and SEQ and FRAME are the frame's index.
+    """
+    given = NAME.fullmatch(Path(ref.name).stem)
+    if given:
+        return f"{given['city']}_{given['seq']}_{given['frame']}"
+    city = re.sub(r"[\W_]+", "-", source.name).strip("-") or "recording"
+    return f"{city}_{ref.index // FRAMES_PER_SEQUENCE:06d}_{ref.index % FRAMES_PER_SEQUENCE:06d}"
