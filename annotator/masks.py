@@ -117,6 +117,8 @@ def from_counts(counts: Sequence[bytes], size: tuple[int, int]) -> list[Rle]:
 
 def union(rles: Sequence[Rle], size: tuple[int, int]) -> Rle:
     """The pixels of any of the masks; none gives an empty mask of `size`."""
+    if len(rles) == 1:
+        return rles[0]
     return dict(coco.merge(list(rles))) if rles else empty(size)
 
 
@@ -285,36 +287,38 @@ def _decompress(counts: Sequence[bytes]) -> tuple[npt.NDArray[np.int64], npt.NDA
     number two before.
     """
     codes = np.frombuffer(b"".join(counts), np.uint8) - np.uint8(48)  # characters below wrap to above 63
-    last = np.flatnonzero(codes & 0x20 == 0)  # the last character of each number
+    is_last = codes & 0x20 == 0  # of the characters of a number
+    last = np.flatnonzero(is_last)
     behind = np.cumsum([len(of_mask) for of_mask in counts])
     begin = np.append(0, np.searchsorted(last, behind))  # the first number of each mask, and behind all
     is_cut = np.any(np.diff(begin) == 0) or np.any(last[begin[1:] - 1] != behind - 1)
     if is_cut or codes.max() > 63:
         raise ValueError("its counts are cut off or not compressed RLE")
-    numbers = _numbers(codes, last)
+    numbers = _numbers(codes, last, np.flatnonzero(~is_last))
     begin, runs = begin[:-1], np.diff(begin)
+    is_on = ((np.arange(len(numbers)) - np.repeat(begin, runs)) & 1).astype(np.bool_)
     first = numbers[begin]
     numbers[begin] = 0  # no later one is a difference to it
-    is_odd = ((np.arange(len(numbers)) - np.repeat(begin, runs)) & 1).astype(np.bool_)
-    odd = np.cumsum(np.where(is_odd, numbers, 0))
-    even = np.cumsum(numbers) - odd
-    lengths = np.where(is_odd, odd - np.repeat(odd[begin], runs), even - np.repeat(even[begin], runs))
+    on = np.cumsum(np.where(is_on, numbers, 0))
+    off = np.cumsum(numbers) - on
+    lengths = np.where(is_on, on - np.repeat(on[begin], runs), off - np.repeat(off[begin], runs))
     lengths[begin] = first
     return lengths, begin
 
 
-def _numbers(codes: npt.NDArray[np.uint8], last: npt.NDArray[np.intp]) -> npt.NDArray[np.int64]:
-    """The numbers (K,) that characters hold, given the place of each one's last character."""
-    numbers = ((codes[last] << 3).view(np.int8) >> 3).astype(
-        np.int64
-    )  # 5 bits and their sign: most have no more
-    more = np.flatnonzero(codes & 0x20)
-    of = np.searchsorted(last, more)
-    count = np.zeros(len(last), np.int64)
-    np.add.at(count, of, 1)
-    if count.max() > 6:
-        raise ValueError("its counts hold a number that is too large")
-    numbers <<= 5 * count
-    place = more - (last[of] - count[of])
-    np.add.at(numbers, of, (codes[more] & 0x1F).astype(np.int64) << 5 * place)
+def _numbers(
+    codes: npt.NDArray[np.uint8], last: npt.NDArray[np.intp], low: npt.NDArray[np.intp]
+) -> npt.NDArray[np.int64]:
+    """The numbers (K,) that characters hold, given each one's last character, and the few that come before."""
+    numbers = ((codes.take(last) << 3).view(np.int8) >> 3).astype(np.int64)  # 5 bits and their sign
+    if len(low):
+        of = np.searchsorted(last, low)
+        first = np.flatnonzero(np.append(True, of[1:] != of[:-1]))
+        count = np.diff(first, append=len(low))
+        if count.max() > 6:
+            raise ValueError("its counts hold a number that is too large")
+        place = np.arange(len(low)) - np.repeat(first, count)
+        bits = (codes.take(low) & 0x1F).astype(np.int64) << 5 * place
+        long = of[first]
+        numbers[long] = (numbers[long] << 5 * count) + np.add.reduceat(bits, first)
     return numbers

@@ -84,9 +84,9 @@ class Recording:
         common = set(ours).intersection(theirs)
         self.counts.only_predicted += len(ours) - len(common)
         self.counts.only_true += len(theirs) - len(common)
-        named = zip(ours, predictions, strict=True)
+        named = zip(ours, predictions, strict=False)  # a run that goes on has more by now
         waiting: dict[str, Instances] = {}  # predictions that truth has not come to yet
-        for name, truth in zip(theirs, truths, strict=True):
+        for name, truth in zip(theirs, truths, strict=False):
             if name not in common:
                 continue
             while name not in waiting:

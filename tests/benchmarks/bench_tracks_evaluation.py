@@ -25,7 +25,6 @@ from tests.scenes import scene, write_mots
 SIZE = (375, 1242)
 OURS = """
 import json, sys
-from dataclasses import replace
 from pathlib import Path
 from annotator.evaluation.overlap import Overlap
 from annotator.evaluation.comparison import compare
@@ -34,8 +33,7 @@ from annotator.evaluation.tracks import TrackMetrics, disjoint
 metrics = TrackMetrics()
 for recording in compare(Path(sys.argv[1]), Path(sys.argv[2])).recordings:
     for found, truth in recording.frames():
-        found, true = disjoint(found)[0], disjoint(truth.instances)[0]
-        metrics.add(Overlap.of(found, replace(truth, instances=true)))
+        metrics.add(Overlap.of(disjoint(found)[0], truth))
     metrics.end_sequence()
 print(json.dumps(metrics.result()))
 """
