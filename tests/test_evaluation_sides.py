@@ -218,6 +218,19 @@ def test_recordings_meet_by_name(tmp_path: Path) -> None:
     assert comparison.counts.compared == 8
 
 
+def test_recordings_of_one_short_name_meet_by_their_whole_names_alone(tmp_path: Path) -> None:
+    for name in ("day_1/a", "day_2/a", "day_2/b"):
+        stored(tmp_path / "ours", IN_VIDEO, Recording(name))
+        WRITERS["mots"](tmp_path / "whole" / name, IN_VIDEO, VIDEO).rename(tmp_path / "whole" / f"{name}.txt")
+    assert len(compare(tmp_path / "ours" / "run", tmp_path / "whole").recordings) == 3
+    (tmp_path / "short").mkdir()
+    for name in ("a", "b"):
+        WRITERS["mots"](tmp_path, IN_VIDEO, VIDEO).rename(tmp_path / "short" / f"{name}.txt")
+    comparison = compare(tmp_path / "ours" / "run", tmp_path / "short")
+    assert [recording.name for recording in comparison.recordings] == ["b"]
+    assert comparison.only_predicted == ("day_1/a", "day_2/a")
+
+
 def test_recordings_are_pooled_for_one_truth_of_all_images(tmp_path: Path) -> None:
     for city in ("aachen", "ulm"):
         images = Labels([labelled(k, f"{city}_000000_{k:06d}_leftImg8bit.png") for k in range(2)])

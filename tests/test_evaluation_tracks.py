@@ -296,6 +296,14 @@ def test_pairs_gain_as_much_as_those_of_scipy(gain: np.ndarray) -> None:
     assert gain[rows, columns].sum() == gain[linear_sum_assignment(-gain)].sum()
 
 
+def test_large_tables_are_paired_at_once() -> None:
+    gain = np.ones((150, 100))
+    assert len(assign(gain)[0]) == 100
+    gain = np.random.default_rng(0).random((8, 9)) + 10  # where no pair stands out
+    rows, columns = assign(gain)
+    assert gain[rows, columns].sum() == gain[linear_sum_assignment(-gain)].sum()
+
+
 def test_a_sequence_that_goes_to_disk_scores_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     drawn = scene(3)
     in_memory = scored([drawn]).result()

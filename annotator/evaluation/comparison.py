@@ -138,7 +138,10 @@ class Comparison:
 
 
 def compare(prediction: Path, truth: Path) -> Comparison:
-    """Recognise both sides and match their recordings. Raises UsageError."""
+    """Recognise both sides and match their recordings. Raises UsageError.
+
+    Faults that show when frames are compared, as masks of different sizes, are to be turned by `sides.bad_input`, too.
+    """
     with bad_input():
         ours, theirs = recognise(prediction), recognise(truth)
         counts = Counts()
@@ -166,20 +169,22 @@ def _matched(ours: Side, theirs: Side) -> list[Matched]:
     if len(ours.labels) == len(theirs.labels) == 1:
         return [(theirs.labels[0].name, ours.labels, theirs.labels)]
     for shorten in (str, _last_part):
-        predicted = {shorten(labels.name): labels for labels in ours.labels}
-        common: list[Matched] = [
-            (shorten(labels.name), (predicted[shorten(labels.name)],), (labels,))
-            for labels in theirs.labels
-            if shorten(labels.name) in predicted
-        ]
+        predicted, true = _by_name(ours, shorten), _by_name(theirs, shorten)
+        common = [name for name in true if name in predicted]
         if common:
-            return common
+            return [(name, (predicted[name],), (true[name],)) for name in common]
     # Frames of a whole data set in one file or folder, and recordings of their own on the other side.
     if 1 in (len(ours.labels), len(theirs.labels)):
         return [(theirs.path.name, ours.labels, theirs.labels)]
     raise UsageError(
         f"no recording in common: {ours.path} has {_some(ours)}, {theirs.path} has {_some(theirs)}"
     )
+
+
+def _by_name(side: Side, shorten: Callable[[str], str]) -> dict[str, Labels]:
+    """The recordings of a side that have a short name of their own."""
+    times = Counter(shorten(labels.name) for labels in side.labels)
+    return {shorten(labels.name): labels for labels in side.labels if times[shorten(labels.name)] == 1}
 
 
 def _last_part(name: str) -> str:

@@ -13,11 +13,11 @@ from annotator.errors import FormatError
 from annotator.evaluation.overlap import ANY_CLASS, Objects, Overlap
 from annotator.frames import FrameRef
 
-EPSILON = float(
-    np.finfo(float).eps
-)  # an IoU that is this little below a threshold reaches it, as in TrackEval
+# As in TrackEval, an IoU that is this little below a threshold reaches it.
+EPSILON = float(np.finfo(float).eps)
 HALF = 0.5 - EPSILON
 FEW = 5  # rows or columns among which all choices are tried
+LARGE = 10_000  # entries of a table that is solved at once
 
 Pairs = tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]  # rows and columns
 
@@ -65,6 +65,8 @@ def assign(gain: npt.NDArray[np.float64]) -> Pairs:
     rows, columns = np.nonzero(gain)
     if are_one_to_one(rows, columns):
         return rows, columns
+    if gain.size > LARGE:
+        return _assign_at_once(gain)
     # A pair that gains more than the best others of its row and its column together is in every best choice;
     # one that gains as much is in some.
     instead = _best_other(gain, axis=1) + _best_other(gain, axis=0)
@@ -93,16 +95,15 @@ def _best_other(gain: npt.NDArray[np.float64], axis: int) -> npt.NDArray[np.floa
 
 
 def _assign_at_once(gain: npt.NDArray[np.float64]) -> Pairs:
-    """`assign` where no pair stands out."""
+    """`assign` where no pair stands out, or too many would have to be looked at one by one."""
     rows, columns = np.count_nonzero(gain.any(axis=1)), np.count_nonzero(gain.any(axis=0))
     if rows <= FEW:
         return _try_all(gain)
     if columns <= FEW:
         columns_of_rows, rows_of_columns = _try_all(gain.T)
         return rows_of_columns, columns_of_rows
-    from scipy.optimize import (
-        linear_sum_assignment,
-    )  # here, because importing it takes longer than most evaluations
+    # Here, because importing it takes longer than most evaluations.
+    from scipy.optimize import linear_sum_assignment
 
     chosen_rows, chosen_columns = linear_sum_assignment(-gain)
     real = gain[chosen_rows, chosen_columns] > 0
