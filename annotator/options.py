@@ -193,6 +193,8 @@ class CropOptions:
     size: tuple[int, int] = (256, 448)  # (H, W) in pixels
     scale: tuple[float, float] = (0.6, 1.6)  # of the image, log-uniform
     centred: float = 0.85  # share of crops centred on an object; the others lie anywhere
+    pasted: float = 0.35  # share of crops with objects of another image of the source
+    rare: float = 0.4  # images with a class that fewer images than this share show are drawn more often
     min_field_pixels: int = 5  # objects that cover fewer pixels of the fields are ignored
 
 

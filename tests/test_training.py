@@ -23,16 +23,16 @@ from annotator.model.embedding import Grid
 from annotator.model.network import SpatialEmbeddingNetwork
 from annotator.options import CropOptions, LossOptions, TrainingOptions
 from annotator.training import augmentation
-from annotator.training.augmentation import OUTSIDE, crop, recolour, target
+from annotator.training.augmentation import OUTSIDE, crop, paste, recolour, target
 from annotator.training.data import CocoImages, CombinedImages, LabelledImage, RenderedImages
-from annotator.training.loop import Crops, Progress, foreground_weights, train
+from annotator.training.loop import Crops, Progress, foreground_weights, repeat_factors, train
 from annotator.training.loss import Target, spatial_embedding_loss
 from annotator.training.lovasz import lovasz_gradient, lovasz_hinge
 from annotator.training.start import DEFAULT_SPEC
 from tests.builders import blob
 from tests.reference.plain_loss import jaccard_loss, plain_loss, plain_lovasz_hinge
 
-PERSON, RIDER, CAR = 24, 25, 26
+PERSON, RIDER, CAR, BICYCLE = 24, 25, 26, 33
 ALL = frozenset(INSTANCE_CLASSES)
 SIZE = (64, 96)
 
@@ -67,6 +67,9 @@ class DrawnImages:
 
     def sources(self) -> dict[str, Sequence[int]]:
         return {self.source: range(self.count)}
+
+    def classes(self, number: int) -> frozenset[int]:
+        return frozenset()
 
     def image(self, number: int) -> LabelledImage:
         rng = np.random.default_rng(number)
@@ -248,7 +251,8 @@ def test_sources_come_up_by_their_weights() -> None:
     asked: list[int] = []
     image = data.image
     data.image = lambda number: asked.append(number // 5) or image(number)  # type: ignore[method-assign]
-    crops = Crops(data, {"a": 3, "c": 1}, DEFAULT_SPEC, 2, options())
+    one_image_each = options(crop=replace(options().crop, pasted=0))
+    crops = Crops(data, {"a": 3, "c": 1}, DEFAULT_SPEC, 2, one_image_each)
     for i in range(80):
         crops[i]
     assert {*asked} == {0, 2}
@@ -584,3 +588,62 @@ def test_a_loss_that_is_no_number_stops_the_training_and_keeps_the_last_good_wei
     with pytest.raises(AnnotatorError, match=r"at step 3.*lower the learning rate"):
         trained(tmp_path, options())
     assert (tmp_path / "last.safetensors").read_bytes() == before
+
+
+# Copy-paste and rare classes
+
+
+def test_pasted_objects_stand_where_they_stood_but_moved_sideways() -> None:
+    car = np.zeros(SIZE, bool)
+    car[30:50, 20:40] = True
+    onto, donor = labelled_image([]), labelled_image([(CAR, car)])
+    pasted = paste(onto, donor, np.random.default_rng(3))
+    assert pasted.class_ids.tolist() == [CAR] * len(pasted.class_ids) != []
+    rows, _columns = np.nonzero(pasted.label_map)
+    assert (rows.min(), rows.max()) == (30, 49)
+    inside = cv2.erode((pasted.label_map > 0).astype(np.uint8), np.ones((3, 3)), borderValue=0) > 0
+    assert (pasted.image[inside] == donor.image[40, 30]).all()
+    assert not onto.label_map.any()  # what was given is not touched
+
+
+def test_pasted_objects_lie_behind_nearer_ones() -> None:
+    far, near = np.zeros(SIZE, bool), np.zeros(SIZE, bool)
+    far[20:40] = near[30:60] = True
+    far[:, [0, -1]] = False
+    onto, donor = labelled_image([(PERSON, near)]), labelled_image([(CAR, far)])
+    pasted = paste(onto, donor, np.random.default_rng(0))
+    assert (pasted.label_map[near] == 1).all()
+    assert (pasted.class_ids[pasted.label_map[20:30][pasted.label_map[20:30] > 0] - 1] == CAR).all()
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns"),
+    [(slice(30, 50), slice(0, 40)), (slice(30, 33), slice(30, 33))],
+    ids=["cut off by the image's side", "tiny"],
+)
+def test_objects_that_are_not_whole_are_not_pasted(rows: slice, columns: slice) -> None:
+    mask = np.zeros(SIZE, bool)
+    mask[rows, columns] = True
+    pasted = paste(labelled_image([]), labelled_image([(CAR, mask)]), np.random.default_rng(0))
+    assert not pasted.label_map.any()
+
+
+def test_nothing_is_pasted_from_another_camera() -> None:
+    onto, donor = labelled_image([]), labelled_image([(CAR, np.ones((32, 32), bool))], size=(32, 32))
+    assert paste(onto, donor, np.random.default_rng(0)) is onto
+
+
+def test_who_rides_is_pasted_with_what_is_ridden() -> None:
+    rider, bicycle = np.zeros(SIZE, bool), np.zeros(SIZE, bool)
+    rider[20:40, 30:45], bicycle[40:50, 30:50] = True, True
+    donor = labelled_image([(RIDER, rider), (BICYCLE, bicycle)])
+    pasted = paste(labelled_image([]), donor, np.random.default_rng(0))
+    assert {RIDER, BICYCLE} == set(pasted.class_ids.tolist())
+
+
+def test_images_with_rare_classes_are_drawn_more_often() -> None:
+    common, rare = frozenset({CAR}), frozenset({CAR, RIDER})
+    shares = repeat_factors([common] * 15 + [rare], 0.25)  # riders in a 16th of the images: factor 2
+    assert shares.sum() == pytest.approx(1)
+    assert shares[15] / shares[0] == pytest.approx(2)
+    assert repeat_factors([frozenset()] * 4, 0.25).tolist() == [0.25] * 4

@@ -13,6 +13,8 @@ from annotator.training.loss import Target
 
 OUTSIDE = -1  # label of pixels beyond the image
 PADDING_COLOUR = (114, 114, 114)
+MIN_PASTED_PIXELS = 100  # smaller ones teach nothing when they stand alone
+RIDING = (25, 32, 33)  # rider, motorcycle, bicycle: pasted together
 
 
 def crop(
@@ -65,6 +67,69 @@ def _centre(labelled: LabelledImage, rng: np.random.Generator, options: CropOpti
             return float(columns.mean()), float(rows.mean())
     height, width = labelled.label_map.shape
     return rng.uniform(0, width), rng.uniform(0, height)
+
+
+def paste(onto: LabelledImage, donor: LabelledImage, rng: np.random.Generator) -> LabelledImage:
+    """`onto` with a few objects of `donor` where they stood in it, moved sideways; nearer objects stay in front.
+
+    Copy-paste (Ghiasi et al., CVPR 2021) as far as perspective allows: what was on the street stays on the street.
+    Images of different sizes come from different cameras and aren't mixed.
+    """
+    width = onto.label_map.shape[1]
+    if donor.label_map.shape != onto.label_map.shape:
+        return onto
+    image, label_map, class_ids = onto.image.copy(), onto.label_map.copy(), list(onto.class_ids)
+    for number in _chosen_objects(donor, rng):
+        mask = donor.label_map == number + 1
+        if not _is_whole(mask):
+            continue
+        rows, columns = np.nonzero(mask)
+        shift = int(rng.integers(-columns.min(), width - columns.max()))
+        columns, bottom = columns + shift, rows.max()
+        in_front = np.isin(label_map, _reaching_below(label_map, bottom))[rows, columns]
+        rows, columns = rows[~in_front], columns[~in_front]
+        softness = cv2.GaussianBlur(mask.astype(np.float32), (3, 3), 0)[rows, columns - shift, None]
+        blend = softness * donor.image[rows, columns - shift] + (1 - softness) * image[rows, columns]
+        image[rows, columns] = blend.astype(np.uint8)
+        class_ids.append(donor.class_ids[number])
+        label_map[rows, columns] = len(class_ids)
+    return LabelledImage(
+        image=image,
+        label_map=label_map,
+        class_ids=np.array(class_ids, np.uint8),
+        crowd=np.concatenate([onto.crowd, np.zeros(len(class_ids) - len(onto.crowd), bool)]),
+        labelled=onto.labelled,
+    )
+
+
+def _chosen_objects(donor: LabelledImage, rng: np.random.Generator) -> list[int]:
+    """One to three objects, of classes drawn first; who rides comes with what is ridden. Farthest first."""
+    objects = np.flatnonzero(~donor.crowd & np.isin(np.arange(len(donor.crowd)) + 1, donor.label_map))
+    chosen: set[int] = set()
+    for _ in range(int(rng.integers(1, 4)) if len(objects) else 0):
+        class_id = rng.choice(np.unique(donor.class_ids[objects]))
+        number = int(rng.choice(objects[donor.class_ids[objects] == class_id]))
+        chosen.add(number)
+        if class_id in RIDING:
+            near = cv2.dilate((donor.label_map == number + 1).astype(np.uint8), np.ones((5, 5)))
+            touching = np.unique(donor.label_map[near > 0]) - 1
+            chosen.update(int(k) for k in touching if k in objects and donor.class_ids[k] in RIDING)
+    return sorted(chosen, key=lambda number: int(np.nonzero(donor.label_map == number + 1)[0].max()))
+
+
+def _is_whole(mask: npt.NDArray[np.bool_]) -> bool:
+    """Whether an object's mask (H, W) is large enough, in one part, and not cut off by the image's sides."""
+    _count, _labels, parts, _centres = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
+    areas = parts[1:, cv2.CC_STAT_AREA]
+    return bool(
+        areas.sum() >= MIN_PASTED_PIXELS and areas.max() >= 0.95 * areas.sum() and not mask[:, [0, -1]].any()
+    )
+
+
+def _reaching_below(label_map: npt.NDArray[np.int16], row: int) -> npt.NDArray[np.int16]:
+    """Labels of objects that stand on the ground nearer than `row`."""
+    labels = np.unique(label_map[row + 1 :])
+    return labels[labels > 0]
 
 
 def recolour(image: npt.NDArray[np.uint8], rng: np.random.Generator) -> npt.NDArray[np.uint8]:

@@ -42,6 +42,9 @@ class LabelledImages(Protocol):
     def image(self, number: int) -> LabelledImage:
         """One image with its labels."""
 
+    def classes(self, number: int) -> frozenset[int]:
+        """Classes of which an image shows objects, as far as that is known without opening it."""
+
     def class_shares(self) -> dict[int, float]:
         """Share of the pixels of each class, where it is labelled."""
 
@@ -104,6 +107,12 @@ class CocoImages:
             labelled=frozenset(entry.get("labelled", self._categories)),
         )
 
+    def classes(self, number: int) -> frozenset[int]:
+        """Classes of which an image shows objects."""
+        return frozenset(
+            annotation["category_id"] for annotation in self._objects[self._images[number]["id"]]
+        )
+
     def class_shares(self) -> dict[int, float]:
         """Share of the pixels of each class, where it is labelled."""
         covered: Counter[int] = Counter()
@@ -150,6 +159,10 @@ class RenderedImages:
             labelled=frozenset(INSTANCE_CLASSES),
         )
 
+    def classes(self, number: int) -> frozenset[int]:
+        """None are known before it is rendered."""
+        return frozenset()
+
     def class_shares(self) -> dict[int, float]:
         """None: real images say how common a class is."""
         return {}
@@ -178,8 +191,13 @@ class CombinedImages:
 
     def image(self, number: int) -> LabelledImage:
         """One image with its labels."""
-        part = bisect_right(self._first, number) - 1
-        return self._parts[part].image(number - self._first[part])
+        part, own_number = self._part_of(number)
+        return part.image(own_number)
+
+    def classes(self, number: int) -> frozenset[int]:
+        """Classes of which an image shows objects, as far as its part knows."""
+        part, own_number = self._part_of(number)
+        return part.classes(own_number)
 
     def class_shares(self) -> dict[int, float]:
         """Share of the pixels of each class, where it is labelled."""
@@ -187,3 +205,7 @@ class CombinedImages:
         for part in reversed(self._parts):
             shares.update(part.class_shares())
         return shares
+
+    def _part_of(self, number: int) -> tuple[LabelledImages, int]:
+        part = bisect_right(self._first, number) - 1
+        return self._parts[part], number - self._first[part]
