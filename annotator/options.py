@@ -20,6 +20,7 @@ FORMATS = (
     "cvat",
     "mots",
 )  # what annotator.formats can write, in the order it is written
+METRICS = ("cityscapes", "coco", "tracks", "boundary", "edits")  # what annotator.evaluation can score
 DEVICES = ("auto", "cpu", "cuda")
 
 
@@ -184,6 +185,27 @@ class Job:
             raise UsageError("nothing to label: name a video, an image folder, or a folder of recordings")
         if not self.formats:
             raise UsageError(f"--format names no format; choose from {', '.join(FORMATS)}")
+
+
+@dataclass(frozen=True)
+class EvaluationOptions:
+    """What an evaluation scores, and where figures go beside the table."""
+
+    metrics: tuple[str, ...] = field(
+        default=(),
+        metadata=option(
+            f"Metrics, separated by commas: {', '.join(METRICS)}  [default: all that apply]", choices=METRICS
+        ),
+    )
+    json: Path | None = field(default=None, metadata=option("File for all figures, as fractions of 1."))
+    csv: Path | None = field(default=None, metadata=option("File for all figures, one a line."))
+    plots: Path | None = field(
+        default=None,
+        metadata=option("Folder for curves, the confusion of classes, and the worst frames, as PNG."),
+    )
+
+    def __post_init__(self) -> None:
+        check(self)
 
 
 @dataclass(frozen=True)

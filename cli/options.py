@@ -55,7 +55,7 @@ def _click_options(record: type) -> list[Callable[[Command], Command]]:
             if default is MISSING:
                 settings |= {"required": True}
             else:
-                shown = ",".join(default) if isinstance(default, tuple) else default is not None
+                shown = (",".join(default) or False) if isinstance(default, tuple) else default is not None
                 settings |= {"default": default, "show_default": shown}
         made.append(click.option(flag, name, **settings))
     return made

@@ -83,5 +83,5 @@ def _faults(goal: Path) -> Iterator[None]:
         reason = getattr(error, "strerror", None) or error
         raise OutputError(
             f"{goal}: can't be written ({reason});"
-            " make room or choose another --out, and run the command again"
+            " make room or choose another place, and run the command again"
         ) from error
