@@ -63,17 +63,23 @@ def command(prediction: Path, truth: Path, bounds: tuple[str, ...], quiet: bool,
     options = build(EvaluationOptions, values)
     demanded = [Bound.parse(text) for text in bounds]
     # Numpy and the like must not be behind --help, nor behind wrong usage.
-    from annotator.evaluation.output import insist_on_files, write_csv, write_json
+    from annotator.evaluation.output import insist_on_files, insist_on_folder, write_csv, write_json
+    from annotator.evaluation.plots import insist_on_matplotlib, write_plots
     from annotator.evaluation.report import evaluate
     from cli.tables import show
 
     insist_on_files(path for path in (options.json, options.csv) if path)
+    if options.plots:
+        insist_on_folder(options.plots)
+        insist_on_matplotlib()
     report = evaluate(prediction, truth, options.metrics)
     short = failures(report, demanded)
     if options.json:
         write_json(report, options.json)
     if options.csv:
         write_csv(report, options.csv)
+    if options.plots:
+        write_plots(report, options.plots)
     if not quiet:
         show(report)
     for sentence in short:
