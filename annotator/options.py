@@ -99,7 +99,7 @@ class DetectionOptions:
         ),
     )
     seed_threshold: float = field(
-        default=0.5,
+        default=0.65,
         metadata=option("Seed score from which a pixel can found an instance.", minimum=0, maximum=1),
     )
     min_pixels: int | None = field(

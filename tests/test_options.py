@@ -20,7 +20,7 @@ HERE = Path("drive.mp4")
 def test_defaults_are_valid() -> None:
     job = Job(inputs=(HERE,), out=Path("labels"))
     assert job.formats == ("cityscapes", "coco", "cvat")
-    assert job.detection == DetectionOptions(every=1, start=0, end=None, scale=None, seed_threshold=0.5)
+    assert job.detection == DetectionOptions(every=1, start=0, end=None, scale=None, seed_threshold=0.65)
     assert job.tracking.enabled
 
 

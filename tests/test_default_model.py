@@ -1,0 +1,55 @@
+"""The model in the package finds what users point it at first."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import torch
+
+from annotator.clustering import instances_of
+from annotator.instances import Instances
+from annotator.labels import BY_ID, INSTANCE_CLASSES
+from annotator.model.checkpoint import default_weights, load_checkpoint
+from annotator.options import DetectionOptions
+from annotator.runtime import load_runtime
+from annotator.video import find_sources
+from tests.builders import REAL_DATA, needs_real_data
+
+EXAMPLE = Path(__file__).parents[1] / "examples" / "drive.mp4"
+
+
+def label(path: Path, index: int, min_score: float = 0.7) -> Counter[str]:
+    """How many of each class the default model finds in a frame of a recording."""
+    runtime = load_runtime(device="cpu")
+    [source] = find_sources([path])
+    [frame] = source.frames(start=index, end=index + 1)
+    image = torch.from_numpy(frame.image).permute(2, 0, 1)[None]
+    found: Instances
+    [found] = instances_of(runtime.maps(image, None), [frame.ref], DetectionOptions(seed_threshold=min_score))
+    return Counter(BY_ID[int(class_id)].name for class_id in found.class_ids)
+
+
+def test_it_is_small_and_says_what_it_is() -> None:
+    assert default_weights().stat().st_size < 12_000_000
+    checkpoint = load_checkpoint()
+    assert checkpoint.spec.class_ids == INSTANCE_CLASSES
+    assert checkpoint.spec.n_sigma == 2
+    assert checkpoint.provenance["step"] > 0
+    assert "Cityscapes" in checkpoint.provenance["mix"]
+    assert default_weights().with_name("README.md").exists()
+
+
+def test_it_finds_objects_of_the_sample_drive() -> None:
+    assert label(EXAMPLE, 40).total() >= 3
+
+
+@pytest.mark.realdata
+@needs_real_data
+@pytest.mark.parametrize(
+    ("clip", "index", "name", "at_least"),
+    [("kitti_drive.mp4", 40, "car", 4), ("vtest.avi", 100, "person", 3)],
+)
+def test_it_finds_what_is_in_real_clips(clip: str, index: int, name: str, at_least: int) -> None:
+    assert label(REAL_DATA / "clips" / clip, index)[name] >= at_least
