@@ -85,9 +85,7 @@ class _Sequence:
     tracks: dict[tuple[int, int], int] = field(default_factory=dict)  # number of (true, predicted) track
     together: array[float] = field(default_factory=lambda: array("d"))  # by it: how much they overlap
     sizes: array[int] = field(default_factory=lambda: array("I"))  # overlaps in each frame that has any
-    spool: SpooledTemporaryFile[bytes] = field(
-        default_factory=lambda: SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115 (closed when the sequence ends)
-    )
+    spool: SpooledTemporaryFile[bytes] | None = None  # None as long as nothing overlaps
 
     def add(self, frame: TrackedFrame) -> None:
         self.truths.update(frame.truth_ids.tolist())
@@ -104,6 +102,8 @@ class _Sequence:
             self.together[number] += share
         rows = np.empty(len(t), PAIR)
         rows["tracks"], rows["truth"], rows["predicted"], rows["iou"] = numbers, t, p, iou
+        if self.spool is None:
+            self.spool = SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115 (closed when the sequence ends)
         self.spool.write(rows.tobytes())
         self.sizes.append(len(rows))
 
@@ -134,10 +134,12 @@ class _Sequence:
 
     def frames(self) -> Iterator[npt.NDArray[np.void]]:
         """The overlaps again, frame by frame."""
-        self.spool.seek(0)
-        for size in self.sizes:
-            yield np.frombuffer(self.spool.read(size * PAIR.itemsize), PAIR)
-        self.spool.close()
+        if self.spool is None:
+            return
+        with self.spool as spool:
+            spool.seek(0)
+            for size in self.sizes:
+                yield np.frombuffer(spool.read(size * PAIR.itemsize), PAIR)
 
 
 def _from_above(tally: npt.NDArray[Any]) -> npt.NDArray[Any]:
