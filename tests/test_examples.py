@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from annotator.instances import Instances
-from annotator.masks import encode
+from annotator.masks import decode, encode
 from annotator.store import Store
 from annotator.synthetic import Street, write_drive
 from tests.builders import frame_ref
@@ -29,6 +29,17 @@ def test_render_drive_makes_a_video(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     path = tmp_path / "drive.mp4"
     run("render_drive.py", path, "--height", 48, "--width", 96, "--frames", 3, monkeypatch=monkeypatch)
     assert path.stat().st_size > 0
+
+
+def test_render_drive_writes_exact_truth(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    options = ("--height", 48, "--width", 96, "--frames", 3, "--truth", tmp_path / "truth")
+    run("render_drive.py", tmp_path / "drive.mp4", *options, monkeypatch=monkeypatch)
+    with Store.read(tmp_path / "truth") as store:
+        for found in store.instances():
+            drawn = Street(257, (48, 96)).frame(found.frame.index)
+            assert set(found.track_ids.tolist()) == set(drawn.classes)
+            for mask, track in zip(found.masks, found.track_ids, strict=True):
+                assert np.array_equal(decode(mask), drawn.label_map == track)
 
 
 def test_draw_labels_colours_the_labelled_object(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

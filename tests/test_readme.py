@@ -13,7 +13,11 @@ import pytest
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 SHELL = "\n".join(re.findall(r"```sh\n(.*?)```", README, re.DOTALL))
-COMMANDS = {"spatialemb-annotate": "cli.annotate", "spatialemb-train": "cli.train"}
+COMMANDS = {
+    "spatialemb-annotate": "cli.annotate",
+    "spatialemb-eval": "cli.evaluate",
+    "spatialemb-train": "cli.train",
+}
 
 
 def lines_of(command: str) -> list[list[str]]:
