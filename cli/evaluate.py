@@ -64,12 +64,12 @@ def command(prediction: Path, truth: Path, bounds: tuple[str, ...], quiet: bool,
     demanded = [Bound.parse(text) for text in bounds]
     # Numpy and the like must not be behind --help, nor behind wrong usage.
     from annotator.evaluation.output import insist_on_files, insist_on_folder, write_csv, write_json
-    from annotator.evaluation.plots import insist_on_matplotlib, write_plots
     from annotator.evaluation.report import evaluate
-    from cli.tables import show
 
     insist_on_files(path for path in (options.json, options.csv) if path)
     if options.plots:
+        from annotator.evaluation.plots import insist_on_matplotlib, write_plots
+
         insist_on_folder(options.plots)
         insist_on_matplotlib()
     report = evaluate(prediction, truth, options.metrics)
@@ -81,6 +81,8 @@ def command(prediction: Path, truth: Path, bounds: tuple[str, ...], quiet: bool,
     if options.plots:
         write_plots(report, options.plots)
     if not quiet:
+        from cli.tables import show
+
         show(report)
     for sentence in short:
         shell.tell(sentence)

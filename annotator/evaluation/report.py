@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from annotator.errors import UsageError
 from annotator.evaluation.average_precision import CityscapesAP, Curve
-from annotator.evaluation.boundary import BoundaryQuality
-from annotator.evaluation.coco_ap import CocoAP
 from annotator.evaluation.comparison import Comparison, Counts, compare
 from annotator.evaluation.edits import Edits
 from annotator.evaluation.overlap import ANY_CLASS, Overlap, Regions, judged
@@ -24,6 +22,10 @@ from annotator.evaluation.tracks import TrackMetrics, disjoint
 from annotator.instances import Instances, Truth
 from annotator.labels import BY_ID, INSTANCE_CLASSES
 from annotator.options import METRICS
+
+if TYPE_CHECKING:
+    from annotator.evaluation.boundary import BoundaryQuality
+    from annotator.evaluation.coco_ap import CocoAP
 
 ALL = "all"  # instead of a class: the figure of all classes together
 CLASSES = "classes"  # the key of the figures of each
@@ -147,14 +149,31 @@ def evaluate(prediction: Path, truth: Path, metrics: Collection[str] = ()) -> Re
     return scoring.report(comparison)
 
 
+class _Metric(Protocol):
+    """Anything that has figures in the end."""
+
+    def result(self) -> Figures:
+        """The figures."""
+
+
 class _Scoring:
     """The metrics of an evaluation while frames come in."""
 
     def __init__(self, chosen: set[str], may_lack_background: bool) -> None:
         self._chosen = chosen
         self._may_lack_background = may_lack_background
-        self.cityscapes, self.coco, self.boundary = CityscapesAP(), CocoAP(), BoundaryQuality()
-        self.tracks, self.edits = TrackMetrics(), Edits()
+        self.cityscapes, self.tracks, self.edits = CityscapesAP(), TrackMetrics(), Edits()
+        self.coco: CocoAP | None = None
+        self.boundary: BoundaryQuality | None = None
+        # Imported when they are asked for: that takes longer than a small evaluation.
+        if "coco" in chosen:
+            from annotator.evaluation.coco_ap import CocoAP
+
+            self.coco = CocoAP()
+        if "boundary" in chosen:
+            from annotator.evaluation.boundary import BoundaryQuality
+
+            self.boundary = BoundaryQuality()
         self.hidden_predicted = self.hidden_true = self.unlabelled_frames = 0
         self._worst = _Worst()
 
@@ -167,9 +186,9 @@ class _Scoring:
         self.unlabelled_frames += is_unlabelled
         if "cityscapes" in self._chosen:
             self.cityscapes.add(overlap)
-        if "coco" in self._chosen:
+        if self.coco:
             self.coco.add(_without_void(overlap) if is_unlabelled else overlap)
-        if "boundary" in self._chosen:
+        if self.boundary:
             self.boundary.add(found, truth, overlap)
         if not self._chosen.isdisjoint(("tracks", "edits")):
             found, truth, overlap = self._disjoint(found, truth, overlap)
@@ -198,14 +217,14 @@ class _Scoring:
         self.edits.end_sequence()
 
     def report(self, comparison: Comparison) -> Report:
-        results: dict[str, Callable[[], Figures]] = {
-            "cityscapes": self.cityscapes.result,
-            "coco": self.coco.result,
-            "tracks": self.tracks.result,
-            "boundary": self.boundary.result,
-            "edits": self.edits.result,
+        metrics: dict[str, _Metric | None] = {
+            "cityscapes": self.cityscapes,
+            "coco": self.coco,
+            "tracks": self.tracks,
+            "boundary": self.boundary,
+            "edits": self.edits,
         }
-        parts = {name: results[name]() for name in METRICS if name in self._chosen}
+        parts = {name: metric.result() for name, metric in metrics.items() if metric and name in self._chosen}
         return Report(
             prediction=comparison.prediction.path,
             truth=comparison.truth.path,

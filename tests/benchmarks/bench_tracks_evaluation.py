@@ -1,8 +1,9 @@
 """Figures of tracks against TrackEval, side by side: python -m tests.benchmarks.bench_tracks_evaluation
 
 300 frames of 1242 x 375 with 20 masks each, as MOTS text: CPU seconds of whole processes, from the start of the
-interpreter to the figures. TRACKEVAL_PYTHON names an interpreter with TrackEval, in an environment of its own: see
-tests/golden/make_trackeval_golden.py. TrackEval is run as its scripts run it, which draw curves, and without output.
+interpreter to the figures; ours is `spatialemb-eval --metrics tracks`. TRACKEVAL_PYTHON names an interpreter with
+TrackEval, in an environment of its own: see tests/golden/make_trackeval_golden.py. TrackEval is run as its scripts run
+it, which draw curves, and without output.
 """
 
 from __future__ import annotations
@@ -25,17 +26,12 @@ from tests.scenes import scene, write_mots
 SIZE = (375, 1242)
 OURS = """
 import json, sys
-from pathlib import Path
-from annotator.evaluation.overlap import Overlap
-from annotator.evaluation.comparison import compare
-from annotator.evaluation.tracks import TrackMetrics, disjoint
+from cli import shell
+from cli.evaluate import command
 
-metrics = TrackMetrics()
-for recording in compare(Path(sys.argv[1]), Path(sys.argv[2])).recordings:
-    for found, truth in recording.frames():
-        metrics.add(Overlap.of(disjoint(found)[0], truth))
-    metrics.end_sequence()
-print(json.dumps(metrics.result()))
+*sides, figures = sys.argv[1:]
+shell.run(command, [*sides, "--metrics", "tracks", "--quiet", "--json", figures])
+print(json.dumps(json.load(open(figures))["tracks"]))
 """
 
 
@@ -76,7 +72,14 @@ def main() -> None:
         write_mots(folder, "0000", drawn, MOTS_NUMBERS)
         trackeval = [os.environ["TRACKEVAL_PYTHON"], SCRIPT, folder / "truth", folder / "predictions"]
         commands = {
-            "ours": [sys.executable, "-c", OURS, folder / "predictions", folder / "truth"],
+            "ours": [
+                sys.executable,
+                "-c",
+                OURS,
+                folder / "predictions",
+                folder / "truth",
+                folder / "figures",
+            ],
             "TrackEval as its scripts run it": [*trackeval, json.dumps(MOTS_CLASSES), folder / "out"],
             "TrackEval without output": [*trackeval, json.dumps(MOTS_CLASSES)],
         }
