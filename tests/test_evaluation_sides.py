@@ -15,7 +15,7 @@ from annotator import masks
 from annotator.errors import EXIT_USAGE, UsageError
 from annotator.evaluation import Overlap
 from annotator.evaluation.comparison import Comparison, compare
-from annotator.evaluation.sides import bad_input, recognise
+from annotator.formats.recognise import bad_input, recognise
 from annotator.formats import FORMATS
 from annotator.instances import Instances, Region
 from annotator.labels import BY_NAME
@@ -318,8 +318,9 @@ def bomb() -> str:
         ),
         (
             "dogs.json",
-            b'{"categories": [{"id": 1, "name": "dog"}], "images": [], "annotations": []}',
-            "'dog' is odd",
+            b'{"categories": [{"id": 1, "name": "dog"}], "images": [{"id": 1}],'
+            b' "annotations": [{"image_id": 1, "category_id": 1}]}',
+            "label 'dog' is no Cityscapes class; spatialemb-convert --map 'dog=CLASS' says which it is",
         ),
         ("cut.xml", b"<annotations><meta>", "no XML that can be read"),
         ("bomb.xml", bomb().encode(), "no XML that can be read (DTDForbidden"),

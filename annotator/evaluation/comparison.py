@@ -15,7 +15,7 @@ from typing import TypeVar
 import numpy as np
 
 from annotator.errors import FormatError, UsageError
-from annotator.evaluation.sides import Kind, Labels, Side, Size, bad_input, recognise
+from annotator.formats.recognise import Kind, Labels, Side, Size, bad_input, recognise
 from annotator.frames import FrameRef
 from annotator.instances import Instances, Truth
 
@@ -140,7 +140,7 @@ class Comparison:
 def compare(prediction: Path, truth: Path) -> Comparison:
     """Recognise both sides and match their recordings. Raises UsageError.
 
-    Faults that show when frames are compared, as masks of different sizes, are to be turned by `sides.bad_input`, too.
+    Faults that show when frames are compared, as masks of different sizes, are to be turned by `recognise.bad_input`, too.
     """
     with bad_input():
         ours, theirs = recognise(prediction), recognise(truth)

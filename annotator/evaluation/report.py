@@ -17,7 +17,7 @@ from annotator.evaluation.average_precision import CityscapesAP, Curve
 from annotator.evaluation.comparison import Comparison, Counts, compare
 from annotator.evaluation.edits import Edits
 from annotator.evaluation.overlap import ANY_CLASS, Overlap, Regions, judged
-from annotator.evaluation.sides import Kind, Side, bad_input
+from annotator.formats.recognise import Kind, Side, bad_input
 from annotator.evaluation.tracks import TrackMetrics, disjoint
 from annotator.instances import Instances, Truth
 from annotator.labels import BY_ID, INSTANCE_CLASSES
@@ -125,7 +125,7 @@ class Report:
 
 
 def evaluate(prediction: Path, truth: Path, metrics: Collection[str] = ()) -> Report:
-    """Score predictions against truth, each whatever `sides.recognise` knows, with some of METRICS.
+    """Score predictions against truth, each whatever `recognise` knows, with some of METRICS.
 
     Without `metrics` all that apply: tracks only where both sides have identities. Labels are read once, frame by
     frame. Only the eight classes are judged, and of these what truth labels. Where masks must not overlap (tracks and

@@ -1,13 +1,29 @@
 """Label files, one module per format, writer and reader together."""
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from annotator.formats.interface import Format, LabelReader, Recorded, Written
+from annotator.instances import Truth
 
 if TYPE_CHECKING:
     FORMATS: dict[str, Format]
 
-__all__ = ["FORMATS", "Format", "LabelReader", "Recorded", "Written"]
+__all__ = ["FORMATS", "Format", "LabelReader", "Recorded", "Written", "read_truth"]
+
+
+def read_truth(path: Path) -> Iterator[Truth]:
+    """Yield every frame that a path holds labels of, recording by recording, with what is not labelled in it.
+
+    `path` is whatever `recognise` knows: a run of this tool or one recording of it, Cityscapes, COCO, CVAT XML, MOTS.
+    Frames have an index, and a name where they are images. Track ids are those of one recording. Raises UsageError
+    when it isn't known, FormatError or SourceError when it can't be read.
+    """
+    from annotator.formats.recognise import recognise
+
+    for labels in recognise(path).labels:
+        yield from labels.truth()
 
 
 def __getattr__(name: str) -> Any:

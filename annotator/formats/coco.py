@@ -1,32 +1,31 @@
 """COCO: one JSON file with RLE masks, written and checked record by record.
 
 Every image and annotation is one line of the file. Annotations carry `score` and `track_id` (null: none),
-images `frame_index` and `source`; category ids are Cityscapes ids.
+images `frame_index` and `source`; category ids are Cityscapes ids. The reader is in `coco_reader`.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
 import orjson
 
 from annotator import masks
-from annotator.errors import FormatError
+from annotator.formats.coco_reader import Record, names, read, read_truth
 from annotator.formats.interface import LabelReader, Recorded, Written
 from annotator.formats.names import frame_stem
-from annotator.formats.survey import HIDDEN, Survey, frame_without_time, shortest, text
+from annotator.formats.survey import HIDDEN, Survey, shortest, text
 from annotator.formats.whole import insist, whole_file
 from annotator.frames import FrameRef
-from annotator.instances import Instances, Region, Truth
-from annotator.labels import BY_ID, BY_NAME
+from annotator.labels import BY_ID
+
+__all__ = ["names", "read", "read_truth", "write"]
 
 FILE = "coco.json"
-Record = dict[str, Any]
 
 
 def write(reader: LabelReader, source: Recorded, folder: Path) -> Written:
@@ -42,69 +41,6 @@ def write(reader: LabelReader, source: Recorded, folder: Path) -> Written:
             file.write(b"]}\n")
         _check(temporary, frames, instances)
     return Written((goal,), frames, instances, +losses)
-
-
-def read(path: Path) -> Iterator[Instances]:
-    """Yield the images of any COCO instance file, by image id, with RLE or polygon masks; crowds left out.
-
-    Categories are known by name. The whole file is held in memory.
-    """
-    return (truth.instances for truth in read_truth(path))
-
-
-def read_truth(path: Path) -> Iterator[Truth]:
-    """Yield the images as `read` does, with crowds as regions of their class.
-
-    An image may list in `labelled` the category ids that are labelled in it; by default it is those of the file.
-    """
-    with _faults(path):
-        content = orjson.loads(path.read_bytes())
-        categories = {entry["id"]: BY_NAME[entry["name"]].id for entry in content["categories"]}
-        of_image: dict[int, list[Record]] = {entry["id"]: [] for entry in content["images"]}
-        for entry in content["annotations"]:
-            of_image[entry["image_id"]].append(entry)
-        for place, image in enumerate(_in_order(content["images"])):
-            yield _truth(image, place, of_image[image["id"]], categories)
-
-
-def names(path: Path) -> list[str]:
-    """The file of every image, in the order of `read`."""
-    with _faults(path):
-        return [str(image["file_name"]) for image in _in_order(orjson.loads(path.read_bytes())["images"])]
-
-
-def _in_order(images: Iterable[Record]) -> list[Record]:
-    return sorted(images, key=lambda image: image["id"])
-
-
-@contextmanager
-def _faults(path: Path) -> Iterator[None]:
-    """Turn what goes wrong with a file that is no COCO into sentences."""
-    try:
-        yield
-    except KeyError as error:
-        raise FormatError(
-            f"{path}: no COCO instance labels of Cityscapes classes ({error} is odd)"
-        ) from error
-    except (TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise FormatError(f"{path}: no COCO instance labels ({error})") from error
-
-
-def _truth(image: Record, place: int, entries: list[Record], categories: dict[int, int]) -> Truth:
-    """What an image holds, given its place in the file, its annotations and the class of every category."""
-    size = (image["height"], image["width"])
-    rles = masks.to_rles([entry["segmentation"] for entry in entries], size)
-    objects = [k for k, entry in enumerate(entries) if not entry.get("iscrowd")]
-    crowds = [k for k, entry in enumerate(entries) if entry.get("iscrowd")]
-    found = Instances.of(
-        frame_without_time(image.get("frame_index", place), size, image["file_name"]),
-        [rles[k] for k in objects],
-        [categories[entries[k]["category_id"]] for k in objects],
-        [entries[k].get("score", 1) for k in objects],
-        track_ids=[entries[k].get("track_id") or 0 for k in objects],
-    )
-    regions = [Region(categories[entries[k]["category_id"]], rles[k]) for k in crowds]
-    return Truth(found, tuple(regions), frozenset(categories[k] for k in image.get("labelled", categories)))
 
 
 def _head(survey: Survey, source: Recorded) -> Record:

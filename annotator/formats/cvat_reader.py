@@ -1,14 +1,14 @@
-"""CVAT XML as this tool writes it, and as CVAT exports it when people have corrected it.
+"""CVAT XML as this tool writes it, and as CVAT exports it when people have corrected it, as .xml or .zip.
 
 In a video a track is one object, or several tracks of one group and one uid are: the parts of an object. It keeps
 the number that its uid says, unless another object has it: a track that was cut leaves two tracks with one uid.
-In images, which have no tracks in CVAT, the uid alone tells identity.
+In images, which have no tracks in CVAT, the uid alone tells identity. Exports list every frame of a track; where
+they don't, between two keyframes, shapes are interpolated as CVAT does it.
 """
 
 from __future__ import annotations
 
-import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,79 +18,52 @@ from typing import Any, NamedTuple
 from xml.etree.ElementTree import Element
 
 import numpy as np
-from defusedxml.common import DefusedXmlException
-from defusedxml.ElementTree import ParseError, iterparse
 
-from annotator import masks, polygons
-from annotator.errors import FormatError
+from annotator import masks
+from annotator.formats.classes import AS_NAMED, Classes
+from annotator.formats.cvat_interpolation import interpolate
+from annotator.formats.cvat_spool import MASK, POLYGON, Drawn, ShapeSpool
+from annotator.formats.cvat_xml import elements, faults, parts
+from annotator.formats.identity import NO_TRACK, track_id, track_ids
 from annotator.formats.survey import frame_without_time
 from annotator.frames import FrameRef
 from annotator.instances import Instances, Truth
-from annotator.labels import BY_NAME
 from annotator.polygons import Ring
 
+__all__ = ["elements", "names", "read", "read_truth", "ring_of"]
+
 NO_GROUP = ("", "0")
-NO_TRACK = re.compile(r"frame\d+-\d+")  # the uid of an object that had none
-TRACK_IDS = range(1, 1 << 31)
-Object = tuple[Any, ...]  # what is equal in all shapes of an object
+SHAPES = ("polygon", "mask")
+Key = tuple[Any, ...]  # what is equal in all shapes of an object
 
 
-class Part(NamedTuple):
-    """One shape of an object in one frame."""
-
-    of: Object
-    class_id: int
-    score: float
-    z_order: int
-    mask: masks.Rle
-
-
-def read(path: Path) -> Iterator[Instances]:
+def read(
+    path: Path, classes: Classes = AS_NAMED, left_out: Counter[str] | None = None
+) -> Iterator[Instances]:
     """Yield the frames of a file, in order; scores that are not there are 1.
 
-    Shapes are taken as they are, without interpolation between keyframes: exports hold every frame. What is
-    neither polygon nor mask is left out. The file is held in memory.
+    What is neither polygon nor mask is left out, and counted in `left_out` by kind. Shapes go by way of a temporary
+    file: memory follows the number of tracks. Raises FormatError.
     """
-    with _faults(path):
-        content = _Content.of(path)
+    with faults(path), ShapeSpool.opened() as spool:
+        content = _Content(spool, classes, Counter() if left_out is None else left_out)
+        content.add(path)
         yield from content.instances()
 
 
-def read_truth(path: Path) -> Iterator[Truth]:
+def read_truth(path: Path, classes: Classes = AS_NAMED) -> Iterator[Truth]:
     """Yield the frames as `read` does: all that a file shows is labelled."""
-    return map(Truth, read(path))
+    return map(Truth, read(path, classes))
 
 
 def names(path: Path) -> list[str]:
     """The file of every image, in the order of `read`; frames of a video have none."""
-    with _faults(path):
-        return [image.attrib["name"] for image in elements(path, "image")]
-
-
-@contextmanager
-def _faults(path: Path) -> Iterator[None]:
-    """Turn what goes wrong with a file that is no CVAT XML into sentences."""
-    try:
-        yield
-    except (ParseError, DefusedXmlException) as error:
-        raise FormatError(f"{path}: no XML that can be read ({error})") from error
-    except KeyError as error:
-        raise FormatError(f"{path}: no CVAT XML of instances ({error} is missing)") from error
-    except (TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise FormatError(f"{path}: no CVAT XML of instances ({error})") from error
-
-
-def elements(path: Path, *names: str) -> Iterator[Element]:
-    """The elements of these names below the root, each whole, one in memory at a time."""
-    root = None
-    for event, element in iterparse(str(path), events=("start", "end"), forbid_dtd=True):
-        if root is None:
-            root = element
-            if root.tag != "annotations":
-                raise ValueError(f"its root is <{root.tag}>, not <annotations>")
-        elif event == "end" and element.tag in names:
-            yield element
-            root.clear()
+    with faults(path):
+        return [
+            part.element.attrib["name"]
+            for part in parts(path)
+            if part.is_open and part.element.tag == "image"
+        ]
 
 
 def ring_of(polygon: Element) -> Ring:
@@ -102,139 +75,224 @@ def ring_of(polygon: Element) -> Ring:
 
 
 @dataclass
+class _Track:
+    """A track of a video while its shapes come in."""
+
+    label: str
+    group: str
+    number: int  # of the element in the file
+    thing: int | None = None  # the object
+    last: _Shape | None = None  # the shape before, if it is seen
+
+
+class _Shape(NamedTuple):
+    """One shape of a track."""
+
+    is_keyframe: bool
+    ring: Ring | None  # None: a mask
+    drawn: Drawn
+
+
+@dataclass
+class _Image:
+    """An image while its shapes come in."""
+
+    ref: FrameRef
+    things: dict[Key, tuple[int, int]] = field(default_factory=dict)  # objects: number and track id
+    taken: set[int] = field(default_factory=set)  # track ids
+
+
+@dataclass
 class _Content:
     """What a file holds."""
 
-    frames: list[FrameRef] = field(default_factory=list)
-    size: tuple[int, int] = (0, 0)
-    parts: defaultdict[int, list[Part]] = field(default_factory=lambda: defaultdict(list))  # by frame index
-    uids: dict[Object, str] = field(default_factory=dict)  # of the tracks of a video
-    track_ids: dict[Object, int] = field(default_factory=dict)
+    spool: ShapeSpool
+    classes: Classes
+    left_out: Counter[str]
+    frames: range = range(0)  # of a video
+    size: tuple[int, int] = (0, 0)  # of a video
+    has_meta: bool = False
+    has_images: bool = False
+    things: dict[Key, int] = field(
+        default_factory=dict
+    )  # objects of several tracks of a video: their numbers
+    uids: dict[int, str] = field(default_factory=dict)  # of the tracked things of a video
+    track_ids: dict[int, int] = field(default_factory=dict)  # of things
+    numbers: Iterator[int] = field(default_factory=count)
 
-    @classmethod
-    def of(cls, path: Path) -> _Content:
-        content = cls()
-        images, has_meta = [], False
-        for number, element in enumerate(elements(path, "meta", "image", "track")):
+    def add(self, path: Path) -> None:
+        """Read the file. Raises ValueError, KeyError and the like for what is wrong with it."""
+        track, image = _Track("", "", 0), _Image(frame_without_time(0, (1, 1)))
+        for number, part in enumerate(parts(path)):
+            element = part.element
             if element.tag == "meta":
-                content.add_meta(element)
-                has_meta = True
-            elif element.tag == "image":
-                images.append(content.add_image(element))
-            else:
-                content.add_track(element, number)
-        content.frames = images or content.frames  # a video may be exported as images, too
-        if not images and not has_meta:
+                self._add_meta(element)
+            elif part.is_open and element.tag == "image":
+                image = _Image(_image_ref(element))
+                self.spool.add_image(image.ref)
+                self.has_images = True
+            elif part.is_open:
+                track = _Track(element.attrib["label"], element.attrib.get("group_id", ""), number)
+            elif part.of is not None:
+                with _where(part.of, element):
+                    self._add_shape(element, number, image if part.of.tag == "image" else track)
+        if not self.has_images and not self.has_meta:
             raise ValueError("it names no frames")
-        strange = content.parts.keys() - {ref.index for ref in content.frames}
-        if strange:
-            raise ValueError(f"it has shapes in frame {min(strange)}, and no such frame")
-        content.number_tracks()
-        return content
+        strange = self.spool.strange(None if self.has_images else self.frames)
+        if strange is not None:
+            raise ValueError(f"it has shapes in frame {strange}, and no such frame")
+        self.track_ids = track_ids(self.uids)
 
-    def add_meta(self, meta: Element) -> None:
+    def instances(self) -> Iterator[Instances]:
+        """The frames in order; shapes of higher z_order are on top."""
+        video = (frame_without_time(index, self.size) for index in self.frames)
+        for ref in self.spool.images() if self.has_images else video:  # a video may be exported as images
+            top_first = sorted(self.spool.of_frame(ref.index), key=lambda drawn: -drawn.z_order)
+            shown = masks.visible([drawn.mask(ref.size) for drawn in top_first], ref.size)
+            rles: defaultdict[int, list[masks.Rle]] = defaultdict(list)
+            about: dict[int, Drawn] = {}
+            for drawn, mask in zip(top_first, shown, strict=True):
+                rles[drawn.thing].append(mask)
+                about.setdefault(drawn.thing, drawn)
+            yield Instances.of(
+                ref,
+                [masks.union(of_object, ref.size) for of_object in rles.values()],
+                [drawn.class_id for drawn in about.values()],
+                [drawn.score for drawn in about.values()],
+                track_ids=[self.track_ids.get(thing, drawn.track_id) for thing, drawn in about.items()],
+            )
+
+    def _add_meta(self, meta: Element) -> None:
         """Learn the frames of a video and their size."""
+        tasks = len(meta.findall(".//task"))
+        if tasks > 1:
+            raise ValueError(f"it is of {tasks} tasks; export them one by one")
+        self.has_meta = True
         original = meta.find(".//original_size")
         if original is not None:
             self.size = (_int(original, "height"), _int(original, "width"))
         if meta.findtext(".//mode") == "interpolation" and _int(meta, ".//size"):
             step = int((meta.findtext(".//frame_filter") or "step=1").removeprefix("step="))
-            first, last = _int(meta, ".//start_frame"), _int(meta, ".//stop_frame")
-            self.frames = [frame_without_time(index, self.size) for index in range(first, last + 1, step)]
+            self.frames = range(_int(meta, ".//start_frame"), _int(meta, ".//stop_frame") + 1, step)
 
-    def add_image(self, image: Element) -> FrameRef:
-        size = (int(image.attrib["height"]), int(image.attrib["width"]))
-        ref = frame_without_time(int(image.attrib["id"]), size, image.attrib["name"])
-        taken = set()
-        for number, shape in enumerate(image):
-            if shape.tag not in ("polygon", "mask"):
-                continue
-            of = (ref.index, *_object(shape, _uid(shape), number))
-            if of not in self.track_ids:
-                track_id = _number(_uid(shape))
-                self.track_ids[of] = 0 if track_id in taken else track_id
-                taken.add(track_id)
-            self.parts[ref.index].append(_part(shape, of, shape.attrib["label"], size))
-        return ref
+    def _add_shape(self, element: Element, number: int, within: _Image | _Track) -> None:
+        if element.tag not in SHAPES:
+            if element.tag != "tag":
+                self.left_out[f"shapes of the kind {element.tag!r}"] += 1
+            return
+        label = element.attrib["label"] if isinstance(within, _Image) else within.label
+        class_id = self.classes.id_of(label)
+        if class_id is None:
+            self.left_out[f"shapes of the label {label!r}"] += 1
+        elif isinstance(within, _Image):
+            of = self._thing_of_image(within, element, number)
+            self.spool.add(_shape(element, within.ref.index, of, class_id, within.ref.size).drawn)
+        else:
+            self._add_to_track(within, element, class_id)
 
-    def add_track(self, track: Element, number: int) -> None:
-        shapes = [shape for shape in track if shape.tag in ("polygon", "mask")]
-        if shapes:
-            of = _object(track, _uid(shapes[0]), number)
-            self.uids.setdefault(of, _uid(shapes[0]))
-        for shape in shapes:
-            if shape.attrib["outside"] == "0":
-                part = _part(shape, of, track.attrib["label"], self.size)
-                self.parts[int(shape.attrib["frame"])].append(part)
+    def _add_to_track(self, track: _Track, element: Element, class_id: int) -> None:
+        frame, is_seen = int(element.attrib["frame"]), element.attrib["outside"] == "0"
+        of = self._thing_of_video(track, _attribute(element, "uid"))
+        shape = _shape(element, frame, of, class_id, self.size)
+        if track.last:
+            for drawn in self._between(track.last, shape):
+                self.spool.add(drawn)
+        if is_seen:
+            self.spool.add(shape.drawn)
+        track.last = shape if is_seen else None
 
-    def number_tracks(self) -> None:
-        """Give every track of a video the number that its uid says, and the others numbers that are free."""
-        taken = {0}
-        for of, uid in self.uids.items():
-            track_id = _number(uid)
-            if track_id not in taken or NO_TRACK.fullmatch(uid):
-                self.track_ids[of] = track_id
-                taken.add(track_id)
-        free = (track_id for track_id in count(1) if track_id not in taken)
-        for of in self.uids.keys() - self.track_ids.keys():
-            self.track_ids[of] = next(free)
+    def _between(self, before: _Shape, after: _Shape) -> Iterator[Drawn]:
+        """What CVAT shows between two keyframes, of which the first is seen. A mask stays as it is.
 
-    def instances(self) -> Iterator[Instances]:
-        """The frames in order; shapes of higher z_order are on top."""
-        for ref in self.frames:
-            top_first = sorted(self.parts[ref.index], key=lambda part: -part.z_order)
-            shown = masks.visible([part.mask for part in top_first], ref.size)
-            rles: defaultdict[Object, list[masks.Rle]] = defaultdict(list)
-            about: dict[Object, Part] = {}
-            for part, mask in zip(top_first, shown, strict=True):
-                rles[part.of].append(mask)
-                about.setdefault(part.of, part)
-            yield Instances.of(
-                ref,
-                [masks.union(of_object, ref.size) for of_object in rles.values()],
-                [part.class_id for part in about.values()],
-                [part.score for part in about.values()],
-                track_ids=[self.track_ids[of] for of in about],
-            )
+        Where an export skips frames behind others that it lists, they were deleted from the task.
+        """
+        first, last = before.drawn.frame, after.drawn.frame
+        missing = range(first + self.frames.step, last, self.frames.step)
+        if not (missing and before.is_keyframe and after.is_keyframe):
+            return
+        if before.ring is None or after.ring is None:
+            yield from (before.drawn._replace(frame=frame) for frame in missing)
+            return
+        rings = interpolate(before.ring, after.ring, [(frame - first) / (last - first) for frame in missing])
+        for frame, ring in zip(missing, rings, strict=True):
+            yield before.drawn._replace(frame=frame, shape=ring.astype("<f8").tobytes())
+
+    def _thing_of_image(self, image: _Image, shape: Element, number: int) -> tuple[int, int]:
+        """The number and the track id of the object that a shape is of."""
+        uid = _attribute(shape, "uid")
+        key = _key(shape.attrib.get("group_id", ""), uid, number)
+        if key not in image.things:
+            number_of_uid = track_id(uid)
+            is_free = number_of_uid not in image.taken
+            image.things[key] = (next(self.numbers), number_of_uid if is_free else 0)
+            image.taken.add(number_of_uid)
+        return image.things[key]
+
+    def _thing_of_video(self, track: _Track, uid: str) -> tuple[int, int]:
+        """The number of the object that a track is of; its track id is known at the end, 0 is for none."""
+        if track.thing is None:
+            key = _key(track.group, uid, track.number)
+            track.thing = self.things.get(key, next(self.numbers))
+            if len(key) > 1:  # others may share it
+                self.things[key] = track.thing
+            if not NO_TRACK.fullmatch(uid):
+                self.uids.setdefault(track.thing, uid)
+        return track.thing, 0
 
 
-def _object(grouped: Element, uid: str, number: int) -> Object:
+@contextmanager
+def _where(of: Element, element: Element) -> Iterator[None]:
+    """Name the place of what is wrong."""
+    try:
+        yield
+    except KeyError as error:
+        raise ValueError(f"{error} is missing {_place(of, element)}") from error
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"{error} {_place(of, element)}") from error
+
+
+def _place(of: Element, element: Element) -> str:
+    frame = element.get("frame")
+    return f"in {of.tag} {of.get('id', '?')}" + (f", frame {frame}" if frame else "")
+
+
+def _image_ref(image: Element) -> FrameRef:
+    size = (int(image.attrib["height"]), int(image.attrib["width"]))
+    return frame_without_time(int(image.attrib["id"]), size, image.attrib["name"])
+
+
+def _key(group: str, uid: str, number: int) -> Key:
     """What is equal in all shapes of an object: a group and a uid, or else the number of the element alone."""
-    group = grouped.attrib.get("group_id", "")
     return (group, uid) if uid and group not in NO_GROUP else (number,)
 
 
-def _part(shape: Element, of: Object, label: str, size: tuple[int, int]) -> Part:
-    if label not in BY_NAME:
-        raise ValueError(f"label {label!r} is no Cityscapes class")
-    score = float(_attribute(shape, "score") or 1)
-    z_order = int(shape.attrib.get("z_order", 0))
-    mask = polygons.fill(ring_of(shape), size) if shape.tag == "polygon" else _mask(shape, size)
-    return Part(of, BY_NAME[label].id, score, z_order, mask)
+def _shape(element: Element, frame: int, of: tuple[int, int], class_id: int, size: tuple[int, int]) -> _Shape:
+    score = float(_attribute(element, "score") or 1)
+    if not 0 <= score <= 1:
+        raise ValueError(f"a score of {score}")
+    ring = ring_of(element) if element.tag == "polygon" else None
+    content = _counts(element, size) if ring is None else ring.astype("<f8").tobytes()
+    z_order = int(element.attrib.get("z_order", 0))
+    kind = MASK if ring is None else POLYGON
+    drawn = Drawn(frame, *of, class_id, score, z_order, kind, content)
+    return _Shape(element.get("keyframe") == "1", ring, drawn)
 
 
-def _mask(shape: Element, size: tuple[int, int]) -> masks.Rle:
-    """The mask of a <mask>: runs along the rows of its box, off first."""
-    left, top, width, height = (int(shape.attrib[key]) for key in ("left", "top", "width", "height"))
-    runs = np.array(shape.attrib["rle"].split(","), np.int64)
-    if np.any(runs < 0) or runs.sum() != width * height:
+def _counts(element: Element, size: tuple[int, int]) -> bytes:
+    """The RLE of a <mask> in a frame of `size`; in the file are runs along the rows of its box, off first."""
+    left, top, width, height = (int(element.attrib[key]) for key in ("left", "top", "width", "height"))
+    runs = np.array(element.attrib["rle"].split(","), np.int64)
+    if min(width, height) < 1 or np.any(runs < 0) or runs.sum() != width * height:
         raise ValueError("a mask whose runs don't add up to its box")
+    if left < 0 or top < 0 or top + height > size[0] or left + width > size[1]:
+        raise ValueError("a mask that leaves the frame")
     pixels = np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(height, width)
-    return masks.encode_window(pixels, top, left, size)
-
-
-def _uid(shape: Element) -> str:
-    return _attribute(shape, "uid")
+    return bytes(masks.encode_window(pixels, top, left, size)["counts"])
 
 
 def _attribute(shape: Element, name: str) -> str:
     """The value of an attribute of a shape, "" if there is none."""
-    return next((each.text or "" for each in shape.iter("attribute") if each.attrib["name"] == name), "")
-
-
-def _number(uid: str) -> int:
-    """The track id that a uid is, 0 if it is none."""
-    return int(uid) if uid.isdecimal() and len(uid) < 11 and int(uid) in TRACK_IDS else 0
+    return next((each.text or "" for each in shape.iter("attribute") if each.get("name") == name), "")
 
 
 def _int(element: Element, name: str) -> int:

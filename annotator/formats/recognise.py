@@ -1,8 +1,10 @@
-"""One side of an evaluation: a path is recognised by what it holds, and read frame by frame."""
+"""A path is recognised by what it holds, and read frame by frame."""
 
 from __future__ import annotations
 
 import re
+import zipfile
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,6 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from annotator.errors import OutputError, SourceError, UsageError
+from annotator.formats.classes import AS_NAMED, Classes
 from annotator.formats.names import INSTANCE_IDS, NAME, RESULTS, frame_stem
 from annotator.instances import Instances, Truth
 from annotator.store import FILE_NAME as STORE
@@ -19,7 +22,7 @@ from annotator.store import Store
 RUN = "run.json"
 KNOWN = (
     "a folder that spatialemb-annotate wrote, Cityscapes *_gtFine_instanceIds.png, benchmark results (a text file"
-    " a frame), COCO JSON, CVAT XML, or MOTS text"
+    " a frame), COCO JSON or results, CVAT XML (or the zip of an export), or MOTS text"
 )
 MOTS_LINE = re.compile(rb"\d+\s+\d+\s+\d+\s+\d+\s+\d+\s+\S")
 IMAGE_SUFFIX = re.compile(r"\.(png|jpe?g|bmp|tiff?|webp|ppm)$", re.IGNORECASE)
@@ -34,6 +37,7 @@ class Kind(Enum):
     CITYSCAPES = "Cityscapes instanceIds"
     RESULTS = "Cityscapes results"
     COCO = "COCO JSON"
+    COCO_RESULTS = "COCO results"
     CVAT = "CVAT XML"
     MOTS = "MOTS text"  # which says nothing of frames without objects
 
@@ -46,30 +50,43 @@ class Labels:
     path: Path
     kind: Kind
 
-    def instances(self, size: Size) -> Iterator[Instances]:
-        """The instances of every frame; `size` is that of frames of which the labels don't tell it."""
+    def instances(
+        self, size: Size | None = None, classes: Classes = AS_NAMED, left_out: Counter[str] | None = None
+    ) -> Iterator[Instances]:
+        """The instances of every frame.
+
+        `size` is that of frames of which the labels don't tell it, `classes` says what labels with other names are.
+        What can't be read as instances is counted in `left_out`.
+        """
         if self.kind is Kind.RUN:
             return _read_store(self.path)
         if self.kind is Kind.RESULTS:
             from annotator.formats import cityscapes_results
 
             return cityscapes_results.read(self.path, size)
+        if self.kind in WITH_NAMES:
+            return _with_names(self.kind).read(self.path, classes, left_out)
         return _files(self.kind).read(self.path)
 
-    def truth(self) -> Iterator[Truth]:
+    def truth(self, classes: Classes = AS_NAMED) -> Iterator[Truth]:
         """The same as truth, with what is not labelled."""
-        return (
-            map(Truth, _read_store(self.path))
-            if self.kind is Kind.RUN
-            else _files(self.kind).read_truth(self.path)
-        )
+        if self.kind is Kind.RUN:
+            return map(Truth, _read_store(self.path))
+        if self.kind in WITH_NAMES:
+            return _with_names(self.kind).read_truth(self.path, classes)
+        return _files(self.kind).read_truth(self.path)
 
     def ways_to_name(self) -> list[list[str]]:
         """Ways to name the frames, in their order; none where only numbers tell them apart."""
         if self.kind is Kind.RUN:
             return _store_names(self)
         names = _files(self.kind).names(self.path)
-        return _ways(names) if names else []
+        ways = ways_to_name(names) if names else []
+        if self.kind in (Kind.COCO, Kind.COCO_RESULTS):
+            from annotator.formats import coco_reader
+
+            ways.append(coco_reader.by_number(self.path))
+        return ways
 
 
 @dataclass(frozen=True)
@@ -91,8 +108,12 @@ def recognise(path: Path) -> Side:
         return _recognise_folder(path.parent)
     with path.open("rb") as file:
         start = file.read(1000).removeprefix(b"\xef\xbb\xbf").lstrip()
-    if start.startswith(b"{"):
+    if start.startswith(b"PK"):
+        kind = _kind_of_zip(path)
+    elif start.startswith(b"{"):
         kind = Kind.COCO
+    elif start.startswith(b"[") and start[1:].lstrip().startswith(b"{"):
+        kind = Kind.COCO_RESULTS
     elif start.startswith(b"<"):
         kind = Kind.CVAT
     elif MOTS_LINE.match(start) or (not start and path.suffix == ".txt"):
@@ -100,6 +121,20 @@ def recognise(path: Path) -> Side:
     else:
         raise UsageError(f"{path}: its format can't be told; give {KNOWN}")
     return Side(path, kind, (Labels(path.stem, path, kind),))
+
+
+def _kind_of_zip(path: Path) -> Kind:
+    """What an export of CVAT holds; other zips are to be unpacked."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            suffixes = {name[-5:].lower() for name in archive.namelist()}
+    except (zipfile.BadZipFile, NotImplementedError, OSError) as error:
+        raise UsageError(f"{path}: no zip that can be read ({error})") from error
+    if any(suffix.endswith(".xml") for suffix in suffixes):
+        return Kind.CVAT
+    if ".json" in suffixes:
+        return Kind.COCO
+    raise UsageError(f"{path}: a zip without CVAT XML or COCO JSON; unpack it and give the folder")
 
 
 @contextmanager
@@ -141,6 +176,29 @@ def _relative(path: Path, folder: Path) -> str:
 # ---- reading
 
 
+WITH_NAMES = (Kind.COCO, Kind.COCO_RESULTS, Kind.CVAT)  # which name classes as they like
+
+
+class NamedLabelFiles(Protocol):
+    """What modules of formats that name classes have for reading."""
+
+    def read(self, path: Path, classes: Classes, left_out: Counter[str] | None) -> Iterator[Instances]:
+        """The instances of every frame."""
+
+    def read_truth(self, path: Path, classes: Classes) -> Iterator[Truth]:
+        """The same as truth, with what is not labelled."""
+
+
+def _with_names(kind: Kind) -> NamedLabelFiles:
+    if kind is Kind.CVAT:
+        from annotator.formats import cvat
+
+        return cvat
+    from annotator.formats import coco
+
+    return coco
+
+
 class LabelFiles(Protocol):
     """What modules of formats have for reading."""
 
@@ -165,7 +223,7 @@ def _files(kind: Kind) -> LabelFiles:
             from annotator.formats import cityscapes_results
 
             return cityscapes_results
-        case Kind.COCO:
+        case Kind.COCO | Kind.COCO_RESULTS:
             from annotator.formats import coco
 
             return coco
@@ -192,10 +250,10 @@ def _store_names(labels: Labels) -> list[list[str]]:
         for ref in store.frames():
             files.append(ref.name)
             published.append(frame_stem(labels, ref))
-    return [*_ways(files), published] if any(files) else [published]
+    return [*ways_to_name(files), published] if any(files) else [published]
 
 
-def _ways(names: Sequence[str]) -> list[list[str]]:
+def ways_to_name(names: Sequence[str]) -> list[list[str]]:
     """Ways to name frames, given their files: without folders if these are still different, or with them."""
     with_folders = [_key(name) for name in names]
     without = [name.rsplit("/", 1)[-1] for name in with_folders]

@@ -1,0 +1,136 @@
+"""CVAT XML as a stream of elements, from a file or a zip, in constant memory whatever is in it.
+
+Nothing is ever unpacked to disk. What would take memory is refused: entities, attributes of many megabytes, elements
+in hundreds of elements.
+"""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, NamedTuple
+from xml.etree.ElementTree import Element
+
+from defusedxml.common import DefusedXmlException
+from defusedxml.ElementTree import ParseError, iterparse
+
+from annotator.errors import FormatError
+
+CONTAINERS = ("image", "track")
+DEEPEST = 64  # elements in each other; CVAT's are ten deep
+LONGEST = 1 << 25  # bytes of a single tag or text
+MOST = 1 << 18  # elements within one that is kept until it ends
+
+
+class Part(NamedTuple):
+    """An element below the root, or one of an <image> or <track>."""
+
+    of: Element | None  # the image or track that it lies in; of it only the attributes are known
+    element: Element
+    is_open: bool = False  # an image or track begins; only its attributes are known
+
+
+@contextmanager
+def faults(path: Path) -> Iterator[None]:
+    """Turn what goes wrong with a file that is no CVAT XML into sentences."""
+    try:
+        yield
+    except (ParseError, DefusedXmlException) as error:
+        raise FormatError(f"{path}: no XML that can be read ({error})") from error
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as error:
+        raise FormatError(f"{path}: no zip that can be read ({error})") from error
+    except KeyError as error:
+        raise FormatError(f"{path}: no CVAT XML of instances ({error} is missing)") from error
+    except (TypeError, ValueError, AttributeError, OverflowError, FormatError) as error:
+        raise FormatError(f"{path}: no CVAT XML of instances ({error})") from error
+
+
+def parts(path: Path) -> Iterator[Part]:
+    """The elements below the root, whole but for <image> and <track>, of which every child comes by itself."""
+    above: list[Element] = []
+    kept = 0
+    with _open(path) as file:
+        for event, element in iterparse(file, events=("start", "end"), forbid_dtd=True):
+            file.is_heard()
+            if event == "start":
+                above.append(element)
+                kept += 1
+                _check(above, kept)
+                if len(above) == 2 and element.tag in CONTAINERS:
+                    yield Part(None, element, is_open=True)
+                continue
+            above.pop()
+            if len(above) == 2 and above[1].tag in CONTAINERS:
+                yield Part(above[1], element)
+                attributes = dict(above[1].attrib)
+                above[1].clear()
+                above[1].attrib.update(attributes)
+                kept = 0
+            elif len(above) == 1:
+                yield Part(None, element)
+                above[0].clear()
+                kept = 0
+
+
+def elements(path: Path, *names: str) -> Iterator[Element]:
+    """The elements of these names below the root, each whole, one in memory at a time."""
+    with _open(path) as file:
+        root = None
+        for event, element in iterparse(file, events=("start", "end"), forbid_dtd=True):
+            file.is_heard()
+            if root is None:
+                root = element
+                _check([root], 0)
+            elif event == "end" and element.tag in names:
+                yield element
+                root.clear()
+
+
+class _Watched:
+    """A file that is read as long as elements come of it."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._silent = 0  # bytes since the last element
+
+    def read(self, count: int = -1) -> bytes:
+        content = self._file.read(count)
+        self._silent += len(content)
+        if self._silent > LONGEST:
+            raise ValueError(f"a tag or a text of more than {LONGEST >> 20} MB")
+        return content
+
+    def is_heard(self) -> None:
+        self._silent = 0
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[_Watched]:
+    with path.open("rb") as file:
+        if not zipfile.is_zipfile(file):
+            file.seek(0)
+            yield _Watched(file)
+            return
+        with zipfile.ZipFile(file) as archive, archive.open(member(archive, ".xml")) as inside:
+            yield _Watched(inside)
+
+
+def member(archive: zipfile.ZipFile, suffix: str) -> str:
+    """The one file of a kind in a zip: by preference what CVAT calls annotations."""
+    found = [name for name in archive.namelist() if name.lower().endswith(suffix)]
+    named = [name for name in found if Path(name).name == f"annotations{suffix}"] or found
+    if len(named) != 1:
+        raise ValueError(f"it holds {len(named)} files *{suffix} instead of one")
+    return named[0]
+
+
+def _check(above: list[Element], kept: int) -> None:
+    if above[0].tag != "annotations":
+        raise ValueError(f"its root is <{above[0].tag}>, not <annotations>")
+    if len(above) > DEEPEST:
+        raise ValueError(f"elements in more than {DEEPEST} others")
+    if kept > MOST:
+        raise ValueError(f"more than {MOST} elements in one")
