@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import traceback
 from collections.abc import Generator, Sequence
 from dataclasses import asdict
@@ -12,20 +11,18 @@ from typing import Any
 import torch
 
 from annotator.clustering import instances_of
-from annotator.errors import AnnotatorError, FormatError, OutputError, SourceError, UsageError
+from annotator.errors import AnnotatorError, OutputError, SourceError, UsageError
 from annotator.events import Event, FramesLabelled, RunStarted, SourceEnded, SourceStarted, StepStarted
 from annotator.fingerprint import fingerprint, identity
-from annotator.formats import FORMATS
 from annotator.labels import BY_ID
 from annotator.options import DetectionOptions, Job, TrackingOptions
+from annotator.publishing import publish, unpublish
 from annotator.run import TRACEBACK_NAME, Run
 from annotator.runtime import Runtime, load_runtime
+from annotator.store import EDITED, Store
 from annotator.store import FILE_NAME as STORE_NAME
-from annotator.store import Store
 from annotator.tracking import associate
 from annotator.video import Loader, Source, find_sources
-
-ALWAYS = ("frames",)  # frames.csv says which frame a label belongs to
 
 
 def annotate(job: Job, runtime: Runtime | None = None) -> Generator[Event, None, None]:
@@ -96,8 +93,9 @@ def detect(
 
 
 def track(source: Source, store: Store, options: TrackingOptions) -> Generator[Event, None, bool]:
-    """Follow the instances of the whole recording, unless that is done with these options."""
-    if store.note("tracked") == asdict(options):
+    """Follow the instances of the whole recording, unless that is done with these options, or people edited tracks."""
+    tracked = store.note("tracked")
+    if tracked == asdict(options) or (tracked and EDITED in tracked):
         return False
     yield StepStarted(source.name, "associate")
     store.set_note("tracked", None)
@@ -107,70 +105,6 @@ def track(source: Source, store: Store, options: TrackingOptions) -> Generator[E
         store.set_tracks(())
     store.set_note("tracked", asdict(options))
     return True
-
-
-def publish(
-    source: Source, store: Store, folder: Path, formats: Sequence[str]
-) -> Generator[Event, None, bool]:
-    """Write the formats that are asked for, and renew those written before from other tracks.
-
-    A format that can't hold the labels doesn't keep the others from being written.
-    """
-    tracked, published = store.note("tracked"), store.note("published") or {}
-    refused: list[str] = []
-    worked = False
-    for name, writer in FORMATS.items():
-        is_wanted = name in formats or name in published or name in ALWAYS
-        if not is_wanted or is_published(folder, published.get(name), tracked):
-            continue
-        yield StepStarted(source.name, f"publish {name}")
-        try:
-            written = writer.write(store, source, folder)
-        except FormatError as error:
-            refused.append(str(error))
-            continue
-        except OSError as error:
-            reason = error.strerror or error
-            raise OutputError(
-                f"{folder}: {name} can't be written ({reason}); make room, and run the command again"
-            ) from error
-        published[name] = {
-            "tracked": tracked,
-            "files": {file.name: count_of(file) for file in written.files},
-            "losses": dict(written.losses),
-        }
-        store.set_note("published", published)
-        worked = True
-    if refused:
-        raise FormatError("; ".join(refused))
-    return worked
-
-
-def unpublish(folder: Path) -> None:
-    """Delete the label files that the store in `folder` knows of."""
-    try:
-        with Store.read(folder) as store:
-            published = store.note("published") or {}
-    except (SourceError, UsageError):
-        return
-    for name in (name for entry in published.values() for name in entry["files"]):
-        path = folder / name
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
-
-
-def is_published(folder: Path, entry: Any, tracked: Any) -> bool:
-    """Whether a format's files are there, and of these tracks."""
-    if entry is None or entry["tracked"] != tracked:
-        return False
-    return all(count_of(folder / name) == count for name, count in entry["files"].items())
-
-
-def count_of(path: Path) -> int:
-    """How many files there are at `path`: 1 for a file, 0 for nothing."""
-    return sum(1 for _ in path.iterdir()) if path.is_dir() else int(path.exists())
 
 
 def check_classes(options: DetectionOptions, runtime: Runtime) -> None:

@@ -50,6 +50,7 @@ SCHEMA = """
     ) WITHOUT ROWID;
     CREATE UNIQUE INDEX tracks_by_id ON tracks (track_id, frame_index);
 """
+EDITED = "edited"  # key in the note "tracked": tracks as people made them, not to be made anew unasked
 SLICE = 64  # frames that a reader holds at once
 FRAME_COLUMNS = "frame_index, pts, time_base_numerator, time_base_denominator, height, width, name"
 

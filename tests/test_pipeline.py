@@ -9,7 +9,7 @@ from typing import Any
 import cv2
 import pytest
 
-from annotator import pipeline
+from annotator import publishing
 from annotator.errors import EXIT_INTERRUPTED, FormatError, OutputError, UsageError
 from annotator.events import FramesLabelled, SourceEnded
 from annotator.options import DetectionOptions, Job, TrackingOptions
@@ -329,7 +329,7 @@ def test_a_full_disk_while_publishing_ends_the_run(
 ) -> None:
     asked = job(write_video(tmp_path / "drive.mp4"), out=tmp_path / "labels")
     with monkeypatch.context() as patch:
-        patch.setitem(pipeline.FORMATS, "coco", FullDiskWriter())
+        patch.setitem(publishing.FORMATS, "coco", FullDiskWriter())
         with pytest.raises(OutputError, match=r"coco can't be written \(No space left on device\)"):
             list(annotate(asked))
     batches = toy.batches
@@ -343,7 +343,7 @@ def test_a_format_that_cannot_hold_the_labels_does_not_keep_the_others_from_bein
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     out = tmp_path / "labels"
-    monkeypatch.setitem(pipeline.FORMATS, "cityscapes", RaisingWriter(FormatError("frame 3: 1001 cars")))
+    monkeypatch.setitem(publishing.FORMATS, "cityscapes", RaisingWriter(FormatError("frame 3: 1001 cars")))
     assert ended(job(write_video(tmp_path / "drive.mp4"), out=out)) == {"drive": ("failed", True)}
     assert record(out, "drive")["error"] == "frame 3: 1001 cars"
     assert (out / "drive" / "coco.json").exists()
@@ -351,7 +351,7 @@ def test_a_format_that_cannot_hold_the_labels_does_not_keep_the_others_from_bein
 
 
 def test_ctrl_c_is_recorded(tmp_path: Path, toy: ToyRuntime, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(pipeline.FORMATS, "coco", RaisingWriter(KeyboardInterrupt()))
+    monkeypatch.setitem(publishing.FORMATS, "coco", RaisingWriter(KeyboardInterrupt()))
     a, b = write_video(tmp_path / "a.mp4"), write_video(tmp_path / "b.mp4")
     with pytest.raises(KeyboardInterrupt):
         list(annotate(job(a, b, out=tmp_path / "labels")))

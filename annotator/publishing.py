@@ -1,0 +1,79 @@
+"""Stores in, label files out: each whole, and written again when tracks are others than they were."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Generator, Sequence
+from pathlib import Path
+from typing import Any
+
+from annotator.errors import FormatError, OutputError, SourceError, UsageError
+from annotator.events import Event, StepStarted
+from annotator.formats import FORMATS, Recorded
+from annotator.store import Store
+
+ALWAYS = ("frames",)  # frames.csv says which frame a label belongs to
+
+
+def publish(
+    source: Recorded, store: Store, folder: Path, formats: Sequence[str]
+) -> Generator[Event, None, bool]:
+    """Write the formats that are asked for, and renew those written before from other tracks.
+
+    A format that can't hold the labels doesn't keep the others from being written.
+    """
+    tracked, published = store.note("tracked"), store.note("published") or {}
+    refused: list[str] = []
+    worked = False
+    for name, writer in FORMATS.items():
+        is_wanted = name in formats or name in published or name in ALWAYS
+        if not is_wanted or is_published(folder, published.get(name), tracked):
+            continue
+        yield StepStarted(source.name, f"publish {name}")
+        try:
+            written = writer.write(store, source, folder)
+        except FormatError as error:
+            refused.append(str(error))
+            continue
+        except OSError as error:
+            reason = error.strerror or error
+            raise OutputError(
+                f"{folder}: {name} can't be written ({reason}); make room, and run the command again"
+            ) from error
+        published[name] = {
+            "tracked": tracked,
+            "files": {file.name: count_of(file) for file in written.files},
+            "losses": dict(written.losses),
+        }
+        store.set_note("published", published)
+        worked = True
+    if refused:
+        raise FormatError("; ".join(refused))
+    return worked
+
+
+def unpublish(folder: Path) -> None:
+    """Delete the label files that the store in `folder` knows of."""
+    try:
+        with Store.read(folder) as store:
+            published = store.note("published") or {}
+    except (SourceError, UsageError):
+        return
+    for name in (name for entry in published.values() for name in entry["files"]):
+        path = folder / name
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def is_published(folder: Path, entry: Any, tracked: Any) -> bool:
+    """Whether a format's files are there, and of these tracks."""
+    if entry is None or entry["tracked"] != tracked:
+        return False
+    return all(count_of(folder / name) == count for name, count in entry["files"].items())
+
+
+def count_of(path: Path) -> int:
+    """How many files there are at `path`: 1 for a file, 0 for nothing."""
+    return sum(1 for _ in path.iterdir()) if path.is_dir() else int(path.exists())
