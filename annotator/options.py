@@ -187,6 +187,33 @@ class Job:
             raise UsageError(f"--format names no format; choose from {', '.join(FORMATS)}")
 
 
+RUN_FOLDER = "run"  # as a format of a conversion: a folder that can be tracked, trained on and evaluated
+
+
+@dataclass(frozen=True)
+class ConversionJob:
+    """What a conversion is asked to do."""
+
+    source: Path  # labels of any kind
+    to: str = field(
+        metadata=option(
+            f"What to make: {', '.join(FORMATS)}, or a {RUN_FOLDER} folder.", choices=(*FORMATS, RUN_FOLDER)
+        )
+    )
+    out: Path = field(metadata=option("Folder for it; every recording gets a folder in it."))
+    like: Path | None = field(
+        default=None,
+        metadata=option("Run that the labels are of: frames get its names and times; others are refused."),
+    )
+    overwrite: bool = field(
+        default=False, metadata=option("Replace recordings that are in the run folder already.")
+    )
+    map: tuple[str, ...] = ()  # NAME=CLASS
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
 @dataclass(frozen=True)
 class EvaluationOptions:
     """What an evaluation scores, and where figures go beside the table."""

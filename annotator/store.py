@@ -149,7 +149,10 @@ class Store:
     # ---- writing
 
     def add(self, batch: Sequence[Instances], gaps: Iterable[Gap] = ()) -> None:
-        """Add frames, with the gaps found on the way to them, in one transaction: all of it or nothing."""
+        """Add frames, with the gaps found on the way to them, in one transaction: all of it or nothing.
+
+        Instances that have a track keep it. Raises ValueError for a frame that is there.
+        """
         frames = [
             (f.index, f.pts, f.time_base.numerator, f.time_base.denominator, *f.size, f.name)
             for f in (found.frame for found in batch)
@@ -168,9 +171,19 @@ class Store:
                 zip(found.masks, found.class_ids, found.scores, found.features, strict=True)
             )
         ]
+        tracks = [
+            (found.frame.index, k, int(track_id))
+            for found in batch
+            for k, track_id in enumerate(found.track_ids)
+            if track_id
+        ]
         with self._transaction():
-            self._db.executemany("INSERT INTO frames VALUES (?, ?, ?, ?, ?, ?, ?)", frames)
+            try:
+                self._db.executemany("INSERT INTO frames VALUES (?, ?, ?, ?, ?, ?, ?)", frames)
+            except sqlite3.IntegrityError as error:
+                raise ValueError("a frame twice") from error
             self._db.executemany("INSERT INTO instances VALUES (?, ?, ?, ?, ?, ?)", instances)
+            self._db.executemany("INSERT INTO tracks VALUES (?, ?, ?)", tracks)
             self._add_gaps(gaps)
 
     def add_gap(self, gap: Gap) -> None:

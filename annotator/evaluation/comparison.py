@@ -15,6 +15,7 @@ from typing import TypeVar
 import numpy as np
 
 from annotator.errors import FormatError, UsageError
+from annotator.formats.classes import AS_NAMED, Classes
 from annotator.formats.recognise import Kind, Labels, Side, Size, bad_input, recognise
 from annotator.frames import FrameRef
 from annotator.instances import Instances, Truth
@@ -137,13 +138,15 @@ class Comparison:
             )
 
 
-def compare(prediction: Path, truth: Path) -> Comparison:
+def compare(prediction: Path, truth: Path, classes: Classes = AS_NAMED) -> Comparison:
     """Recognise both sides and match their recordings. Raises UsageError.
+
+    `classes` says what labels are that are not called as Cityscapes does.
 
     Faults that show when frames are compared, as masks of different sizes, are to be turned by `recognise.bad_input`, too.
     """
     with bad_input():
-        ours, theirs = recognise(prediction), recognise(truth)
+        ours, theirs = recognise(prediction, classes), recognise(truth, classes)
         counts = Counts()
         recordings = [
             Recording(name, predicted, true, counts) for name, predicted, true in _matched(ours, theirs)

@@ -51,9 +51,11 @@ def read(
         yield from content.instances()
 
 
-def read_truth(path: Path, classes: Classes = AS_NAMED) -> Iterator[Truth]:
+def read_truth(
+    path: Path, classes: Classes = AS_NAMED, left_out: Counter[str] | None = None
+) -> Iterator[Truth]:
     """Yield the frames as `read` does: all that a file shows is labelled."""
-    return map(Truth, read(path, classes))
+    return map(Truth, read(path, classes, left_out))
 
 
 def names(path: Path) -> list[str]:

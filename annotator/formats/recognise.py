@@ -7,7 +7,7 @@ import zipfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
 from typing import Protocol
@@ -50,14 +50,13 @@ class Labels:
     path: Path
     kind: Kind
 
-    def instances(
-        self, size: Size | None = None, classes: Classes = AS_NAMED, left_out: Counter[str] | None = None
-    ) -> Iterator[Instances]:
-        """The instances of every frame.
+    classes: Classes = AS_NAMED  # what labels with other names are
+    left_out: Counter[str] = field(
+        default_factory=Counter, compare=False, repr=False
+    )  # by the latest reading
 
-        `size` is that of frames of which the labels don't tell it, `classes` says what labels with other names are.
-        What can't be read as instances is counted in `left_out`.
-        """
+    def instances(self, size: Size | None = None) -> Iterator[Instances]:
+        """The instances of every frame; `size` is that of frames of which the labels don't tell it."""
         if self.kind is Kind.RUN:
             return _read_store(self.path)
         if self.kind is Kind.RESULTS:
@@ -65,15 +64,17 @@ class Labels:
 
             return cityscapes_results.read(self.path, size)
         if self.kind in WITH_NAMES:
-            return _with_names(self.kind).read(self.path, classes, left_out)
+            self.left_out.clear()
+            return _with_names(self.kind).read(self.path, self.classes, self.left_out)
         return _files(self.kind).read(self.path)
 
-    def truth(self, classes: Classes = AS_NAMED) -> Iterator[Truth]:
+    def truth(self) -> Iterator[Truth]:
         """The same as truth, with what is not labelled."""
         if self.kind is Kind.RUN:
             return map(Truth, _read_store(self.path))
         if self.kind in WITH_NAMES:
-            return _with_names(self.kind).read_truth(self.path, classes)
+            self.left_out.clear()
+            return _with_names(self.kind).read_truth(self.path, self.classes, self.left_out)
         return _files(self.kind).read_truth(self.path)
 
     def ways_to_name(self) -> list[list[str]]:
@@ -98,10 +99,16 @@ class Side:
     labels: tuple[Labels, ...]  # by recording; at least one
 
 
-def recognise(path: Path) -> Side:
-    """What a path holds, by content. Raises UsageError when that can't be told, or it isn't there."""
-    if path.is_dir():
-        return _recognise_folder(path)
+def recognise(path: Path, classes: Classes = AS_NAMED) -> Side:
+    """What a path holds, by content. Raises UsageError when that can't be told, or it isn't there.
+
+    `classes` says what labels with other names are.
+    """
+    side = _recognise_folder(path) if path.is_dir() else _recognise_file(path)
+    return replace(side, labels=tuple(replace(labels, classes=classes) for labels in side.labels))
+
+
+def _recognise_file(path: Path) -> Side:
     if not path.is_file():
         raise UsageError(f"{path}: is not there; give {KNOWN}")
     if path.name in (RUN, STORE):
@@ -185,7 +192,7 @@ class NamedLabelFiles(Protocol):
     def read(self, path: Path, classes: Classes, left_out: Counter[str] | None) -> Iterator[Instances]:
         """The instances of every frame."""
 
-    def read_truth(self, path: Path, classes: Classes) -> Iterator[Truth]:
+    def read_truth(self, path: Path, classes: Classes, left_out: Counter[str] | None) -> Iterator[Truth]:
         """The same as truth, with what is not labelled."""
 
 

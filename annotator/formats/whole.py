@@ -59,6 +59,20 @@ def whole_folder(goal: Path) -> Iterator[Path]:
                 _remove(temporary)
 
 
+@contextmanager
+def scratch_folder(goal: Path) -> Iterator[Path]:
+    """An empty folder beside `goal` for what is needed on the way, gone when the block ends."""
+    scratch = goal.with_name(f".{goal.name}.scratch")
+    with _faults(goal):
+        _remove(scratch)
+        scratch.mkdir(parents=True)
+        try:
+            yield scratch
+        finally:
+            with suppress(OSError):
+                _remove(scratch)
+
+
 def insist(is_right: bool, path: Path, what: str) -> None:
     """Raise FormatError when a file that was just written is not what it should be."""
     if not is_right:

@@ -1,0 +1,237 @@
+"""Labels of any kind in, labels of another kind out, by way of a store."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+import annotator
+from annotator.errors import AnnotatorError, FormatError, UsageError
+from annotator.evaluation.comparison import Recording as Pair
+from annotator.evaluation.comparison import compare
+from annotator.fingerprint import identity
+from annotator.formats.classes import Classes
+from annotator.formats.recognise import RUN, Kind, Labels, bad_input, recognise
+from annotator.formats.whole import scratch_folder, whole_folder
+from annotator.instances import Instances
+from annotator.options import RUN_FOLDER, ConversionJob
+from annotator.publishing import publish
+from annotator.run import Run, read_records
+from annotator.store import EDITED, Store
+from annotator.store import FILE_NAME as STORE
+
+BATCH = 64  # frames in a transaction
+TWICE = "tracks that had two objects in a frame: the second lost its identity"
+NOT_INSTANCES = "groups and crowds"
+OTHER_FRAMES = "frames that the run lacks"
+GENERAL = (
+    "annotations",
+    "cityscapes",
+    "coco",
+    "cvat",
+    "instances_default",
+    "labels",
+    "mots",
+)  # names of files
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A recording as writers know it."""
+
+    name: str
+    path: Path
+    is_video: bool = True  # until its frames are known
+
+
+@dataclass(frozen=True)
+class Converted:
+    """What became of the labels of a recording."""
+
+    name: str
+    frames: int
+    instances: int
+    tracks: int
+    files: tuple[Path, ...]
+    losses: Mapping[str, int]  # what could not be read or written, in words
+
+
+@dataclass(frozen=True)
+class Import:
+    """The labels of a recording on their way into a store."""
+
+    labels: Labels
+    recording: Recording
+    frames: Iterator[Instances]
+    losses: Counter[str]  # final when the frames are read
+
+
+def convert(job: ConversionJob) -> Iterator[Converted]:
+    """Convert every recording of a source, one after the other; each appears whole or not at all.
+
+    Raises UsageError for labels that can't be read, FormatError for those that the format can't hold.
+    """
+    imports = _imports(job)
+    if job.to == RUN_FOLDER:
+        yield from _to_run(imports, job)
+        return
+    for each in imports:
+        folder = job.out / each.recording.name
+        with scratch_folder(folder) as scratch, _filled(scratch, each) as store:
+            _publish(store, each.recording, folder, job.to)
+            yield _converted(each, store, folder)
+
+
+def _to_run(imports: list[Import], job: ConversionJob) -> Iterator[Converted]:
+    """Make a run folder, in which recordings appear whole."""
+    about = {"converted": {"from": str(job.source), "kind": imports[0].labels.kind.value}}
+    folders = [job.out / each.recording.name for each in imports]
+    if there := [folder for folder in folders if folder.exists() and not job.overwrite]:
+        raise UsageError(f"{there[0]}: is there already; use --overwrite to replace it, or another --out")
+    with Run(job.out, about, [each.recording for each in imports]) as run:
+        for each, folder in zip(imports, folders, strict=True):
+            run.started(each.recording)
+            try:
+                with whole_folder(folder) as temporary, _filled(temporary, each) as store:
+                    _publish(store, each.recording, temporary)
+                    run.count(each.recording, store)
+                    converted = _converted(each, store, folder)
+            except AnnotatorError as error:
+                run.failed(each.recording, str(error))
+                raise
+            run.done(each.recording)
+            yield replace(converted, files=(folder / STORE, *converted.files))
+
+
+def _publish(store: Store, recording: Recording, folder: Path, *formats: str) -> None:
+    is_video = not any(ref.name for ref in islice(store.frames(), 1))
+    for _ in publish(replace(recording, is_video=is_video), store, folder, formats):
+        pass
+
+
+def _converted(each: Import, store: Store, folder: Path) -> Converted:
+    published = store.note("published").values()
+    return Converted(
+        each.recording.name,
+        store.frame_count,
+        store.instance_count,
+        store.track_count,
+        tuple(folder / name for entry in published for name in entry["files"]),
+        sum((Counter(entry["losses"]) for entry in published), each.losses + each.labels.left_out),
+    )
+
+
+# ---- what comes in
+
+
+def _imports(job: ConversionJob) -> list[Import]:
+    """The recordings of a source."""
+    classes = Classes.parse(job.map)
+    if job.like is not None:
+        return _imports_like(job.source, job.like, classes)
+    with bad_input():
+        imports = []
+        for labels in recognise(job.source, classes).labels:
+            losses = Counter[str]()
+            frames = _frames(labels, losses)
+            imports.append(Import(labels, _recording(labels), frames, losses))
+        return imports
+
+
+def _frames(labels: Labels, losses: Counter[str]) -> Iterator[Instances]:
+    with bad_input():
+        for truth in labels.truth():
+            losses[NOT_INSTANCES] += sum(region.class_id > 0 for region in truth.ignored)
+            yield truth.instances
+
+
+def _imports_like(source: Path, like: Path, classes: Classes) -> list[Import]:
+    """The recordings of a source that a run has, as corrections of it."""
+    comparison = compare(like, source, classes)
+    if comparison.prediction.kind is not Kind.RUN:
+        raise UsageError(f"{like}: is no run of this tool; --like takes the run that the labels are of")
+    imports = []
+    for each in comparison.recordings:
+        if len(each.predicted) != 1 or len(each.true) != 1:
+            raise UsageError(
+                f"{like}: has {len(each.predicted)} recordings; name the one that the labels are of"
+            )
+        losses = Counter[str]()
+        frames = _frames_like(each, losses)
+        imports.append(Import(each.true[0], _recording(each.predicted[0]), frames, losses))
+    return imports
+
+
+def _frames_like(pair: Pair, losses: Counter[str]) -> Iterator[Instances]:
+    """The frames that the run has too, with its names and times."""
+    ours, theirs = pair.predicted[0].path, pair.true[0].path
+    with bad_input():
+        for found, truth in pair.frames():
+            if found.frame.size != truth.instances.frame.size:
+                sizes = [f"{size[1]}x{size[0]}" for size in (truth.instances.frame.size, found.frame.size)]
+                raise UsageError(
+                    f"{theirs}: is of another recording: its frames are {sizes[0]}, those of {ours} {sizes[1]}"
+                )
+            losses[NOT_INSTANCES] += sum(region.class_id > 0 for region in truth.ignored)
+            yield replace(truth.instances, frame=found.frame)
+        if not pair.counts.compared:
+            raise UsageError(f"{theirs}: is of another recording: it has no frame of {ours}")
+        losses[OTHER_FRAMES] += pair.counts.only_true
+
+
+def _recording(labels: Labels) -> Recording:
+    """What a recording is called: as its run says, as its file, or as the folder of a file with a general name."""
+    path, name = labels.path, labels.name
+    if labels.kind is Kind.RUN:
+        run = next((above for above in path.absolute().parents if (above / RUN).is_file()), path)
+        records = read_records(run / RUN)
+        path = Path(records[name].path) if name in records else path
+    elif name in GENERAL:
+        name = path.absolute().parent.name or name
+    return Recording(name, path)
+
+
+# ---- on the way
+
+
+@contextmanager
+def _filled(folder: Path, each: Import) -> Iterator[Store]:
+    """A store of the labels of a recording."""
+    path = each.labels.path
+    made_of = {
+        "version": annotator.__version__,
+        "converted": each.labels.kind.value,
+        "recording": identity(
+            [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+        ),
+    }
+    with Store.open(folder, made_of) as store:
+        frames = (_unique(found, each.losses) for found in each.frames)
+        while batch := list(islice(frames, BATCH)):
+            try:
+                store.add(batch)
+            except ValueError as error:
+                raise FormatError(f"{path}: {error} near frame {batch[0].frame.index}") from error
+        if not store.frame_count:
+            raise UsageError(f"{path}: holds no frame")
+        store.set_note("detected", True)
+        store.set_note("tracked", {EDITED: 0})
+        yield store
+
+
+def _unique(found: Instances, losses: Counter[str]) -> Instances:
+    """The same without tracks that another object of the frame has already."""
+    track_ids = found.track_ids.copy()
+    _, first = np.unique(track_ids, return_index=True)
+    again = np.setdiff1d(np.flatnonzero(track_ids), first)
+    if len(again):
+        losses[TWICE] += len(again)
+        track_ids[again] = 0
+        return found.with_tracks(track_ids)
+    return found
