@@ -17,12 +17,12 @@ from annotator.evaluation.comparison import Recording as Pair
 from annotator.evaluation.comparison import compare
 from annotator.fingerprint import identity
 from annotator.formats.classes import Classes
-from annotator.formats.recognise import RUN, Kind, Labels, bad_input, recognise
+from annotator.formats.recognise import Kind, Labels, bad_input, recognise
 from annotator.formats.whole import scratch_folder, whole_folder
 from annotator.instances import Instances
 from annotator.options import RUN_FOLDER, ConversionJob
-from annotator.publishing import publish
-from annotator.run import Run, read_records
+from annotator.publishing import Recording, publish_all, recording_of
+from annotator.run import Run
 from annotator.store import EDITED, Store
 from annotator.store import FILE_NAME as STORE
 
@@ -39,15 +39,6 @@ GENERAL = (
     "labels",
     "mots",
 )  # names of files
-
-
-@dataclass(frozen=True)
-class Recording:
-    """A recording as writers know it."""
-
-    name: str
-    path: Path
-    is_video: bool = True  # until its frames are known
 
 
 @dataclass(frozen=True)
@@ -84,7 +75,7 @@ def convert(job: ConversionJob) -> Iterator[Converted]:
     for each in imports:
         folder = job.out / each.recording.name
         with scratch_folder(folder) as scratch, _filled(scratch, each) as store:
-            _publish(store, each.recording, folder, job.to)
+            publish_all(store, each.recording, folder, job.to)
             yield _converted(each, store, folder)
 
 
@@ -99,7 +90,7 @@ def _to_run(imports: list[Import], job: ConversionJob) -> Iterator[Converted]:
             run.started(each.recording)
             try:
                 with whole_folder(folder) as temporary, _filled(temporary, each) as store:
-                    _publish(store, each.recording, temporary)
+                    publish_all(store, each.recording, temporary)
                     run.count(each.recording, store)
                     converted = _converted(each, store, folder)
             except AnnotatorError as error:
@@ -107,12 +98,6 @@ def _to_run(imports: list[Import], job: ConversionJob) -> Iterator[Converted]:
                 raise
             run.done(each.recording)
             yield replace(converted, files=(folder / STORE, *converted.files))
-
-
-def _publish(store: Store, recording: Recording, folder: Path, *formats: str) -> None:
-    is_video = not any(ref.name for ref in islice(store.frames(), 1))
-    for _ in publish(replace(recording, is_video=is_video), store, folder, formats):
-        pass
 
 
 def _converted(each: Import, store: Store, folder: Path) -> Converted:
@@ -187,14 +172,10 @@ def _frames_like(pair: Pair, losses: Counter[str]) -> Iterator[Instances]:
 
 def _recording(labels: Labels) -> Recording:
     """What a recording is called: as its run says, as its file, or as the folder of a file with a general name."""
-    path, name = labels.path, labels.name
     if labels.kind is Kind.RUN:
-        run = next((above for above in path.absolute().parents if (above / RUN).is_file()), path)
-        records = read_records(run / RUN)
-        path = Path(records[name].path) if name in records else path
-    elif name in GENERAL:
-        name = path.absolute().parent.name or name
-    return Recording(name, path)
+        return recording_of(labels.path, labels.name)
+    name = labels.path.absolute().parent.name if labels.name in GENERAL else labels.name
+    return Recording(name or labels.name, labels.path)
 
 
 # ---- on the way

@@ -215,6 +215,17 @@ class ConversionJob:
 
 
 @dataclass(frozen=True)
+class EditJob:
+    """What is to be changed in a run, track by track, in this order; numbers are as they are at its turn."""
+
+    run: Path  # with one recording, or a recording of it
+    relabel: tuple[tuple[int, int], ...] = ()  # track, Cityscapes id
+    cut: tuple[tuple[int, int], ...] = ()  # track, first frame of the new one
+    join: tuple[tuple[int, ...], ...] = ()  # tracks; they get the number of the first
+    delete: tuple[int, ...] = ()  # tracks, with their instances
+
+
+@dataclass(frozen=True)
 class EvaluationOptions:
     """What an evaluation scores, and where figures go beside the table."""
 

@@ -4,15 +4,46 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Generator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from annotator.errors import FormatError, OutputError, SourceError, UsageError
 from annotator.events import Event, StepStarted
 from annotator.formats import FORMATS, Recorded
+from annotator.run import FILE_NAME as RUN_FILE
+from annotator.run import read_records
 from annotator.store import Store
 
 ALWAYS = ("frames",)  # frames.csv says which frame a label belongs to
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A recording as writers know it, when only its labels are at hand."""
+
+    name: str
+    path: Path
+    is_video: bool = True
+
+
+def recording_of(folder: Path, name: str) -> Recording:
+    """The recording that a folder of a run holds the labels of; without `run.json` its path is the folder's."""
+    records = read_records(run_folder(folder, name) / RUN_FILE)
+    return Recording(name, Path(records[name].path) if name in records else folder)
+
+
+def run_folder(folder: Path, name: str) -> Path:
+    """The folder of the run that the labels of a recording of this name lie in."""
+    return folder.absolute().parents[name.count("/")]
+
+
+def publish_all(store: Store, recording: Recording, folder: Path, *formats: str) -> None:
+    """`publish` all at once; whether it is a video is told by the frames."""
+    is_video = not any(ref.name for ref in islice(store.frames(), 1))
+    for _ in publish(replace(recording, is_video=is_video), store, folder, formats):
+        pass
 
 
 def publish(

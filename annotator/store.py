@@ -221,10 +221,22 @@ class Store:
                 ) from error
             self._db.execute("DROP TABLE temp.assignments")
 
+    @contextmanager
+    def edited(self, what: Sequence[str]) -> Iterator[sqlite3.Connection]:
+        """The database, to change instances and tracks in it, in one transaction: all of it or nothing.
+
+        `what` is done is kept as the note "edits". Positions of a frame must go on from 0 without a gap.
+        """
+        with self._transaction():
+            yield self._db
+            edits = [*(self.note("edits") or []), *what]
+            self._set_note("edits", edits)
+            self._set_note("tracked", {EDITED: len(edits)})
+
     def set_note(self, key: str, value: Any) -> None:
         """Keep a fact about the source (what is done, what was published) as JSON."""
         with self._transaction():
-            self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (f"note.{key}", _json(value)))
+            self._set_note(key, value)
 
     # ---- reading
 
@@ -341,6 +353,9 @@ class Store:
                 self._db.execute(statement)
             self._db.execute("INSERT INTO meta VALUES ('fingerprint', ?)", (_json(dict(fingerprint)),))
             self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+    def _set_note(self, key: str, value: Any) -> None:
+        self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (f"note.{key}", _json(value)))
 
     def _add_gaps(self, gaps: Iterable[Gap]) -> None:
         rows = [(gap.after_index, gap.pts, gap.reason) for gap in gaps]

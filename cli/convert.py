@@ -9,7 +9,9 @@ from typing import Any
 import click
 
 from annotator import __version__
-from annotator.options import ConversionJob
+from annotator.errors import UsageError
+from annotator.labels import class_ids
+from annotator.options import ConversionJob, EditJob
 from cli import shell
 from cli.options import build, options_from
 
@@ -67,6 +69,52 @@ def convert(source: Path, map: tuple[str, ...], quiet: bool, **values: Any) -> N
     for converted in conversion.convert(job):
         if not quiet:
             shell.show(_told(converted))
+
+
+@command.command()
+@click.argument("run", metavar="RUN", type=PATH)
+@click.option("--relabel", multiple=True, metavar="TRACK=CLASS", help="Give a track another class.")
+@click.option("--cut", multiple=True, metavar="TRACK@FRAME", help="Make a new track from this frame on.")
+@click.option("--join", multiple=True, metavar="TRACK,TRACK,...", help="Make one track of several.")
+@click.option("--delete", multiple=True, metavar="TRACK,...", help="Delete tracks with their objects.")
+def edit(
+    run: Path, relabel: tuple[str, ...], cut: tuple[str, ...], join: tuple[str, ...], delete: tuple[str, ...]
+) -> None:
+    """Change tracks of a run, and publish it again.
+
+    Edits are made in the order of the options here, all or none; each may be repeated. RUN is a run with one
+    recording, or a recording of it. `spatialemb-annotate` with the same options keeps edited tracks as they are.
+    """
+    relabelled = [_pair(text, "=", "--relabel takes TRACK=CLASS, as 12=truck") for text in relabel]
+    job = EditJob(
+        run,
+        relabel=tuple((_number(t, "--relabel"), class_ids([name])[0]) for t, name in relabelled),
+        cut=tuple(
+            (_number(t, "--cut"), _number(frame, "--cut"))
+            for t, frame in (_pair(text, "@", "--cut takes TRACK@FRAME, as 12@340") for text in cut)
+        ),
+        join=tuple(tuple(_number(t, "--join") for t in text.split(",")) for text in join),
+        delete=tuple(_number(t, "--delete") for text in delete for t in text.split(",")),
+    )
+    from annotator import editing
+
+    for sentence in editing.edit(job):
+        shell.show(sentence)
+
+
+def _pair(text: str, mark: str, usage: str) -> tuple[str, str]:
+    """What stands before and behind a mark. Raises UsageError."""
+    before, found, behind = (part.strip() for part in text.partition(mark))
+    if not found:
+        raise UsageError(f"{usage}, not {text!r}")
+    return before, behind
+
+
+def _number(text: str, flag: str) -> int:
+    """A number of a track or frame. Raises UsageError."""
+    if not text.strip().isdecimal():
+        raise UsageError(f"{flag}: {text.strip()!r} is no number of a track or frame")
+    return int(text)
 
 
 def _told(converted: Any) -> str:
