@@ -82,7 +82,7 @@ class Run:
             raise UsageError(
                 f"{self.out}: can't be written ({error.strerror}); choose another --out"
             ) from error
-        self._records |= _read_records(self.out / FILE_NAME)
+        self._records |= read_records(self.out / FILE_NAME)
         self._about |= {"state": RUNNING, "started": _now(), "ended": None}
         try:
             self._write()
@@ -248,7 +248,7 @@ def write_json(path: Path, content: object) -> None:
         ) from error
 
 
-def _read_records(path: Path) -> dict[str, SourceRecord]:
+def read_records(path: Path) -> dict[str, SourceRecord]:
     """The records of the runs before this one; none when there is no readable run.json."""
     try:
         sources = json.loads(path.read_text(encoding="utf-8"))["sources"]

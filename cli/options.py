@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import click
+from click.core import ParameterSource
 
 from annotator.options import options_of
 
 Record = TypeVar("Record")
 Command = Callable[..., Any]
+SIZE = tuple[int, int]  # (H, W) in pixels
 
 
 def options_from(*records: type) -> Callable[[Command], Command]:
@@ -31,6 +33,26 @@ def options_from(*records: type) -> Callable[[Command], Command]:
 def build(record: type[Record], values: dict[str, Any], **others: Any) -> Record:
     """Make a record from the values that Click collected; `others` are the fields that are no options."""
     return record(**{name: values[name] for name in options_of(record)}, **others)
+
+
+def chosen(context: click.Context, record: type, values: dict[str, Any]) -> dict[str, Any]:
+    """What the command line says of a record's options, without defaults."""
+    return {
+        name: values[name]
+        for name in options_of(record)
+        if context.get_parameter_source(name) is not ParameterSource.DEFAULT
+    }
+
+
+def pixels(value: str | tuple[int, int]) -> tuple[int, int]:
+    """Height and width from "HxW"."""
+    if isinstance(value, tuple):
+        return value
+    try:
+        height, width = value.lower().split("x")
+        return int(height), int(width)
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is not height and width, as 384x768") from None
 
 
 def names(value: str | tuple[str, ...]) -> tuple[str, ...]:
@@ -55,22 +77,30 @@ def _click_options(record: type) -> list[Callable[[Command], Command]]:
             if default is MISSING:
                 settings |= {"required": True}
             else:
-                shown = (",".join(default) or False) if isinstance(default, tuple) else default is not None
-                settings |= {"default": default, "show_default": shown}
+                settings |= {"default": default, "show_default": _shown(default)}
         made.append(click.option(flag, name, **settings))
     return made
 
 
+def _shown(default: Any) -> bool | str:
+    """What help says of a default; nothing where the option's own help does."""
+    if isinstance(default, tuple):
+        return ("x" if isinstance(default[0], int) else ",").join(map(str, default)) if default else False
+    return default is not None
+
+
 def _plain(hint: Any) -> Any:
-    """The type of a field without `| None`; `tuple` for any tuple."""
+    """The type of a field without `| None`; `tuple` for any tuple but sizes."""
     if get_origin(hint) is types.UnionType:
         (hint,) = (part for part in get_args(hint) if part is not types.NoneType)
-    return tuple if get_origin(hint) is tuple else hint
+    return tuple if get_origin(hint) is tuple and hint != SIZE else hint
 
 
 def _click_type(kind: Any, choices: tuple[str, ...]) -> dict[str, Any]:
     if kind is tuple:
         return {"type": names, "metavar": "NAME,..."}
+    if kind == SIZE:
+        return {"type": pixels, "metavar": "HxW"}
     if kind is Path:
         return {"type": click.Path(path_type=Path)}
     return {"type": click.Choice(choices) if choices else kind}

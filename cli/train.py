@@ -3,79 +3,70 @@
 from __future__ import annotations
 
 import sys
-import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
 from annotator import __version__
-from annotator.options import TrainingOptions
+from annotator.options import PRESETS, CropOptions, LossOptions, TrainingJob, TrainingOptions
 from cli import shell
-from cli.options import build, options_from
+from cli.options import build, chosen, options_from
 
 
 @click.command(name="spatialemb-train")
-@click.argument("annotations", metavar="COCO.json", type=click.Path(path_type=Path))
-@click.argument("images", metavar="IMAGES", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the training.")
+@click.argument("labels", metavar="LABELS", type=click.Path(path_type=Path))
+@click.argument("images", metavar="[IMAGES]", required=False, type=click.Path(path_type=Path))
+@options_from(TrainingJob)
 @click.option(
-    "--weights", type=click.Path(path_type=Path), help="Start from these  [default: ImageNet features]"
+    "--preset",
+    type=click.Choice(list(PRESETS)),
+    default="default",
+    show_default=True,
+    help="Recipe; the options below change it, and their defaults are those of `default`.",
 )
-@click.option(
-    "--mix",
-    default="",
-    metavar="SOURCE=SHARE,...",
-    help="Shares of the crops  [default: by number of images]",
-)
-@options_from(TrainingOptions)
+@options_from(TrainingOptions, CropOptions, LossOptions)
 @click.version_option(__version__, prog_name="spatialemb-train", message="%(prog)s %(version)s")
-def command(
-    annotations: Path, images: Path, out: Path, weights: Path | None, mix: str, **values: Any
-) -> None:
-    """Train the network on a COCO file and its folder of images.
+def command(labels: Path, images: Path | None, preset: str, **values: Any) -> None:
+    """Train the network on labelled images.
 
-    Images may name their `source` and, in `labelled`, the category ids that are labelled exhaustively in them.
-    Rendered streets are there as the source `rendered`. OUT/last.safetensors is what
-    `spatialemb-annotate --weights` takes; the same command again goes on where it stopped.
+    LABELS are of any kind that spatialemb-eval reads: a Cityscapes gtFine folder, COCO JSON, CVAT XML, a folder of
+    labels that were corrected; or a .toml file that mixes several. IMAGES is their folder of images or their
+    video, if it is not found beside them. What is labelled as a group or crowd, and objects too small to learn, is
+    neither background nor an object.
+
+    OUT/last.safetensors is what `spatialemb-annotate --weights` takes, OUT/best.safetensors the best by --validate;
+    figures are in OUT/*.csv and OUT/tensorboard/, pictures in OUT/pictures/. The same command again goes on where
+    it stopped. Several GPUs or machines: `torchrun --nproc-per-node N -m cli.train ...`.
+
+    \b
+    Exit codes: 0 trained, 1 stopped (the loss is no number, memory or disk is full), 2 wrong usage or data that
+    can't be read, 130 interrupted.
     """
-    options = build(TrainingOptions, values)
+    job = build(TrainingJob, values, labels=labels, images=images, options=recipe(preset, values))
     # Torch must not be behind --help.
-    from annotator.training.data import CocoImages, CombinedImages, RenderedImages
     from annotator.training.loop import train
-    from annotator.training.start import initial_network
+    from cli.training_progress import display
 
-    real = CocoImages(annotations, images)
-    shares = parse_mix(mix) or {name: float(len(numbers)) for name, numbers in real.sources().items()}
-    network = initial_network(weights, options.seed, options.frozen_stages)
-    provenance = {
-        "data": annotations.name,
-        "mix": shares,
-        "started_from": weights.name if weights else "ImageNet",
-    }
-    began = time.monotonic()
-    for progress in train(network, CombinedImages(real, RenderedImages()), shares, out, options, provenance):
-        spent = time.monotonic() - began
-        click.echo(
-            f"step {progress.step} of {options.steps}, loss {progress.loss:.3f},"
-            f" learning rate {progress.learning_rate:.2e}, {spent:.0f} s",
-            err=True,
-        )
-    shell.show(str(out / "last.safetensors"))
+    with display() as shown:
+        for progress in train(job):
+            shown.show(progress)
+    shell.show(str(job.out / "last.safetensors"))
 
 
-def parse_mix(text: str) -> dict[str, float]:
-    """Shares by source from "SOURCE=SHARE,..."; raises click.BadParameter."""
-    shares = {}
-    for part in filter(None, text.split(",")):
-        name, _, share = part.rpartition("=")
-        try:
-            shares[name.strip()] = float(share)
-        except ValueError:
-            raise click.BadParameter(f"--mix takes SOURCE=SHARE,..., not {part!r}") from None
-    if any(not share >= 0 for share in shares.values()) or (shares and not sum(shares.values())):
-        raise click.BadParameter("--mix: shares must be positive")
-    return shares
+def recipe(preset: str, values: dict[str, Any]) -> TrainingOptions:
+    """A preset with what the command line changes of it. Raises UsageError."""
+    context, options = click.get_current_context(), PRESETS[preset]
+    changes = chosen(context, TrainingOptions, values)
+    if "steps" in changes and "epochs" not in changes:
+        changes["epochs"] = None
+    return replace(
+        options,
+        **changes,
+        crop=replace(options.crop, **chosen(context, CropOptions, values)),
+        loss=replace(options.loss, **chosen(context, LossOptions, values)),
+    )
 
 
 def main() -> None:

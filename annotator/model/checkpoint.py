@@ -132,6 +132,7 @@ def _check(spec: NetworkSpec) -> None:
         and _within([grid.points_x, grid.points_y], 2, LONGEST_SIDE, int),
         "mean": len(spec.mean) == 3 and _within(spec.mean, -1e3, 1e3, int, float),
         "std": len(spec.std) == 3 and _within(spec.std, 1e-3, 1e3, int, float),
+        "fixed_sigma": spec.fixed_sigma is None or _within([spec.fixed_sigma], -10, 10, int, float),
         "trained_size": len(spec.trained_size) == 2 and _within(spec.trained_size, 1, LONGEST_SIDE, int),
     }
     if wrong := [name for name, is_right in right.items() if not is_right]:

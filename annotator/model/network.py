@@ -31,6 +31,7 @@ class NetworkSpec:
     mean: tuple[float, float, float]  # of RGB in [0, 1]
     std: tuple[float, float, float]
     trained_size: tuple[int, int]  # (H, W) of the images it was trained on
+    fixed_sigma: float | None = None  # raw sigma of every pixel, instead of predicted ones
 
     def __post_init__(self) -> None:
         if self.architecture not in ARCHITECTURES:
@@ -95,6 +96,9 @@ class SpatialEmbeddingNetwork(nn.Module):
         if bottom or right:
             x = F.pad(x, (0, right, 0, bottom), mode="replicate")
         out: Tensor = self.body(x)
+        if self.spec.fixed_sigma is not None:
+            sigma = torch.full_like(out[:, 2 : 2 + self.spec.n_sigma], self.spec.fixed_sigma)
+            out = torch.cat([out[:, :2], sigma, out[:, 2 + self.spec.n_sigma :]], 1)
         return out[..., : -(-height // self.stride), : -(-width // self.stride)]
 
     def forward(self, images: Tensor) -> Tensor:

@@ -8,10 +8,9 @@ import numpy.typing as npt
 import torch
 
 from annotator.options import CropOptions
-from annotator.training.data import LabelledImage
+from annotator.training.images import UNKNOWN, LabelledImage
 from annotator.training.loss import Target
 
-OUTSIDE = -1  # label of pixels beyond the image
 PADDING_COLOUR = (114, 114, 114)
 MIN_PASTED_PIXELS = 100  # smaller ones teach nothing when they stand alone
 RIDING = (25, 32, 33)  # rider, motorcycle, bicycle: pasted together
@@ -24,7 +23,7 @@ def crop(
     height, width = options.size
     x, y = _centre(labelled, rng, options)
     scale = np.exp(rng.uniform(*np.log(options.scale)))
-    mirror = rng.choice((-1, 1))
+    mirror = rng.choice((-1, 1)) if options.mirrored else 1
     x = _kept_inside(x + rng.uniform(-0.25, 0.25) * width / scale, labelled.image.shape[1], width / scale)
     y = _kept_inside(y + rng.uniform(-0.25, 0.25) * height / scale, labelled.image.shape[0], height / scale)
     to_crop = np.array(
@@ -46,9 +45,9 @@ def crop(
         (width // stride, height // stride),
         flags=cv2.INTER_NEAREST,
         borderMode=cv2.BORDER_CONSTANT,
-        borderValue=OUTSIDE,
+        borderValue=UNKNOWN,
     )
-    return recolour(image, rng), np.asarray(labels, np.int16)
+    return recolour(image, rng) if options.recoloured else image, np.asarray(labels, np.int16)
 
 
 def _kept_inside(centre: float, extent: int, window: float) -> float:
@@ -58,7 +57,7 @@ def _kept_inside(centre: float, extent: int, window: float) -> float:
 
 def _centre(labelled: LabelledImage, rng: np.random.Generator, options: CropOptions) -> tuple[float, float]:
     """(x, y) in the image: inside an object of a class drawn first, so that rare classes come up; or anywhere."""
-    objects = np.flatnonzero(~labelled.crowd)
+    objects = np.flatnonzero(~labelled.is_group)
     if len(objects) and rng.random() < options.centred:
         class_id = rng.choice(np.unique(labelled.class_ids[objects]))
         number = rng.choice(objects[labelled.class_ids[objects] == class_id]) + 1
@@ -66,7 +65,30 @@ def _centre(labelled: LabelledImage, rng: np.random.Generator, options: CropOpti
         if len(rows):
             return float(columns.mean()), float(rows.mean())
     height, width = labelled.label_map.shape
+    if rng.random() < options.background:
+        return _busy_background(labelled, rng, options)
     return rng.uniform(0, width), rng.uniform(0, height)
+
+
+def _busy_background(
+    labelled: LabelledImage, rng: np.random.Generator, options: CropOptions
+) -> tuple[float, float]:
+    """Of a few places the one with the strongest edges among those that show least of any object.
+
+    Poles, signs and windows are what networks take for objects; objects teach little of them.
+    """
+    height, width = labelled.label_map.shape
+    half_height, half_width = (extent // 2 for extent in options.size)
+    places = [(rng.uniform(0, width), rng.uniform(0, height)) for _ in range(8)]
+
+    def order(place: tuple[float, float]) -> tuple[float, float]:
+        x, y = (int(coordinate) for coordinate in place)
+        window = np.s_[max(0, y - half_height) : y + half_height, max(0, x - half_width) : x + half_width]
+        objects = float((labelled.label_map[window] != 0).mean())
+        grey = cv2.cvtColor(labelled.image[window], cv2.COLOR_RGB2GRAY)
+        return round(objects, 2), -float(np.abs(cv2.Laplacian(grey, cv2.CV_16S)).mean())
+
+    return min(places, key=order)
 
 
 def paste(onto: LabelledImage, donor: LabelledImage, rng: np.random.Generator) -> LabelledImage:
@@ -97,14 +119,14 @@ def paste(onto: LabelledImage, donor: LabelledImage, rng: np.random.Generator) -
         image=image,
         label_map=label_map,
         class_ids=np.array(class_ids, np.uint8),
-        crowd=np.concatenate([onto.crowd, np.zeros(len(class_ids) - len(onto.crowd), bool)]),
+        is_group=np.concatenate([onto.is_group, np.zeros(len(class_ids) - len(onto.is_group), bool)]),
         labelled=onto.labelled,
     )
 
 
 def _chosen_objects(donor: LabelledImage, rng: np.random.Generator) -> list[int]:
     """One to three objects, of classes drawn first; who rides comes with what is ridden. Farthest first."""
-    objects = np.flatnonzero(~donor.crowd & np.isin(np.arange(len(donor.crowd)) + 1, donor.label_map))
+    objects = np.flatnonzero(~donor.is_group & np.isin(np.arange(len(donor.is_group)) + 1, donor.label_map))
     chosen: set[int] = set()
     for _ in range(int(rng.integers(1, 4)) if len(objects) else 0):
         class_id = rng.choice(np.unique(donor.class_ids[objects]))
@@ -157,14 +179,14 @@ def target(
     """What the loss compares with: objects large enough, and for each class the pixels known not to be of it."""
     counts = np.bincount(labels[labels > 0], minlength=len(labelled.class_ids) + 1)[1:]
     known_class = np.isin(labelled.class_ids, class_ids)
-    kept = np.flatnonzero((counts >= min_field_pixels) & ~labelled.crowd & known_class)
+    kept = np.flatnonzero((counts >= min_field_pixels) & ~labelled.is_group & known_class)
     renumber = np.zeros(len(labelled.class_ids) + 1, np.int64)
     renumber[kept + 1] = np.arange(1, len(kept) + 1)
     class_of_label = np.concatenate([[0], labelled.class_ids])
-    class_map = np.where(labels == OUTSIDE, 0, class_of_label[np.maximum(labels, 0)])
+    class_map = np.where(labels == UNKNOWN, 0, class_of_label[np.maximum(labels, 0)])
     background = np.stack(
         [
-            (labels != OUTSIDE) & (class_map != class_id) & (class_id in labelled.labelled)
+            (labels != UNKNOWN) & (class_map != class_id) & (class_id in labelled.labelled)
             for class_id in class_ids
         ]
     )

@@ -1,258 +1,307 @@
-"""The training loop: sample, step, average, save; a stopped training goes on where it was."""
+"""train(): a training on one screen. A stopped one goes on where it was."""
 
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
-from functools import partial
+import time
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
+from torch.optim import Adam, AdamW, Optimizer
 from torch.optim.swa_utils import AveragedModel
-from torch.utils.data import DataLoader, Dataset
 
-from annotator.errors import AnnotatorError, UsageError
-from annotator.model.checkpoint import save_checkpoint
-from annotator.model.network import NetworkSpec, SpatialEmbeddingNetwork
-from annotator.options import TrainingOptions
-from annotator.training.augmentation import crop, paste, target
-from annotator.training.data import LabelledImage, LabelledImages
-from annotator.training.loss import Target, spatial_embedding_loss
+from annotator.errors import AnnotatorError, OutputError
+from annotator.model.network import SpatialEmbeddingNetwork
+from annotator.options import TrainingJob, TrainingOptions
+from annotator.training.crops import Batch, Crops, batches, cache_bytes
+from annotator.training.engine import (
+    LossOfNetwork,
+    fast_precision,
+    make_fast,
+    rank_of,
+    start,
+    synchronise_batch_norm,
+)
+from annotator.training.images import CachedImages, evenly
+from annotator.training.log import Log
+from annotator.training.mix import DataSource, Part, mix_of, open_files, open_parts
+from annotator.training.start import initial_network
+from annotator.training.state import BEST, State, moving_average
+from annotator.training.validation import Validation, write_pictures
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+REPORT_EVERY = 50  # steps
+OUT_OF_MEMORY = ("out of memory", "not enough memory", "can't allocate memory")
 
 
-class Progress(NamedTuple):
-    """Where the training is."""
+@dataclass(frozen=True)
+class Progress:
+    """Where a training is."""
 
-    step: int
+    step: int  # steps done
+    steps: int  # of the whole training
     loss: float  # mean since the last report
     learning_rate: float
+    crops_per_second: float  # of all processes, since the last report
+    scores: Mapping[str, float] = field(default_factory=dict)  # of the validation after this step, if any
 
 
-Sample = tuple[Tensor, Target]  # image (3, h, w) uint8 and what is in it
+def train(job: TrainingJob) -> Iterator[Progress]:
+    """Train as `job` says, yielding progress; close the iterator to stop.
 
-
-class Crops(Dataset[Sample | UsageError]):
-    """Crop i is the same whoever asks: resumed trainings see what undisturbed ones see."""
-
-    def __init__(
-        self,
-        data: LabelledImages,
-        source_weights: dict[str, float],
-        spec: NetworkSpec,
-        stride: int,
-        options: TrainingOptions,
-    ) -> None:
-        self.data, self.spec, self.stride, self.options = data, spec, stride, options
-        sources = data.sources()
-        if unknown := set(source_weights) - set(sources):
-            raise UsageError(
-                f"no source {', '.join(sorted(unknown))} in the data; it has {', '.join(sorted(sources))}"
-            )
-        self.numbers = [sources[name] for name in source_weights]
-        self.weights = np.array(list(source_weights.values())) / sum(source_weights.values())
-        self.shares = [
-            repeat_factors([data.classes(number) for number in numbers], options.crop.rare)
-            for numbers in self.numbers
-        ]
-
-    def __getitem__(self, index: int) -> Sample | UsageError:
-        """A crop; a fault is returned, because raised in a worker it would come with the worker's traceback."""
-        rng = np.random.default_rng((self.options.seed, index))
-        source = int(rng.choice(len(self.numbers), p=self.weights))
-        try:
-            labelled = self._draw(source, rng)
-            if rng.random() < self.options.crop.pasted:
-                labelled = paste(labelled, self._draw(source, rng), rng)
-        except UsageError as error:
-            return error
-        image, labels = crop(labelled, rng, self.options.crop, self.stride)
-        goal = target(labels, labelled, self.spec.class_ids, self.options.crop.min_field_pixels)
-        return torch.from_numpy(image).permute(2, 0, 1), goal
-
-    def _draw(self, source: int, rng: np.random.Generator) -> LabelledImage:
-        return self.data.image(int(rng.choice(self.numbers[source], p=self.shares[source])))
-
-
-def train(
-    network: SpatialEmbeddingNetwork,
-    data: LabelledImages,
-    source_weights: dict[str, float],
-    out: Path,
-    options: TrainingOptions,
-    provenance: dict[str, Any],
-    report_every: int = 50,
-    save_every: int = 250,
-) -> Iterator[Progress]:
-    """Train, yielding progress; OUT/last.safetensors is usable all along, OUT/state.pt is for going on."""
-    out.mkdir(parents=True, exist_ok=True)
-    spec = network.spec
-    crops = Crops(data, source_weights, spec, network.stride, options)
-    grid = _field_grid(spec, options.crop.size, network.stride)
-    foreground = foreground_weights(data.class_shares(), spec.class_ids)
-    optimizer = _optimizer(network, options)
-    average = AveragedModel(network, multi_avg_fn=_moving_average(options.average_decay), use_buffers=True)
-    step = _resume(out / "state.pt", network, average, optimizer)
-
-    network.train()
-    _make_fast(network)
-    losses: list[float] = []
-    for images, targets in _batches(crops, step, options):
-        rate = _set_rate(optimizer, step, options)
-        with torch.autocast("cpu", torch.bfloat16):
-            raw = network.fields(images.contiguous(memory_format=torch.channels_last).float() / 255)
-        loss = spatial_embedding_loss(raw.float(), targets, grid, spec.n_sigma, foreground, options.loss)
-        if not torch.isfinite(loss):
-            raise AnnotatorError(
-                f"the loss is {loss.item()} at step {step}: lower the learning rate; {out} keeps the last good weights"
-            )
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), options.max_gradient)
-        optimizer.step()
-        average.update_parameters(network)
-        step += 1
-        losses.append(loss.item())
-        if step % save_every == 0 or step == options.steps:
-            _save(out, network, average, optimizer, step, options, provenance)
-        if step % report_every == 0 or step == options.steps:
-            yield Progress(step, sum(losses) / len(losses), rate)
-            losses.clear()
-
-
-def repeat_factors(classes: Sequence[frozenset[int]], rare: float) -> npt.NDArray[np.float64]:
-    """Probability of each image (N,): max over its classes of max(1, sqrt(rare / share of images with the class)).
-
-    Source: Gupta et al., "LVIS" (CVPR 2019), section 4.
+    OUT/last.safetensors is usable all along, OUT/best.safetensors is the best by validation, OUT/state.pt is for going
+    on. Under torchrun every process calls this; the first one writes. Raises UsageError for bad data or options,
+    AnnotatorError when the loss is no number or memory runs out; the last good checkpoint stays.
     """
-    counts = Counter(class_id for shown in classes for class_id in shown)
-    factors = np.array(
-        [
-            max((math.sqrt(rare * len(classes) / counts[class_id]) for class_id in shown), default=1.0)
-            for shown in classes
-        ]
-    )
-    factors = np.maximum(factors, 1)
-    return factors / factors.sum()
+    asked = job.options.precision
+    precision = fast_precision(job.device) if asked == "auto" else asked
+    training = Training(start(job.device, precision), job, skips_infinite=precision == "16")
+    with training.log, closing(training.passes_of_steps()) as passes_of_steps:
+        for passes in passes_of_steps:
+            training.do_step(passes)
+            if training.is_due(job.validate_every):
+                training.validate()
+            if training.is_due(job.save_every):
+                training.save()
+            if training.is_due(REPORT_EVERY, job.validate_every):
+                yield training.report()
 
 
-def foreground_weights(shares: dict[int, float], class_ids: Sequence[int]) -> Tensor:
+class Training:
+    """A training in one process."""
+
+    def __init__(self, fabric: Fabric, job: TrainingJob, skips_infinite: bool) -> None:
+        """Opens the data, builds the network, and goes on from what OUT holds.
+
+        `skips_infinite`: the engine scales losses, and leaves out steps where that made gradients infinite.
+        """
+        self._fabric, self._job, self._skips_infinite = fabric, job, skips_infinite
+        options = job.options
+        network = initial_network(job.weights, options)
+        mix = mix_of(job.labels, job.images, job.validation)
+        insist_on_folder(job.out)
+        with fabric.rank_zero_first():  # who else makes files of the frames of videos
+            parts = open_parts(mix.training, network.spec.trained_size, job.out / "frames")
+            self._validation = open_validation(mix.validation, network, job)
+        self.steps = length(options, parts, fabric.world_size)
+        self._crops = Crops(cached(parts, job), network.spec, network.stride, options)
+        self._rank = rank_of(fabric)
+
+        optimizer = optimizer_of(network, options)
+        average = AveragedModel(
+            network, multi_avg_fn=moving_average(options.average_decay), use_buffers=True
+        ).to(fabric.device)
+        module = LossOfNetwork(network, foreground_weights(parts, network.spec.class_ids), options)
+        prepare(network, options, fabric)
+        self._module, self._optimizer = fabric.setup(module, optimizer)
+        self._state = State(network, average, optimizer, about(job, parts, self.steps, fabric.world_size))
+        self._state.load(job.out)
+        self.log = Log(job.out, self._state.step, is_silent=not fabric.is_global_zero)
+        self._losses: list[float] = []
+        self._scores: dict[str, float] = {}
+        self._rate = 0.0
+        self._began = time.monotonic()
+
+    def passes_of_steps(self) -> Generator[list[Batch], None, None]:
+        """The crops of every step that is left."""
+        self._began = time.monotonic()
+        return batches(self._crops, self._state.step, self.steps, self._rank, self._job.workers)
+
+    def is_due(self, *every: int) -> bool:
+        """Whether to do what is done every so many steps, and at the end."""
+        return self._state.step == self.steps or any(self._state.step % steps == 0 for steps in every)
+
+    def do_step(self, passes: Sequence[Batch]) -> None:
+        """Move the weights along the mean gradient of all passes of all processes."""
+        state, options = self._state, self._job.options
+        torch.manual_seed(options.seed + state.step * self._rank.count + self._rank.index)  # of dropout
+        self._rate = set_rate(state.optimizer, state.step, self.steps, options)
+        try:
+            losses = [self._backward(batch, k == len(passes) - 1) for k, batch in enumerate(passes)]
+            mean = self._fabric.all_reduce(torch.stack(losses).mean())
+            assert isinstance(mean, Tensor)
+            loss = mean.item()
+            self._insist_on_number("loss", loss)
+            self._clip(options.max_gradient)
+            self._optimizer.step()
+        except (MemoryError, RuntimeError) as error:
+            raise _explained(error, state.step) from error
+        self._optimizer.zero_grad(set_to_none=True)
+        state.average.update_parameters(state.network)
+        state.step += 1
+        self._losses.append(loss)
+
+    def _backward(self, batch: Batch, is_last: bool) -> Tensor:
+        images, targets = batch
+        device = self._fabric.device
+        with self._fabric.no_backward_sync(self._module, enabled=not is_last):
+            loss = self._module(images.to(device), [target.to(device) for target in targets])
+            self._fabric.backward(loss / self._job.options.accumulate)
+        return loss.detach()
+
+    def _clip(self, most: float | None) -> None:
+        norm = self._fabric.clip_gradients(
+            self._module, self._optimizer, max_norm=most or math.inf, error_if_nonfinite=False
+        )
+        assert norm is not None  # as it is where Fabric clips by value
+        if not self._skips_infinite:
+            self._insist_on_number("gradient", float(norm))
+
+    def _insist_on_number(self, what: str, value: float) -> None:
+        if not math.isfinite(value):
+            raise AnnotatorError(
+                f"the {what} is {value} at step {self._state.step}: lower the learning rate, or look for damaged"
+                f" labels; {self._job.out} keeps the last good weights"
+            )
+
+    def validate(self) -> None:
+        """Score the averaged weights, keep them if they are the best so far, and draw what they see."""
+        state, out = self._state, self._job.out
+        if self._validation and self._fabric.is_global_zero:
+            self._scores = self._validation.score(state.averaged, self._fabric.device)
+            self.log.add("validation", state.step, self._scores)
+            if self._scores["AP"] > state.best:
+                state.best = self._scores["AP"]
+                state.save_checkpoint(out / BEST)
+            pictures = self._validation.pictures(state.averaged, self._fabric.device)
+            write_pictures(pictures, out / "pictures", state.step)
+            for k, picture in enumerate(pictures):
+                self.log.add_picture(f"validation/{k}", state.step, picture)
+        self._fabric.barrier()
+
+    def save(self) -> None:
+        """Write the state and the last checkpoint."""
+        if self._fabric.is_global_zero:
+            self._state.save(self._job.out)
+        self._fabric.barrier()
+
+    def report(self) -> Progress:
+        """Where the training is; logs it."""
+        now = time.monotonic()
+        crops = self._job.options.batch_size * self._job.options.accumulate * self._rank.count
+        progress = Progress(
+            step=self._state.step,
+            steps=self.steps,
+            loss=sum(self._losses) / len(self._losses),
+            learning_rate=self._rate,
+            crops_per_second=crops * len(self._losses) / (now - self._began),
+            scores=self._scores,
+        )
+        self._losses, self._scores, self._began = [], {}, now
+        kept = ("loss", "learning_rate", "crops_per_second")
+        self.log.add("training", progress.step, {name: getattr(progress, name) for name in kept})
+        return progress
+
+
+# ---- what a training is made of
+
+
+def open_validation(
+    sources: Sequence[DataSource], network: SpatialEmbeddingNetwork, job: TrainingJob
+) -> Validation | None:
+    """The images to score with; None when there are none."""
+    sets = [open_files(source, network.spec.trained_size, job.out / "frames") for source in sources]
+    if not sets:
+        return None
+    total = sum(map(len, sets))
+    share = min(1, job.validation_images / total)
+    return Validation([evenly(images, max(1, round(share * len(images)))) for images in sets])
+
+
+def cached(parts: Sequence[Part], job: TrainingJob) -> list[Part]:
+    """The parts with their images kept in memory, each by its number of images."""
+    limit, total = cache_bytes(job.cache, job.workers), sum(len(part.images) for part in parts)
+    return [
+        Part(part.name, CachedImages(part.images, limit * len(part.images) // total), part.share)
+        for part in parts
+    ]
+
+
+def length(options: TrainingOptions, parts: Sequence[Part], processes: int) -> int:
+    """Steps of the whole training."""
+    if options.epochs is None:
+        return options.steps
+    images = sum(len(part.images) for part in parts)
+    return math.ceil(options.epochs * images / (options.batch_size * options.accumulate * processes))
+
+
+def about(job: TrainingJob, parts: Sequence[Part], steps: int, processes: int) -> dict[str, Any]:
+    """What shapes the weights, for checkpoints: no folders of this machine."""
+    total = sum(part.share for part in parts)
+    return {
+        "data": [
+            {"name": part.name, "images": len(part.images), "share": part.share / total} for part in parts
+        ],
+        "started_from": job.weights.name if job.weights else None,
+        "steps": steps,
+        "processes": processes,
+        "options": asdict(job.options),
+    }
+
+
+def foreground_weights(parts: Sequence[Part], class_ids: Sequence[int]) -> Tensor:
     """Weight of each class's foreground in its seed term, 1 / ln(1.02 + share of pixels): (C,) float32.
 
-    Source: Paszke et al., "ENet" (arXiv 1606.02147), section 5.2.
+    The share is that of the pixels of all images in which the class is labelled. Source: Paszke et al., "ENet"
+    (arXiv 1606.02147), section 5.2.
     """
-    return torch.tensor([1 / math.log(1.02 + shares.get(class_id, 0.0)) for class_id in class_ids])
+    counts = [part.images.pixel_counts() for part in parts]
+
+    def share(class_id: int) -> float:
+        of_class = [count[class_id] for count in counts if class_id in count]
+        return sum(covered for covered, _ in of_class) / max(1, sum(pixels for _, pixels in of_class))
+
+    return torch.tensor([1 / math.log(1.02 + share(class_id)) for class_id in class_ids])
 
 
-def _field_grid(spec: NetworkSpec, size: tuple[int, int], stride: int) -> Tensor:
-    return spec.grid.coordinates((size[0] // stride, size[1] // stride), stride)
-
-
-def _make_fast(network: nn.Module) -> None:
-    """Lay convolutions out by pixels, and keep depthwise ones out of bfloat16.
-
-    Measured on a CPU with AVX512-BF16: the weight gradient of a depthwise 5x5 convolution takes oneDNN five times as
-    long in bfloat16 as in float32, which made it half of the backward pass.
-    """
-    network.to(memory_format=torch.channels_last)
-    for module in network.modules():
-        if isinstance(module, nn.Conv2d) and module.groups > 1 and module.weight.requires_grad:
-            module.forward = partial(_in_float32, module.forward)  # type: ignore[method-assign]
-
-
-def _in_float32(forward: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    with torch.autocast(x.device.type, enabled=False):
-        return forward(x.float())
-
-
-def _moving_average(decay: float) -> Callable[[Sequence[Tensor], Sequence[Tensor], Tensor | int], None]:
-    """Exponential moving average that starts as a plain mean, so that the first weights are soon forgotten."""
-
-    @torch.no_grad()
-    def update(averages: Sequence[Tensor], values: Sequence[Tensor], count: Tensor | int) -> None:
-        share = 1 - min(decay, (1 + float(count)) / (10 + float(count)))
-        for average, value in zip(averages, values, strict=True):
-            if average.is_floating_point():
-                average.lerp_(value, share)
-            else:
-                average.copy_(value)
-
-    return update
-
-
-def _optimizer(network: SpatialEmbeddingNetwork, options: TrainingOptions) -> torch.optim.Optimizer:
+def optimizer_of(network: SpatialEmbeddingNetwork, options: TrainingOptions) -> Optimizer:
+    """The optimizer, with a rate of its own for the encoder."""
     encoder = [p for p in network.body.encoder.parameters() if p.requires_grad]
     decoders = list(network.body.decoders.parameters())
     groups = [{"params": encoder, "relative": options.encoder_rate}, {"params": decoders, "relative": 1.0}]
-    return torch.optim.AdamW(groups, lr=options.learning_rate, weight_decay=options.weight_decay)
+    kind = {"adam": Adam, "adamw": AdamW}[options.optimizer]
+    return kind(groups, lr=options.learning_rate, weight_decay=options.weight_decay)
 
 
-def _set_rate(optimizer: torch.optim.Optimizer, step: int, options: TrainingOptions) -> float:
-    """Linear warm-up, then polynomial decay with power 0.9, as in the paper."""
-    rate = (
-        options.learning_rate * min(1, (step + 1) / options.warmup_steps) * (1 - step / options.steps) ** 0.9
-    )
+def set_rate(optimizer: Optimizer, step: int, steps: int, options: TrainingOptions) -> float:
+    """Linear warm-up, then polynomial decay with power 0.9, as in the paper. Returns the decoders' rate."""
+    rate = options.learning_rate * min(1, (step + 1) / options.warmup_steps) * (1 - step / steps) ** 0.9
     for group in optimizer.param_groups:
         group["lr"] = rate * group["relative"]
     return rate
 
 
-def _batches(
-    crops: Crops, first_step: int, options: TrainingOptions
-) -> Iterator[tuple[Tensor, list[Target]]]:
-    loader: DataLoader[Any] = DataLoader(
-        crops,
-        batch_size=options.batch_size,
-        sampler=range(first_step * options.batch_size, options.steps * options.batch_size),
-        num_workers=1,
-        prefetch_factor=4,
-        collate_fn=list,
-    )
-    for samples in loader:
-        for sample in samples:
-            if isinstance(sample, UsageError):
-                raise sample
-        yield torch.stack([image for image, _ in samples]), [goal for _, goal in samples]
+def prepare(network: SpatialEmbeddingNetwork, options: TrainingOptions, fabric: Fabric) -> None:
+    """Make a network ready for passes here."""
+    network.train()
+    if options.frozen_statistics:
+        for module in network.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eval()
+    make_fast(network, fabric.device)
+    if fabric.world_size > 1:
+        synchronise_batch_norm(network)
 
 
-def _save(
-    out: Path,
-    network: SpatialEmbeddingNetwork,
-    average: AveragedModel,
-    optimizer: torch.optim.Optimizer,
-    step: int,
-    options: TrainingOptions,
-    provenance: dict[str, Any],
-) -> None:
-    state = {
-        "step": step,
-        "network": network.state_dict(),
-        "average": average.state_dict(),
-        "optimizer": optimizer.state_dict(),
-    }
-    partial = out / "state.pt.part"
-    torch.save(state, partial)
-    partial.replace(out / "state.pt")
-    averaged = average.module
-    assert isinstance(averaged, SpatialEmbeddingNetwork)
-    save_checkpoint(
-        out / "last.safetensors", averaged, {**provenance, "step": step, "options": asdict(options)}
-    )
+def insist_on_folder(out: Path) -> None:
+    """Make the folder of the training. Raises OutputError."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{out}: can't be made ({error.strerror}); choose another --out") from error
 
 
-def _resume(
-    path: Path, network: SpatialEmbeddingNetwork, average: AveragedModel, optimizer: torch.optim.Optimizer
-) -> int:
-    """Load the state of a stopped training, if there is one; returns the steps already done."""
-    if not path.exists():
-        return 0
-    state = torch.load(path, weights_only=True)
-    network.load_state_dict(state["network"])
-    average.load_state_dict(state["average"])
-    optimizer.load_state_dict(state["optimizer"])
-    return int(state["step"])
+def _explained(error: MemoryError | RuntimeError, step: int) -> Exception:
+    """Memory that ran out, as a sentence; other faults as they are."""
+    if isinstance(error, MemoryError) or any(words in str(error).lower() for words in OUT_OF_MEMORY):
+        return AnnotatorError(
+            f"out of memory at step {step}: lower --batch-size and raise --accumulate, or lower --crop-size"
+        )
+    return error

@@ -6,7 +6,7 @@ Source: Neven et al., CVPR 2019 (arXiv 1906.11109), equations 5 to 11; several c
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -18,8 +18,7 @@ from annotator.training.lovasz import lovasz_hinge
 NEGLIGIBLE_PHI = 1e-7
 
 
-@dataclass(frozen=True)
-class Target:
+class Target(NamedTuple):
     """Ground truth of one image, at the resolution of the fields."""
 
     instance: Tensor  # (H, W) int64: 0 none, k + 1 the k-th object
@@ -27,6 +26,10 @@ class Target:
     background: (
         Tensor  # (C, H, W) bool: pixels known not to be of the class; neither this nor an object = ignored
     )
+
+    def to(self, device: torch.device) -> Target:
+        """The same on a device."""
+        return Target(self.instance.to(device), self.class_index.to(device), self.background.to(device))
 
 
 def spatial_embedding_loss(

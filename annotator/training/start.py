@@ -9,34 +9,72 @@ import torch
 from annotator.errors import UsageError
 from annotator.labels import INSTANCE_CLASSES
 from annotator.model.checkpoint import load_checkpoint
-from annotator.model.embedding import Grid
+from annotator.model.embedding import PAPER_GRID, Grid
 from annotator.model.network import NetworkSpec, SpatialEmbeddingNetwork
 from annotator.model.timm_unet import TimmUNet
+from annotator.options import TrainingOptions
 
-# As in the paper the grid spans two units of the image's height: 384 pixels here, 1024 there.
-DEFAULT_SPEC = NetworkSpec(
-    architecture="unet_efficientnet_lite0",
-    class_ids=INSTANCE_CLASSES,
-    n_sigma=2,
-    grid=Grid(2, 769, 1, 385),
-    mean=(0.5, 0.5, 0.5),
-    std=(0.5, 0.5, 0.5),
-    trained_size=(384, 768),
-)
+DEFAULT_SIZE = (384, 768)
+DEFAULT_ARCHITECTURE = "unet_efficientnet_lite0"
 
 
-def initial_network(weights: Path | None, seed: int, frozen_stages: int) -> SpatialEmbeddingNetwork:
-    """The network of `weights`; without them the default one, with ImageNet features under random decoders."""
-    if weights is not None:
-        network = load_checkpoint(weights).network
+def initial_network(weights: Path | None, options: TrainingOptions) -> SpatialEmbeddingNetwork:
+    """The network of `weights`, or a new one: an encoder with ImageNet features, or ERFNet, at random otherwise.
+
+    Raises CheckpointError, and UsageError when the options ask for another network than that of the weights.
+    """
+    if weights is None:
+        network = _new_network(options)
     else:
-        torch.manual_seed(seed)
-        network = SpatialEmbeddingNetwork(DEFAULT_SPEC)
-        assert isinstance(network.body, TimmUNet)
-        load_imagenet_features(network.body)
+        network = load_checkpoint(weights).network
+        _insist_on_asked(network.spec, weights, options)
     if isinstance(network.body, TimmUNet):
-        network.body.freeze(frozen_stages)
+        network.body.freeze(options.frozen_stages)
+    else:
+        network.body.encoder.output_conv.requires_grad_(False)  # no part of the network; checkpoints have it
     return network
+
+
+def spec_of(options: TrainingOptions) -> NetworkSpec:
+    """The new network that the options ask for."""
+    is_erfnet = options.architecture == "erfnet"
+    height, width = size = options.image_size or DEFAULT_SIZE
+    # As in the paper a unit of the grid is the image's height.
+    grid = (
+        PAPER_GRID if is_erfnet and size == (1024, 2048) else Grid(width / height, width + 1, 1, height + 1)
+    )
+    colour = (0.0, 1.0) if is_erfnet else (0.5, 0.5)
+    return NetworkSpec(
+        architecture=options.architecture or DEFAULT_ARCHITECTURE,
+        class_ids=INSTANCE_CLASSES,
+        n_sigma=options.n_sigma or 2,
+        grid=grid,
+        mean=(colour[0],) * 3,
+        std=(colour[1],) * 3,
+        trained_size=size,
+        fixed_sigma=options.fixed_sigma,
+    )
+
+
+def _new_network(options: TrainingOptions) -> SpatialEmbeddingNetwork:
+    torch.manual_seed(options.seed)
+    network = SpatialEmbeddingNetwork(spec_of(options))
+    if isinstance(network.body, TimmUNet):
+        load_imagenet_features(network.body)
+    return network
+
+
+def _insist_on_asked(spec: NetworkSpec, weights: Path, options: TrainingOptions) -> None:
+    asked = {
+        "architecture": (options.architecture, spec.architecture),
+        "n_sigma": (options.n_sigma, spec.n_sigma),
+        "size": (options.image_size, spec.trained_size),
+    }
+    for name, (wanted, there) in asked.items():
+        if wanted is not None and wanted != there:
+            raise UsageError(
+                f"{weights} is a network of {name} {there}, not {wanted}; leave --weights out for a new one"
+            )
 
 
 def load_imagenet_features(body: TimmUNet) -> None:

@@ -124,7 +124,7 @@ def _decoded_ahead(files: Sequence[Path], wanted: Sequence[int]) -> Iterator[tup
     ahead: deque[tuple[int, Future[Pixels | str]]] = deque()
     try:
         for index in wanted:
-            ahead.append((index, pool.submit(_decode, files[index])))
+            ahead.append((index, pool.submit(decode, files[index])))
             if len(ahead) > DECODERS:
                 first, future = ahead.popleft()
                 yield first, future.result()
@@ -136,10 +136,10 @@ def _decoded_ahead(files: Sequence[Path], wanted: Sequence[int]) -> Iterator[tup
 
 
 def _any_decodes(files: Sequence[Path]) -> bool:
-    return any(not isinstance(_decode(file), str) for file in files)
+    return any(not isinstance(decode(file), str) for file in files)
 
 
-def _decode(path: Path) -> Pixels | str:
+def decode(path: Path) -> Pixels | str:
     """The upright RGB pixels (H, W, 3) of an image, or the reason why there are none."""
     from PIL import Image, UnidentifiedImageError
 

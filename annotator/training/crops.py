@@ -1,0 +1,138 @@
+"""Crops to train on: drawn by number, made in worker processes, handed out in batches."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections import Counter
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from annotator.errors import AnnotatorError
+from annotator.model.network import NetworkSpec
+from annotator.options import TrainingOptions
+from annotator.training.augmentation import crop, paste, target
+from annotator.training.images import LabelledImage
+from annotator.training.loss import Target
+from annotator.training.mix import Part
+
+Sample = tuple[Tensor, Target]  # image (3, h, w) uint8 and what is in it
+Batch = tuple[Tensor, list[Target]]  # images (B, 3, h, w) uint8
+
+
+class Crops(Dataset[Sample | AnnotatorError]):
+    """Crop i is the same whoever asks: resumed trainings see what undisturbed ones see."""
+
+    def __init__(
+        self, parts: Sequence[Part], spec: NetworkSpec, stride: int, options: TrainingOptions
+    ) -> None:
+        self.parts, self.spec, self.stride, self.options = parts, spec, stride, options
+        shares = np.array([part.share for part in parts])
+        self._shares = shares / shares.sum()
+        self._of_images = [
+            repeat_factors(
+                [part.images.classes(number) for number in range(len(part.images))], options.crop.rare
+            )
+            for part in parts
+        ]
+
+    def __getitem__(self, index: int) -> Sample | AnnotatorError:
+        """A crop; a fault is returned, because raised in a worker it would come with the worker's traceback."""
+        rng = np.random.default_rng((self.options.seed, index))
+        part = int(rng.choice(len(self.parts), p=self._shares))
+        try:
+            labelled = self._draw(part, rng)
+            if rng.random() < self.options.crop.pasted:
+                labelled = paste(labelled, self._draw(part, rng), rng)
+        except AnnotatorError as error:
+            return error
+        image, labels = crop(labelled, rng, self.options.crop, self.stride)
+        goal = target(labels, labelled, self.spec.class_ids, self.options.crop.min_field_pixels)
+        return torch.from_numpy(image).permute(2, 0, 1), goal
+
+    def _draw(self, part: int, rng: np.random.Generator) -> LabelledImage:
+        shares = self._of_images[part]
+        return self.parts[part].images.image(int(rng.choice(len(shares), p=shares)))
+
+
+def repeat_factors(classes: Sequence[frozenset[int]], rare: float) -> npt.NDArray[np.float64]:
+    """Probability of each image (N,): max over its classes of max(1, sqrt(rare / share of images with the class)).
+
+    Source: Gupta et al., "LVIS" (CVPR 2019), section 4.
+    """
+    counts = Counter(class_id for shown in classes for class_id in shown)
+    factors = np.array(
+        [
+            max((math.sqrt(rare * len(classes) / counts[class_id]) for class_id in shown), default=1.0)
+            for shown in classes
+        ]
+    )
+    factors = np.maximum(factors, 1)
+    return factors / factors.sum()
+
+
+@dataclass(frozen=True)
+class Rank:
+    """Which crops one of several processes takes: those of a step are dealt out pass by pass."""
+
+    index: int = 0
+    count: int = 1
+
+    def numbers(self, first_step: int, steps: int, options: TrainingOptions) -> Iterator[int]:
+        """Numbers of this process's crops from `first_step` on."""
+        each = options.batch_size
+        for step in range(first_step, steps):
+            for turn in range(options.accumulate):
+                first = ((step * options.accumulate + turn) * self.count + self.index) * each
+                yield from range(first, first + each)
+
+
+def batches(
+    crops: Crops, first_step: int, steps: int, rank: Rank, workers: int
+) -> Generator[list[Batch], None, None]:
+    """The passes of every step from `first_step` on. Workers end with the iterator; close it.
+
+    A worker whose training was killed notices within seconds and ends, too. Raises what made a crop fail.
+    """
+    options = crops.options
+    loader: DataLoader[Any] = DataLoader(
+        crops,
+        batch_size=options.batch_size,
+        sampler=list(rank.numbers(first_step, steps, options)),
+        num_workers=workers,
+        prefetch_factor=4 if workers else None,
+        collate_fn=list,
+    )
+    passes: list[Batch] = []
+    for samples in loader:
+        passes.append(_batch(samples))
+        if len(passes) == options.accumulate:
+            yield passes
+            passes = []
+
+
+def _batch(samples: Sequence[Sample | AnnotatorError]) -> Batch:
+    crops = []
+    for sample in samples:
+        if isinstance(sample, AnnotatorError):
+            raise sample
+        crops.append(sample)
+    return torch.stack([image for image, _ in crops]), [goal for _, goal in crops]
+
+
+def cache_bytes(gib: float | None, workers: int) -> int:
+    """Bytes of decoded images that each worker may keep, of `gib` or of a quarter of what is free."""
+    if gib is None:
+        try:
+            free = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
+        except (AttributeError, ValueError, OSError):  # not on every system
+            free = 4 << 30
+        return free // 4 // max(1, workers)
+    return int(gib * 2**30) // max(1, workers)

@@ -1,0 +1,127 @@
+"""Where the pixels of labelled frames are: image files beside the labels, or frames of a video, made files once."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from contextlib import closing
+from pathlib import Path
+
+import cv2
+
+from annotator.errors import OutputError, SourceError, UsageError
+from annotator.formats.recognise import RUN, Kind, Labels, ways_to_name
+from annotator.frames import Frame, FrameRef
+from annotator.run import read_records
+from annotator.video import Source, find_sources
+from annotator.video.image_folder import is_image, natural
+
+JPEG = (cv2.IMWRITE_JPEG_QUALITY, 95)
+
+
+def frame_files(labels: Labels, refs: Sequence[FrameRef], images: Path | None, kept: Path) -> list[Path]:
+    """The file of every frame of `labels`, in order; `refs` are all of them.
+
+    `images` is a folder of images, however deep, or a video; None: looked for where such labels have them.
+    Frames of a video are written below `kept` as JPEG, unless they are there. Raises UsageError, OutputError.
+    """
+    where = images or _beside(labels)
+    if not where.exists():
+        raise UsageError(f"{where}: is not there; name the images of {labels.path}")
+    if any(ref.name for ref in refs):
+        return _by_name(labels, where)
+    return _of_video(_only_source(where, labels), refs, kept / labels.name)
+
+
+def _beside(labels: Labels) -> Path:
+    """Where labels of this kind have their images."""
+    if labels.kind is Kind.RUN:
+        return _source_of_run(labels)
+    if labels.kind is Kind.CITYSCAPES:
+        parts = labels.path.absolute().parts
+        if "gtFine" in parts:
+            at = len(parts) - 1 - parts[::-1].index("gtFine")
+            return Path(*parts[:at], "leftImg8bit", *parts[at + 1 :])
+        if (labels.path / "leftImg8bit").is_dir():
+            return labels.path / "leftImg8bit"
+        return labels.path
+    folder = labels.path.parent
+    return folder / "images" if (folder / "images").is_dir() else folder
+
+
+def _source_of_run(labels: Labels) -> Path:
+    for folder in (labels.path, *labels.path.absolute().parents):
+        if (folder / RUN).is_file():
+            records = read_records(folder / RUN)
+            if labels.name in records:
+                return Path(records[labels.name].path)
+    raise UsageError(f"{labels.path}: its run.json doesn't say what was labelled; name the images")
+
+
+# ---- image files
+
+
+def _by_name(labels: Labels, folder: Path) -> list[Path]:
+    files = [
+        file
+        for file in sorted(folder.rglob("*"), key=natural)
+        if is_image(file.name) and not file.name.endswith("_color.png")  # pictures of Cityscapes labels
+    ]
+    theirs = ways_to_name([file.relative_to(folder).as_posix() for file in files]) if files else []
+    missing: list[str] = []
+    for ours in labels.ways_to_name():
+        for keys in theirs:
+            file_of = dict(zip(keys, files, strict=True))
+            absent = [name for name in ours if name not in file_of]
+            if not absent:
+                return [file_of[name] for name in ours]
+            if not missing or len(absent) < len(missing):
+                missing = absent
+    what = f"{len(missing)} of the images, {missing[0]} first" if missing else "the images"
+    raise UsageError(f"{labels.path}: {what}, are not in {folder}; name the folder that has them")
+
+
+# ---- frames of a video
+
+
+def _only_source(where: Path, labels: Labels) -> Source:
+    try:
+        sources = find_sources([where])
+    except SourceError as error:
+        raise UsageError(str(error)) from error
+    fitting = [source for source in sources if source.name == labels.name] or sources
+    if len(fitting) != 1:
+        raise UsageError(f"{where}: holds {len(sources)} recordings, none called {labels.name}; name the one")
+    return fitting[0]
+
+
+def _of_video(source: Source, refs: Sequence[FrameRef], folder: Path) -> list[Path]:
+    files = {ref.index: folder / f"{ref.index:06}.jpg" for ref in refs}
+    lacking = {index for index, file in files.items() if not file.exists()}
+    if lacking:
+        folder.mkdir(parents=True, exist_ok=True)
+        with closing(_frames(source, max(lacking))) as frames:
+            for frame in frames:
+                if frame.ref.index in lacking:
+                    _save(frame, files[frame.ref.index])
+                    lacking.remove(frame.ref.index)
+    if lacking:
+        raise UsageError(f"{source.path}: has no frame {min(lacking)}, which the labels have: another video?")
+    return [files[ref.index] for ref in refs]
+
+
+def _frames(source: Source, last: int) -> Generator[Frame, None, None]:
+    try:
+        yield from source.frames(end=last + 1)
+    except SourceError as error:
+        raise UsageError(str(error)) from error
+
+
+def _save(frame: Frame, file: Path) -> None:
+    _, content = cv2.imencode(".jpg", cv2.cvtColor(frame.image, cv2.COLOR_RGB2BGR), JPEG)
+    part = file.with_suffix(".part")
+    try:
+        part.write_bytes(content.tobytes())
+        part.replace(file)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise OutputError(f"{file}: can't be written ({error.strerror}); make room and run again") from error

@@ -1,0 +1,153 @@
+"""The data of a training: one set of labels, or a TOML file that mixes several.
+
+[[training]]
+labels = "cityscapes/gtFine/train"    # any labels that can be read; paths start at the file's folder
+share = 0.7                           # of the crops; by number of images where no set has a share
+
+[[training]]
+labels = "pedestrians.json"
+images = "pedestrians/"
+share = 0.2
+labelled = ["person"]                 # the classes that are labelled here; others are not background
+classes = { pedestrian = "person", cyclist = "none" }
+
+[[training]]
+rendered = 40                         # streets drawn by this package
+share = 0.1
+
+[[validation]]
+labels = "val.json"
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from annotator.errors import UsageError
+from annotator.formats.classes import Classes
+from annotator.formats.recognise import bad_input, recognise
+from annotator.instances import Truth
+from annotator.labels import class_ids
+from annotator.training.frame_files import frame_files
+from annotator.training.images import ImageFiles, LabelledImages, RenderedImages, Size
+
+KEYS = {"labels", "images", "share", "labelled", "classes", "rendered"}
+
+
+@dataclass(frozen=True)
+class DataSource:
+    """One set of labelled images, as it is named."""
+
+    labels: Path | None  # None: rendered streets
+    images: Path | None = None  # None: found beside the labels
+    share: float | None = None  # of the crops
+    labelled: frozenset[int] | None = None
+    classes: Classes = field(default_factory=Classes)
+    streets: int = 0  # rendered
+
+    @property
+    def name(self) -> str:
+        """What it is called in checkpoints: without folders."""
+        return self.labels.name if self.labels else "rendered"
+
+
+@dataclass(frozen=True)
+class Mix:
+    """What to train on, and what to score with."""
+
+    training: tuple[DataSource, ...]
+    validation: tuple[DataSource, ...] = ()
+
+
+@dataclass(frozen=True)
+class Part:
+    """A set of images and its share of the crops."""
+
+    name: str
+    images: LabelledImages
+    share: float
+
+
+def mix_of(labels: Path, images: Path | None, validation: Path | None) -> Mix:
+    """The mix that a command line names: labels, or a TOML file. Raises UsageError."""
+    mix = read_mix(labels) if labels.suffix == ".toml" else Mix((DataSource(labels, images),))
+    if validation is None:
+        return mix
+    named = read_mix(validation).validation if validation.suffix == ".toml" else None
+    return Mix(mix.training, named or (DataSource(validation, images),))
+
+
+def read_mix(path: Path) -> Mix:
+    """A mix from a TOML file. Raises UsageError."""
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"{path}: can't be read ({error.strerror})") from error
+    except ValueError as error:
+        raise UsageError(f"{path}: no TOML ({error})") from error
+    if unknown := content.keys() - {"training", "validation"}:
+        raise UsageError(f"{path}: {min(unknown)} means nothing; it takes [[training]] and [[validation]]")
+    try:
+        sets = {
+            kind: tuple(_source(entry, path.parent) for entry in content.get(kind, ()))
+            for kind in ("training", "validation")
+        }
+    except (TypeError, ValueError, AttributeError) as error:
+        raise UsageError(f"{path}: {error}") from error
+    return Mix(**sets)
+
+
+def _source(entry: Mapping[str, Any], folder: Path) -> DataSource:
+    if unknown := entry.keys() - KEYS:
+        raise ValueError(f"{min(unknown)} means nothing; a set takes {', '.join(sorted(KEYS))}")
+    if ("labels" in entry) == ("rendered" in entry):
+        raise ValueError("a set has either labels or a number of rendered streets")
+    share = entry.get("share")
+    if share is not None and not 0 < share < float("inf"):
+        raise ValueError(f"share {share} is not positive")
+    return DataSource(
+        labels=folder / entry["labels"] if "labels" in entry else None,
+        images=folder / entry["images"] if "images" in entry else None,
+        share=share,
+        labelled=frozenset(class_ids(entry["labelled"])) if "labelled" in entry else None,
+        classes=Classes.parse(f"{name}={known}" for name, known in entry.get("classes", {}).items()),
+        streets=int(entry.get("rendered", 0)),
+    )
+
+
+def open_parts(sources: Sequence[DataSource], size: Size, kept: Path) -> list[Part]:
+    """The images of every set; shares are as given, or all by number of images. Raises UsageError."""
+    if not sources:
+        raise UsageError("no data to train on: the mix names no [[training]]")
+    given = [source.share for source in sources]
+    if any(share is None for share in given) and any(share is not None for share in given):
+        raise UsageError("give every set of the mix a share, or none")
+    opened = [
+        open_files(source, size, kept) if source.labels else RenderedImages(source.streets)
+        for source in sources
+    ]
+    return [
+        Part(source.name, images, source.share or float(len(images)))
+        for source, images in zip(sources, opened, strict=True)
+    ]
+
+
+def open_files(source: DataSource, size: Size, kept: Path) -> ImageFiles:
+    """The labelled images of a set, of all its recordings. Raises UsageError."""
+    if source.labels is None:
+        raise UsageError("rendered streets are for training alone; name labels to validate with")
+    truths: list[Truth] = []
+    files: list[Path] = []
+    with bad_input():
+        for labels in recognise(source.labels, source.classes).labels:
+            of_recording = list(labels.truth())
+            refs = [truth.instances.frame for truth in of_recording]
+            files += frame_files(labels, refs, source.images, kept) if refs else []
+            truths += of_recording
+    if not truths:
+        raise UsageError(f"{source.labels}: holds no labelled images")
+    return ImageFiles(truths, files, size, source.labelled)

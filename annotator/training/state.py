@@ -1,0 +1,131 @@
+"""What a training leaves on disk: the state to go on from, and checkpoints to label with; each whole or not at all."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+from torch.optim.swa_utils import AveragedModel
+
+from annotator.errors import OutputError, UsageError
+from annotator.model.checkpoint import save_checkpoint
+from annotator.model.network import SpatialEmbeddingNetwork
+
+STATE = "state.pt"
+LAST = "last.safetensors"
+BEST = "best.safetensors"
+
+
+@dataclass
+class State:
+    """A training between two steps."""
+
+    network: SpatialEmbeddingNetwork
+    average: AveragedModel  # of the network's weights: what is saved and scored
+    optimizer: Optimizer
+    about: Mapping[str, Any]  # data and options: what shapes the weights
+    step: int = 0  # steps done
+    best: float = -1.0  # the best AP so far
+
+    @property
+    def averaged(self) -> SpatialEmbeddingNetwork:
+        """The network with averaged weights."""
+        network = self.average.module
+        assert isinstance(network, SpatialEmbeddingNetwork)
+        return network
+
+    def load(self, out: Path) -> None:
+        """Go on from what is in `out`, if a training is. Raises UsageError when it is another one or damaged."""
+        path = out / STATE
+        if not path.exists():
+            return
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+            about = json.loads(state["about"])
+        except Exception as error:  # damaged bytes make the unpickler fail in any way
+            raise UsageError(
+                f"{path} is damaged or of another version; delete it, and start from {LAST} with --weights"
+            ) from error
+        if different := _differences(_plain(self.about), about):
+            raise UsageError(
+                f"{out} holds a training with {different}: go on with the same options, or take another --out"
+            )
+        try:
+            self.network.load_state_dict(state["network"])
+            self.average.load_state_dict(state["average"])
+            self.optimizer.load_state_dict(state["optimizer"])
+        except (RuntimeError, ValueError) as error:
+            raise UsageError(f"{out} holds the training of another network; take another --out") from error
+        self.step, self.best = state["step"], state["best"]
+
+    def save(self, out: Path) -> None:
+        """Write the state and the last checkpoint. Raises OutputError; what was there stays."""
+        state = {
+            "step": self.step,
+            "best": self.best,
+            "about": json.dumps(_plain(self.about)),
+            "network": self.network.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
+        part = out / f"{STATE}.part"
+        try:
+            torch.save(state, part)
+            part.replace(out / STATE)
+        except (OSError, RuntimeError) as error:  # torch.save raises RuntimeError when the disk is full
+            part.unlink(missing_ok=True)
+            raise OutputError(
+                f"{out / STATE}: can't be written ({error}); make room and run again"
+            ) from error
+        self.save_checkpoint(out / LAST)
+
+    def save_checkpoint(self, path: Path) -> None:
+        """Write the averaged weights for labelling. Raises OutputError; what was there stays."""
+        try:
+            save_checkpoint(path, self.averaged, {**self.about, "step": self.step})
+        except OSError as error:
+            path.with_name(path.name + ".part").unlink(missing_ok=True)
+            raise OutputError(
+                f"{path}: can't be written ({error.strerror}); make room and run again"
+            ) from error
+
+
+Update = Callable[[Sequence[Tensor], Sequence[Tensor], Tensor | int], None]
+
+
+def moving_average(decay: float) -> Update:
+    """Exponential moving average that starts as a plain mean, so that the first weights are soon forgotten."""
+
+    @torch.no_grad()
+    def update(averages: Sequence[Tensor], values: Sequence[Tensor], count: Tensor | int) -> None:
+        share = 1 - min(decay, (1 + float(count)) / (10 + float(count)))
+        for average, value in zip(averages, values, strict=True):
+            if average.is_floating_point():
+                average.lerp_(value, share)
+            else:
+                average.copy_(value)
+
+    return update
+
+
+def _plain(about: Mapping[str, Any]) -> dict[str, Any]:
+    """As JSON gives it back: lists for tuples."""
+    return json.loads(json.dumps(about))
+
+
+def _differences(asked: Mapping[str, Any], found: Mapping[str, Any], within: str = "") -> str:
+    """The first difference between two nested records in words; "" when there is none."""
+    for name in sorted(asked.keys() | found.keys()):
+        a, b = asked.get(name), found.get(name)
+        if isinstance(a, dict) and isinstance(b, dict):
+            if inner := _differences(a, b, f"{within}{name}."):
+                return inner
+        elif a != b:
+            return f"{within}{name} {b}, not {a}"
+    return ""
