@@ -21,7 +21,7 @@ from annotator.formats.recognise import Kind, Labels, bad_input, recognise
 from annotator.formats.whole import scratch_folder, whole_folder
 from annotator.instances import Instances
 from annotator.options import RUN_FOLDER, ConversionJob
-from annotator.publishing import Recording, publish_all, recording_of
+from annotator.publishing import ALWAYS, Recording, publish_all, recording_of
 from annotator.run import Run
 from annotator.store import EDITED, Store
 from annotator.store import FILE_NAME as STORE
@@ -101,7 +101,10 @@ def _to_run(imports: list[Import], job: ConversionJob) -> Iterator[Converted]:
 
 
 def _converted(each: Import, store: Store, folder: Path) -> Converted:
-    published = store.note("published").values()
+    by_name = sorted(
+        store.note("published").items(), key=lambda item: item[0] in ALWAYS
+    )  # what was asked for first
+    published = [entry for _, entry in by_name]
     return Converted(
         each.recording.name,
         store.frame_count,

@@ -1,0 +1,223 @@
+"""Labels of every kind become labels of every other, and runs that can be worked with."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from annotator import masks
+from annotator.conversion import Converted, convert
+from annotator.errors import UsageError
+from annotator.evaluation.report import evaluate
+from annotator.formats import FORMATS, read_truth
+from annotator.instances import Instances
+from annotator.labels import BY_NAME
+from annotator.options import RUN_FOLDER, ConversionJob, TrackingOptions
+from annotator.run import Lock
+from annotator.store import Store
+from annotator.tracking import associate
+from tests.builders import Labels, Recording, frame_ref
+from tests.test_evaluation_sides import IN_IMAGES, IN_VIDEO, TRACKED, VIDEO, WRITERS, labelled, stored
+from tests.test_formats import CAR, PERSON, any_labels, expected, instances
+
+IMAGES = Recording("drive", False, Path("/data/drive"))
+FILES = {"cityscapes": "cityscapes", "coco": "coco.json", "cvat": "cvat.xml", "mots": "mots.txt", "run": ""}
+
+
+def converted(source: Path, to: str, out: Path, **options: object) -> Converted:
+    """The one recording of a source, converted."""
+    (one,) = convert(ConversionJob(source, to, out, **options))  # type: ignore[arg-type]
+    return one
+
+
+def content(path: Path) -> list[tuple[int, list[tuple[int, int, bytes]]]]:
+    """By frame: index, and class, track and mask of every object in it."""
+    found = [truth.instances for truth in read_truth(path)]
+    return [
+        (
+            each.frame.index,
+            sorted(
+                (int(class_id), int(track_id), bytes(mask["counts"]))
+                for class_id, track_id, mask in zip(each.class_ids, each.track_ids, each.masks, strict=True)
+            ),
+        )
+        for each in found
+    ]
+
+
+def without_tracks(frames: Sequence[tuple[int, list[tuple[int, int, bytes]]]]) -> list[object]:
+    return [(index, [(class_id, counts) for class_id, _, counts in objects]) for index, objects in frames]
+
+
+@pytest.mark.parametrize("ours", WRITERS)
+@pytest.mark.parametrize("to", FILES)
+def test_every_kind_becomes_every_other(ours: str, to: str, tmp_path: Path) -> None:
+    source = WRITERS[ours](tmp_path / "source", IN_VIDEO, VIDEO)
+    one = converted(source, to, tmp_path / "out")
+    assert (one.frames, one.instances, +one.losses) == (4, 8, {})
+    back, before = content(tmp_path / "out" / one.name / FILES[to]), content(source)
+    if ours in TRACKED and to in ("run", "coco", "cvat"):
+        assert back == before
+        assert one.tracks == 2
+    else:
+        assert without_tracks(back) == without_tracks(before)
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(any_labels())
+@pytest.mark.parametrize("source", [VIDEO, IMAGES], ids=["video", "images"])
+def test_a_run_of_coco_and_back_gives_the_same_file(
+    tmp_path_factory: pytest.TempPathFactory, source: Recording, labels: Labels
+) -> None:
+    folder = tmp_path_factory.mktemp("labels")
+    FORMATS["coco"].write(labels, source, folder)
+    run = converted(folder / "coco.json", "run", folder / "run")
+    assert run.instances == sum(len(expected(found)) for found in labels.found)
+    again = converted(folder / "run", "coco", folder / "again")
+    ours, theirs = (
+        json.loads(path.read_text())
+        for path in (folder / "coco.json", folder / "again" / again.name / "coco.json")
+    )
+    assert ours["annotations"] == theirs["annotations"]
+
+
+def test_frames_of_images_keep_their_names(tmp_path: Path) -> None:
+    source = WRITERS["coco"](tmp_path, IN_IMAGES, IMAGES)
+    converted(source, "cvat", tmp_path / "out")
+    names = [t.instances.frame.name for t in read_truth(next(tmp_path.glob("out/*/cvat.xml")))]
+    assert names == [found.frame.name for found in IN_IMAGES.found]
+
+
+def test_every_recording_of_a_run_gets_a_folder(tmp_path: Path) -> None:
+    for name in ("day_1/a", "day_2/a"):
+        stored(tmp_path, IN_VIDEO, Recording(name))
+    for to in ("coco", "run"):
+        names = [one.name for one in convert(ConversionJob(tmp_path / "run", to, tmp_path / f"as_{to}"))]
+        assert names == ["day_1/a", "day_2/a"]
+        assert content(tmp_path / f"as_{to}" / "day_1" / "a" / ("coco.json" if to == "coco" else ""))
+
+
+# ---- runs
+
+
+def test_a_run_of_other_labels_can_be_tracked_evaluated_and_converted(tmp_path: Path) -> None:
+    source = WRITERS["cityscapes"](tmp_path, IN_VIDEO, VIDEO)  # which keeps no tracks
+    run = tmp_path / "run"
+    one = converted(source, RUN_FOLDER, run)
+    assert one.tracks == 0
+    record = json.loads((run / "run.json").read_text())
+    assert [(each["name"], each["state"], each["frames"]) for each in record["sources"]] == [
+        (one.name, "done", 4)
+    ]
+    with Store.read(run / one.name) as store:
+        fingerprint = store.fingerprint
+    with Store.open(run / one.name, fingerprint) as store:
+        associate(store, TrackingOptions())
+        assert store.track_count == 2
+    assert evaluate(run, source, ("coco",)).figure("AP") == 1
+    assert converted(run, "mots", tmp_path / "mots").tracks == 2
+
+
+def test_a_run_that_is_there_is_replaced_only_when_told(tmp_path: Path) -> None:
+    source, run = WRITERS["coco"](tmp_path, IN_VIDEO, VIDEO), tmp_path / "run"
+    name = converted(source, RUN_FOLDER, run).name
+    before = content(run)
+    other = WRITERS["coco"](tmp_path / "other", Labels(IN_VIDEO.found[:2]), VIDEO)
+    other = other.rename(other.with_name("coco.json"))
+    with pytest.raises(UsageError, match=r"is there already; use --overwrite"):
+        converted(source, RUN_FOLDER, run)
+    assert content(run) == before
+    (tmp_path / name).mkdir(exist_ok=True)
+    two = other.rename(tmp_path / name / "coco.json")
+    assert converted(two, RUN_FOLDER, run, overwrite=True).frames == 2
+    assert len(content(run)) == 2
+
+
+def test_two_commands_do_not_write_one_run(tmp_path: Path) -> None:
+    source = WRITERS["coco"](tmp_path, IN_VIDEO, VIDEO)
+    (tmp_path / "run").mkdir()
+    lock = Lock(tmp_path / "run" / ".lock")
+    lock.take()
+    with pytest.raises(UsageError, match="another run is writing here"):
+        converted(source, RUN_FOLDER, tmp_path / "run")
+    lock.release()
+
+
+def test_corrections_get_the_names_and_times_of_their_run(tmp_path: Path) -> None:
+    run = stored(tmp_path, IN_VIDEO, Recording("day_1/drive"))
+    corrected = WRITERS["cvat"](tmp_path, Labels([labelled(k, moved=1) for k in range(6)]), VIDEO)
+    one = converted(corrected, RUN_FOLDER, tmp_path / "corrected", like=run)
+    assert (one.name, one.frames) == ("day_1/drive", 4)
+    assert one.losses["frames that the run lacks"] == 2
+    with Store.read(tmp_path / "corrected" / one.name) as store:
+        assert [asdict(ref) for ref in store.frames()] == [asdict(ref) for ref in IN_VIDEO.frames()]
+
+
+# ---- bad input
+
+
+def other_size() -> Labels:
+    pixels = np.zeros((5, 6), bool)
+    pixels[1:4, 1:4] = True
+    return Labels([Instances.of(frame_ref(k, (5, 6)), [masks.encode(pixels)], [CAR], [1]) for k in range(4)])
+
+
+def test_labels_of_another_recording_are_refused(tmp_path: Path) -> None:
+    run = stored(tmp_path, IN_VIDEO, VIDEO)
+    for labels, sentence in (
+        (other_size(), "is of another recording: its frames are 6x5, those of"),
+        (Labels([labelled(k) for k in range(50, 52)]), "is of another recording: it has no frame of"),
+    ):
+        path = WRITERS["cvat"](tmp_path / sentence[-6:], labels, VIDEO)
+        with pytest.raises(UsageError, match=sentence):
+            converted(path, RUN_FOLDER, tmp_path / "out", like=run)
+        assert not list((tmp_path / "out").glob("*/labels.sqlite"))
+    with pytest.raises(UsageError, match="is no run of this tool"):
+        converted(path, RUN_FOLDER, tmp_path / "out", like=path)
+
+
+def test_what_breaks_off_leaves_nothing_half_imported(tmp_path: Path) -> None:
+    source = WRITERS["mots"](tmp_path, IN_VIDEO, VIDEO)
+    source.write_text(source.read_text() + "9 1 1 4 9 T1 0.5 7\n")
+    for to in FILES:
+        with pytest.raises(UsageError, match="is no MOTS label"):
+            converted(source, to, tmp_path / to)
+        left = [path for path in (tmp_path / to).rglob("*") if path.name != "run.json"]
+        assert left == []
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert record["sources"][0]["state"] == "failed"
+
+
+def test_a_second_object_of_a_track_in_a_frame_loses_its_identity(tmp_path: Path) -> None:
+    left, right = np.zeros((2, 8, 10), bool)
+    left[:3, :3] = right[5:, 5:] = True
+    source = tmp_path / "coco.json"
+    FORMATS["coco"].write(
+        Labels([instances(0, (left, CAR, 0.9, 7), (right, PERSON, 0.5, 7))]), IMAGES, tmp_path
+    )
+    one = converted(source, RUN_FOLDER, tmp_path / "run")
+    assert (one.instances, one.tracks) == (2, 1)
+    assert [count for what, count in one.losses.items() if "second" in what] == [1]
+
+
+def test_classes_are_called_as_the_user_says(tmp_path: Path) -> None:
+    source = WRITERS["cvat"](tmp_path, IN_VIDEO, VIDEO)
+    source.write_text(source.read_text().replace('label="person"', 'label="Fußgänger"'))
+    with pytest.raises(
+        UsageError, match=r"label 'Fußgänger' is no Cityscapes class; .*--map 'Fußgänger=CLASS'"
+    ):
+        converted(source, "coco", tmp_path / "a")
+    one = converted(source, "coco", tmp_path / "b", map=("Fußgänger=rider",))
+    assert {c for _, objects in content(one.files[0]) for c, *_ in objects} == {CAR, BY_NAME["rider"].id}
+    one = converted(source, "coco", tmp_path / "c", map=("Fußgänger=none", "car=person"))
+    assert {c for _, objects in content(one.files[0]) for c, *_ in objects} == {PERSON}
+    assert one.losses["shapes of the label 'Fußgänger'"] == 4
+    for wrong in ("Fußgänger", "Fußgänger=gehen", "=car"):
+        with pytest.raises(UsageError, match="--map takes NAME=CLASS"):
+            converted(source, "coco", tmp_path / "d", map=(wrong,))
