@@ -84,6 +84,7 @@ class _Track:
     group: str
     number: int  # of the element in the file
     thing: int | None = None  # the object
+    frame: int = -1  # of the shape before
     last: _Shape | None = None  # the shape before, if it is seen
 
 
@@ -194,6 +195,9 @@ class _Content:
 
     def _add_to_track(self, track: _Track, element: Element, class_id: int) -> None:
         frame, is_seen = int(element.attrib["frame"]), element.attrib["outside"] == "0"
+        if frame <= track.frame:
+            raise ValueError(f"frame {frame} comes after frame {track.frame}")
+        track.frame = frame
         of = self._thing_of_video(track, _attribute(element, "uid"))
         shape = _shape(element, frame, of, class_id, self.size)
         if track.last:

@@ -21,7 +21,8 @@ from annotator.errors import FormatError
 
 CONTAINERS = ("image", "track")
 DEEPEST = 64  # elements in each other; CVAT's are ten deep
-LONGEST = 1 << 25  # bytes of a single tag or text
+LONGEST = 1 << 22  # bytes of a single tag or text
+CHUNK = 1 << 16  # bytes read at once: expat scans a long tag anew with each
 MOST = 1 << 18  # elements within one that is kept until it ends
 
 
@@ -44,7 +45,7 @@ def faults(path: Path) -> Iterator[None]:
         raise FormatError(f"{path}: no zip that can be read ({error})") from error
     except KeyError as error:
         raise FormatError(f"{path}: no CVAT XML of instances ({error} is missing)") from error
-    except (TypeError, ValueError, AttributeError, OverflowError, FormatError) as error:
+    except (TypeError, ValueError, LookupError, AttributeError, OverflowError, FormatError) as error:
         raise FormatError(f"{path}: no CVAT XML of instances ({error})") from error
 
 
@@ -97,7 +98,7 @@ class _Watched:
         self._silent = 0  # bytes since the last element
 
     def read(self, count: int = -1) -> bytes:
-        content = self._file.read(count)
+        content = self._file.read(max(count, CHUNK))
         self._silent += len(content)
         if self._silent > LONGEST:
             raise ValueError(f"a tag or a text of more than {LONGEST >> 20} MB")
