@@ -17,6 +17,12 @@ from cli.options import build, options_from
 
 CONVERT = "convert"
 PATH = click.Path(path_type=Path)
+MAP = click.option(
+    "--map",
+    multiple=True,
+    metavar="NAME=CLASS",
+    help="Class of a label that is not called as in Cityscapes, or none to leave it out; may be repeated.",
+)
 
 
 class WithDefault(click.Group):
@@ -45,12 +51,7 @@ def command() -> None:
 @command.command(CONVERT, hidden=True)
 @click.argument("source", metavar="SRC", type=PATH)
 @options_from(ConversionJob)
-@click.option(
-    "--map",
-    multiple=True,
-    metavar="NAME=CLASS",
-    help="Class of a label that is not called as in Cityscapes, or none to leave it out; may be repeated.",
-)
+@MAP
 @click.option("--quiet", is_flag=True, help="Say nothing of what was made.")
 def convert(source: Path, map: tuple[str, ...], quiet: bool, **values: Any) -> None:
     """Convert labels.
@@ -100,6 +101,44 @@ def edit(
 
     for sentence in editing.edit(job):
         shell.show(sentence)
+
+
+@command.command()
+@click.argument("machine", metavar="MACHINE", type=PATH)
+@click.argument("corrected", metavar="CORRECTED", type=PATH)
+@MAP
+@click.option("--kept-iou", default=0.9, show_default=True, help="Overlap from which an outline was kept.")
+@click.option("--seconds", default="", metavar="KIND=NUMBER,...", help="Other seconds than the assumed ones.")
+@click.option("--most", default=50, show_default=True, help="Most frames to name as worth training on.")
+@click.option("--json", "json_file", type=PATH, help="File for all of it, frame by frame and track by track.")
+def diff(
+    machine: Path,
+    corrected: Path,
+    map: tuple[str, ...],
+    kept_iou: float,
+    seconds: str,
+    most: int,
+    json_file: Path | None,
+) -> None:
+    """Tell what people changed, what it cost, and where to train again.
+
+    MACHINE are labels as they were sent, CORRECTED as they came back; both are recognised by what they hold.
+    Time is estimated from acts with assumed seconds, which the output states.
+    """
+    # Numpy and the like must not be behind --help, nor behind wrong usage.
+    from annotator.evaluation.diff import diff as compare
+    from annotator.evaluation.diff import parse_seconds
+    from annotator.evaluation.output import insist_on_files
+    from annotator.formats.classes import Classes
+    from annotator.run import write_json
+    from cli.tables import show_diff
+
+    assumed = parse_seconds(seconds)
+    insist_on_files([json_file] if json_file else [])
+    found = compare(machine, corrected, Classes.parse(map), kept_iou)
+    if json_file:
+        write_json(json_file, found.as_json(most, assumed))
+    show_diff(found, most, assumed)
 
 
 def _pair(text: str, mark: str, usage: str) -> tuple[str, str]:

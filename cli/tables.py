@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from annotator.evaluation.diff import KEYFRAME_EVERY, KINDS, Diff
 from annotator.evaluation.report import CLASSES, Report
+from annotator.labels import BY_ID
 from cli import shell
 
 TITLES = {
@@ -46,14 +48,47 @@ class Sheet:
 
 def show(report: Report) -> None:
     """Print the tables, and what was compared, on stdout."""
+    _print(list(sheets(report)), remarks(report))
+
+
+def show_diff(found: Diff, most: int, assumed: Mapping[str, float]) -> None:
+    """Print what people changed, what it cost, and at most so many frames worth training on, on stdout."""
+    head = ("class", *KINDS)
+    class_ids = sorted({class_id for _, class_id in found.counts})
+    rows = [(BY_ID[c].name, *(str(found.counts[kind, c]) for kind in KINDS)) for c in class_ids]
+    rows.append(("all", *(str(found.total(kind)) for kind in KINDS)))
+    _print([Sheet("What people changed", head, rows)], _diff_remarks(found, most, assumed))
+
+
+def _diff_remarks(found: Diff, most: int, assumed: Mapping[str, float]) -> Iterator[str]:
+    yield f"compared {_plural(found.frames, 'frame')}, {len(found.changed)} of them changed"
+    if found.left_out:
+        left = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in found.left_out.items())
+        yield f"left out: {left} that the other side lacks"
+    times = ", ".join(f"{kind} {seconds:g} s" for kind, seconds in assumed.items())
+    yield (
+        f"time: about {found.seconds(assumed) / 60:.1f} minutes of correcting, against"
+        f" {found.seconds_from_nothing(assumed) / 60:.1f} of drawing all of it; assumed: {times}; an outline serves"
+        f" for {KEYFRAME_EVERY} frames, and what is done to a track in consecutive frames is done once"
+    )
+    frames = found.worth_training(most)
+    several = len({frame.recording for frame in frames}) > 1
+    names = [
+        (f"{frame.recording}:" if several else "") + (frame.name or str(frame.index)) for frame in frames
+    ]
+    if names:
+        yield f"worth training on, most first: {', '.join(names)}"
+
+
+def _print(tables: Sequence[Sheet], lines: Iterable[str]) -> None:
     if sys.stdout.isatty():
         console = Console()
-        for sheet in sheets(report):
+        for sheet in tables:
             console.print(_rich(sheet))
-        for line in remarks(report):
+        for line in lines:
             console.print(line, markup=False, highlight=False)
     else:
-        shell.show("\n".join([*(f"{_plain(sheet)}\n" for sheet in sheets(report)), *remarks(report)]))
+        shell.show("\n".join([*(f"{_plain(sheet)}\n" for sheet in tables), *lines]))
 
 
 def sheets(report: Report) -> Iterator[Sheet]:

@@ -143,7 +143,7 @@ def compare(prediction: Path, truth: Path, classes: Classes = AS_NAMED) -> Compa
 
     `classes` says what labels are that are not called as Cityscapes does.
 
-    Faults that show when frames are compared, as masks of different sizes, are to be turned by `recognise.bad_input`, too.
+    Faults that show when frames are compared, as masks of different sizes, are to be turned by `bad_input`, too.
     """
     with bad_input():
         ours, theirs = recognise(prediction, classes), recognise(truth, classes)

@@ -8,7 +8,7 @@ object changes, and joining the pieces of a true object.
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,7 @@ from annotator.labels import BY_ID
 
 GOOD = 0.9 - EPSILON  # IoU from which a prediction may stay as it is
 NOTHING = 0  # instead of a class: no object on that side
+CUT, JOIN = "cut", "joined"
 
 
 class Edits:
@@ -34,10 +35,10 @@ class Edits:
         """Count a frame, of disjoint masks; the number of objects in it to correct."""
         predicted, true = overlap.predicted.class_ids, overlap.truth.class_ids
         iou = overlap.iou()
-        p, t = _paired(iou, predicted[:, None] == true)
+        p, t = paired(iou, predicted[:, None] == true)
         is_right = predicted[p] == true[t]
         is_reshaped = is_right & (iou[p, t] < GOOD)
-        deleted = np.setdiff1d(np.flatnonzero(~_is_ignored(overlap)), p)
+        deleted = np.setdiff1d(np.flatnonzero(~is_ignored(overlap)), p)
         missing = np.setdiff1d(np.arange(len(true)), t)
         self._meetings.update(zip(predicted[p].tolist(), true[t].tolist(), strict=True))
         self._meetings.update((class_id, NOTHING) for class_id in predicted[deleted].tolist())
@@ -48,8 +49,7 @@ class Edits:
 
     def end_sequence(self) -> None:
         """Identities of the frames added from here on are others."""
-        self._object_of: dict[int, int] = {}  # true track that a predicted one is on
-        self._begun: set[int] = set()  # true tracks that have a piece
+        self._links = Links()
 
     def confusion(self) -> tuple[list[int], npt.NDArray[np.int64]]:
         """The C classes that occur, and how many predicted objects of each (rows) are true ones of each (columns).
@@ -91,19 +91,41 @@ class Edits:
         return sorted({class_id for meeting in self._meetings for class_id in meeting} - {NOTHING})
 
     def _follow(self, overlap: Overlap, p: npt.NDArray[np.intp], t: npt.NDArray[np.intp]) -> None:
-        """Count where predicted tracks come to another true object; what has no track on a side is no matter."""
-        for found, true, class_id in zip(
-            overlap.predicted.track_ids[p].tolist(),
-            overlap.truth.track_ids[t].tolist(),
-            overlap.truth.class_ids[t].tolist(),
-            strict=True,
+        class_of = dict(zip(overlap.truth.track_ids.tolist(), overlap.truth.class_ids.tolist(), strict=True))
+        for link in self._links.follow(overlap, p, t):
+            (self._cuts if link.kind == CUT else self._joins)[class_of[link.true]] += 1
+
+
+class Link(NamedTuple):
+    """A predicted track that is to be cut, or to be joined to another, to be a true one from here on."""
+
+    kind: str  # CUT or JOIN
+    predicted: int  # track ids
+    true: int
+
+
+class Links:
+    """Which true track each predicted one of a recording is on."""
+
+    def __init__(self) -> None:
+        self._object_of: dict[int, int] = {}  # true track that a predicted one is on
+        self._begun: set[int] = set()  # true tracks that have a piece
+
+    def follow(self, overlap: Overlap, p: npt.NDArray[np.intp], t: npt.NDArray[np.intp]) -> list[Link]:
+        """What is to be done with tracks, given the pairs of a frame; objects without a track are no matter."""
+        links = []
+        for found, true in zip(
+            overlap.predicted.track_ids[p].tolist(), overlap.truth.track_ids[t].tolist(), strict=True
         ):
             if not found or not true or self._object_of.get(found) == true:
                 continue
-            self._cuts[class_id] += found in self._object_of
-            self._joins[class_id] += true in self._begun
+            if found in self._object_of:
+                links.append(Link(CUT, found, true))
+            if true in self._begun:
+                links.append(Link(JOIN, found, true))
             self._object_of[found] = true
             self._begun.add(true)
+        return links
 
 
 NAMES = ("objects", "stay", "reshape", "delete", "missing", "wrong_class", "joins", "cuts")
@@ -115,7 +137,7 @@ def _with_rate(counts: Counter[str]) -> dict[str, float]:
     return {name: counts[name] for name in NAMES} | {"edits": edits, "edits_per_object": rate}
 
 
-def _paired(iou: npt.NDArray[np.float64], is_right: npt.NDArray[np.bool_]) -> Pairs:
+def paired(iou: npt.NDArray[np.float64], is_right: npt.NDArray[np.bool_]) -> Pairs:
     """Predictions and true objects (K,) that are one object; `is_right` (P, T) says where classes agree."""
     p, t = assign(np.where(is_right & (iou >= HALF), iou, 0))
     others = np.where(~is_right & (iou >= HALF), iou, 0)
@@ -124,10 +146,10 @@ def _paired(iou: npt.NDArray[np.float64], is_right: npt.NDArray[np.bool_]) -> Pa
     return np.append(p, more_p), np.append(t, more_t)
 
 
-def _is_ignored(overlap: Overlap) -> npt.NDArray[np.bool_]:
+def is_ignored(overlap: Overlap) -> npt.NDArray[np.bool_]:
     """Whether each prediction lies mostly where objects of its class do not count: (P,)."""
-    is_ignored = np.zeros(len(overlap.predicted), np.bool_)
+    ignored = np.zeros(len(overlap.predicted), np.bool_)
     for class_id in np.unique(overlap.predicted.class_ids) if len(overlap.regions) else ():
         of_class = overlap.predicted.class_ids == class_id
-        is_ignored |= of_class & in_ignored_regions(overlap, int(class_id))
-    return is_ignored
+        ignored |= of_class & in_ignored_regions(overlap, int(class_id))
+    return ignored

@@ -17,8 +17,8 @@ from annotator.evaluation.average_precision import CityscapesAP, Curve
 from annotator.evaluation.comparison import Comparison, Counts, compare
 from annotator.evaluation.edits import Edits
 from annotator.evaluation.overlap import ANY_CLASS, Overlap, Regions, judged
-from annotator.formats.recognise import Kind, Side, bad_input
 from annotator.evaluation.tracks import TrackMetrics, disjoint
+from annotator.formats.recognise import Kind, Side, bad_input
 from annotator.instances import Instances, Truth
 from annotator.labels import BY_ID, INSTANCE_CLASSES
 from annotator.options import METRICS
