@@ -8,10 +8,11 @@ import torch
 
 from annotator.model.embedding import PAPER_GRID, Grid
 from annotator.options import LossOptions
+from annotator.training import lovasz
 from annotator.training.augmentation import target
 from annotator.training.images import LabelledImage
 from annotator.training.loss import Target, spatial_embedding_loss
-from annotator.training.lovasz import lovasz_gradient, lovasz_hinge
+from annotator.training.lovasz import EXACT, jaccard_weights, lovasz_hinge
 from tests.builders import PARITY, blob, needs_parity
 from tests.labelled import CAR, PERSON, SIZE, labelled_image
 from tests.reference.plain_loss import jaccard_loss, plain_loss, plain_lovasz_hinge
@@ -51,12 +52,36 @@ def test_loss_and_gradient_equal_the_parity_figures(case: int) -> None:
 
 @pytest.mark.parametrize("seed", range(5))
 def test_the_lovasz_weights_are_what_each_error_adds_to_the_jaccard_loss(seed: int) -> None:
-    mask = torch.rand(12, generator=torch.Generator().manual_seed(seed)) < 0.4
+    generator = torch.Generator().manual_seed(seed)
+    mask = torch.rand(12, generator=generator) < 0.4
     mask[seed] = True
-    losses = [jaccard_loss(mask.tolist(), set(range(count))) for count in range(13)]
+    errors = torch.rand(12, generator=generator, dtype=torch.float64) * 2
+    order = errors.argsort(descending=True).tolist()
+    losses = [jaccard_loss(mask.tolist(), set(order[:count])) for count in range(13)]
     torch.testing.assert_close(
-        lovasz_gradient(mask.double()), torch.tensor(np.diff(losses)), rtol=0, atol=1e-12
+        jaccard_weights(errors, mask, int(mask.sum()))[order],
+        torch.tensor(np.diff(losses), dtype=torch.float64),
+        rtol=0,
+        atol=1e-12,
     )
+
+
+@pytest.mark.parametrize("share", [0.001, 0.1, 0.9])
+def test_many_errors_are_weighed_as_if_they_were_sorted(
+    share: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Buckets against an exact sort, where buckets are used: weights to 1e-6, the loss to 1e-7."""
+    generator = torch.Generator().manual_seed(0)
+    mask = torch.rand(200_000, generator=generator) < share
+    errors = torch.rand(len(mask), generator=generator, dtype=torch.float64).square() * 2
+    assert len(errors) > EXACT
+    inside = int(mask.sum())
+    found = jaccard_weights(errors, mask, inside)
+    monkeypatch.setattr(lovasz, "EXACT", len(errors))
+    exact = jaccard_weights(errors, mask, inside)
+    torch.testing.assert_close(found, exact, rtol=0, atol=1e-6)
+    torch.testing.assert_close(errors @ found, errors @ exact, rtol=1e-7, atol=0)
+    assert found.sum() == pytest.approx(1)
 
 
 @pytest.mark.parametrize("seed", range(5))
