@@ -106,7 +106,7 @@ class InstanceTerm(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(
         context: Any, embedding: Tensor, centre: Tensor, bandwidth: Tensor, labels: Tensor, shares: Tensor
     ) -> Tensor:
         """embedding (2, P), centre (2, K), bandwidth (2, K), labels (P,) from 1, shares (K,) -> scalar."""
@@ -138,7 +138,7 @@ class InstanceTerm(torch.autograd.Function):
         return term
 
     @staticmethod
-    def backward(context: Any, of_term: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(context: Any, of_term: Tensor) -> tuple[Tensor | None, ...]:
         """Gradient of embedding, centre and bandwidth."""
         return (*(of_term * gradient for gradient in context.saved_tensors), None, None)
 
