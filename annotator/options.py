@@ -21,6 +21,7 @@ FORMATS = (
     "mots",
 )  # what annotator.formats can write, in the order it is written
 METRICS = ("cityscapes", "coco", "tracks", "boundary", "edits")  # what annotator.evaluation can score
+HOLES = ("fill", "keyhole", "mask")  # what becomes of holes in CVAT polygons
 DEVICES = ("auto", "cpu", "cuda")
 ARCHITECTURES = ("unet_efficientnet_lite0", "erfnet")
 PRECISIONS = ("auto", "32", "bf16", "16")
@@ -154,6 +155,52 @@ class TrackingOptions:
 
 
 @dataclass(frozen=True)
+class PublishOptions:
+    """How labels become CVAT files: the other formats hold masks and tracks as they are."""
+
+    poly_iou: float = field(
+        default=0.97,
+        metadata=option(
+            "CVAT: overlap (IoU) that a polygon keeps with its mask; lower gives fewer vertices.",
+            minimum=0.5,
+            maximum=1,
+        ),
+    )
+    max_vertices: int | None = field(
+        default=None,
+        metadata=option("CVAT: most vertices of a polygon, at the cost of --poly-iou.", minimum=4),
+    )
+    holes: str = field(
+        default="fill",
+        metadata=option(
+            "CVAT: fill holes; or cut them in with a keyhole; or draw what has holes as a mask, off its track.",
+            choices=HOLES,
+        ),
+    )
+    keyframe_iou: float = field(
+        default=0.9,
+        metadata=option(
+            "CVAT: overlap (IoU) that frames between keyframes keep with their mask; 1 makes all keyframes.",
+            minimum=0.5,
+            maximum=1,
+        ),
+    )
+    split_frames: int | None = field(
+        default=None,
+        metadata=option(
+            "CVAT: files of so many frames, with 5 in common as CVAT's jobs of a video  [default: one file]",
+            minimum=10,
+        ),
+    )
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+PUBLISHED_AS_USUAL = PublishOptions()
+
+
+@dataclass(frozen=True)
 class Job:
     """Everything that one run is asked to do."""
 
@@ -180,6 +227,7 @@ class Job:
     )
     detection: DetectionOptions = field(default_factory=DetectionOptions)
     tracking: TrackingOptions = field(default_factory=TrackingOptions)
+    publishing: PublishOptions = field(default_factory=PublishOptions)
     overwrite: bool = field(
         default=False,
         metadata=option("Start again: delete what an earlier run wrote for these recordings."),

@@ -62,7 +62,7 @@ def label(source: Source, run: Run, runtime: Runtime, job: Job) -> Generator[Eve
         try:
             detected = yield from detect(source, runtime, store, job.detection, job.batch_size)
             tracked = yield from track(source, store, job.tracking)
-            published = yield from publish(source, store, folder, job.formats)
+            published = yield from publish(source, store, folder, job.formats, job.publishing)
         finally:
             run.count(source, store)
     return detected or tracked or published
@@ -164,6 +164,7 @@ def about(job: Job, runtime: Runtime) -> dict[str, Any]:
             "batch_size": job.batch_size,
             "detection": asdict(job.detection),
             "tracking": asdict(job.tracking),
+            "publishing": asdict(job.publishing),
         },
     }
 

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Generator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from annotator.errors import FormatError, OutputError, SourceError, UsageError
 from annotator.events import Event, StepStarted
-from annotator.formats import FORMATS, Recorded
+from annotator.formats import FORMATS, Recorded, Written
+from annotator.options import PublishOptions
 from annotator.run import FILE_NAME as RUN_FILE
 from annotator.run import read_records
 from annotator.store import Store
 
+LONG = 500  # frames of a recording of which the size of files is told beforehand
 ALWAYS = ("frames",)  # frames.csv says which frame a label belongs to
 
 
@@ -47,22 +49,30 @@ def publish_all(store: Store, recording: Recording, folder: Path, *formats: str)
 
 
 def publish(
-    source: Recorded, store: Store, folder: Path, formats: Sequence[str]
+    source: Recorded,
+    store: Store,
+    folder: Path,
+    formats: Sequence[str],
+    options: PublishOptions | None = None,
 ) -> Generator[Event, None, bool]:
-    """Write the formats that are asked for, and renew those written before from other tracks.
+    """Write the formats that are asked for, and renew those written before from other tracks or with other options.
 
-    A format that can't hold the labels doesn't keep the others from being written.
+    Without options they are those of before. A format that can't hold the labels doesn't keep the others from being
+    written.
     """
     tracked, published = store.note("tracked"), store.note("published") or {}
     refused: list[str] = []
     worked = False
-    for name, writer in FORMATS.items():
+    for name in FORMATS:
         is_wanted = name in formats or name in published or name in ALWAYS
-        if not is_wanted or is_published(folder, published.get(name), tracked):
+        before = published.get(name, {"files": {}})
+        chosen = _options(options, before) if name == "cvat" else None  # the only format that has any
+        shaped_by = {"tracked": tracked, "options": None if chosen is None else asdict(chosen)}
+        if not is_wanted or is_published(folder, published.get(name), shaped_by):
             continue
-        yield StepStarted(source.name, f"publish {name}")
+        yield StepStarted(source.name, f"publish {name}" + _size(store, source, chosen))
         try:
-            written = writer.write(store, source, folder)
+            written = _write(name, store, source, folder, chosen)
         except FormatError as error:
             refused.append(str(error))
             continue
@@ -71,8 +81,9 @@ def publish(
             raise OutputError(
                 f"{folder}: {name} can't be written ({reason}); make room, and run the command again"
             ) from error
+        _remove(folder, before["files"].keys() - {file.name for file in written.files})
         published[name] = {
-            "tracked": tracked,
+            **shaped_by,
             "files": {file.name: count_of(file) for file in written.files},
             "losses": dict(written.losses),
         }
@@ -90,17 +101,12 @@ def unpublish(folder: Path) -> None:
             published = store.note("published") or {}
     except (SourceError, UsageError):
         return
-    for name in (name for entry in published.values() for name in entry["files"]):
-        path = folder / name
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
+    _remove(folder, [name for entry in published.values() for name in entry["files"]])
 
 
-def is_published(folder: Path, entry: Any, tracked: Any) -> bool:
-    """Whether a format's files are there, and of these tracks."""
-    if entry is None or entry["tracked"] != tracked:
+def is_published(folder: Path, entry: Any, shaped_by: Mapping[str, Any]) -> bool:
+    """Whether a format's files are there, of these tracks and options."""
+    if entry is None or any(entry.get(key) != value for key, value in shaped_by.items()):
         return False
     return all(count_of(folder / name) == count for name, count in entry["files"].items())
 
@@ -108,3 +114,35 @@ def is_published(folder: Path, entry: Any, tracked: Any) -> bool:
 def count_of(path: Path) -> int:
     """How many files there are at `path`: 1 for a file, 0 for nothing."""
     return sum(1 for _ in path.iterdir()) if path.is_dir() else int(path.exists())
+
+
+def _write(
+    name: str, store: Store, source: Recorded, folder: Path, options: PublishOptions | None
+) -> Written:
+    if options is None:
+        return FORMATS[name].write(store, source, folder)
+    from annotator.formats import cvat
+
+    return cvat.write(store, source, folder, options)
+
+
+def _options(wanted: PublishOptions | None, before: Mapping[str, Any]) -> PublishOptions:
+    return wanted or PublishOptions(**(before.get("options") or {}))
+
+
+def _size(store: Store, source: Recorded, options: PublishOptions | None) -> str:
+    """How large a file gets whose size depends on what is in it, if that is worth telling beforehand."""
+    if options is None or store.frame_count < LONG:
+        return ""
+    from annotator.formats import cvat
+
+    size = cvat.expected_size(store, source, options, store.instance_count)
+    return f", about {size / 1e6:.0f} MB" if size > 1e6 else ""
+
+
+def _remove(folder: Path, names: Iterable[str]) -> None:
+    for path in (folder / name for name in names):
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)

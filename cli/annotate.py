@@ -19,7 +19,7 @@ from annotator.errors import (
     EXIT_SOME_FAILED,
     OutputError,
 )
-from annotator.options import DetectionOptions, Job, TrackingOptions
+from annotator.options import DetectionOptions, Job, PublishOptions, TrackingOptions
 from cli import shell
 from cli.options import build, options_from
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @click.command(name="spatialemb-annotate")
 @click.argument("inputs", metavar="INPUT...", nargs=-1, required=True, type=click.Path(path_type=Path))
-@options_from(Job, DetectionOptions, TrackingOptions)
+@options_from(Job, DetectionOptions, TrackingOptions, PublishOptions)
 @click.option("--quiet", is_flag=True, help="Show no progress and no table.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object on stdout.")
 @click.version_option(__version__, prog_name="spatialemb-annotate", message="%(prog)s %(version)s")
@@ -49,6 +49,7 @@ def command(inputs: tuple[Path, ...], quiet: bool, as_json: bool, **values: Any)
         inputs=inputs,
         detection=build(DetectionOptions, values),
         tracking=build(TrackingOptions, values),
+        publishing=build(PublishOptions, values),
     )
     # Torch and the like must not be behind --help, nor behind wrong usage.
     from annotator.events import RunStarted, SourceEnded

@@ -17,11 +17,12 @@ from hypothesis.extra import numpy as arrays
 
 from annotator import masks
 from annotator.errors import FormatError, OutputError
-from annotator.formats import FORMATS
+from annotator.formats import FORMATS, cvat
 from annotator.formats.survey import HIDDEN, shortest, text
 from annotator.frames import FrameRef
 from annotator.instances import Instances
 from annotator.labels import INSTANCE_CLASSES
+from annotator.options import PublishOptions
 from tests.builders import Labels, Recording, blob, frame_ref, mask
 
 CAR, PERSON, BUS = 26, 24, 28
@@ -330,12 +331,22 @@ def test_mots_gives_back_masks_classes_and_identities(tmp_path: Path, labels: La
 @given(any_labels())
 @pytest.mark.parametrize("source", [VIDEO, FOLDER], ids=["video", "folder"])
 def test_cvat_gives_back_classes_scores_and_tracks(tmp_path: Path, source: Recording, labels: Labels) -> None:
-    FORMATS["cvat"].write(labels, source, tmp_path)
+    cvat.write(labels, source, tmp_path, PublishOptions(keyframe_iou=1))
     back = list(FORMATS["cvat"].read(tmp_path / "cvat.xml"))
     assert [b.frame.index for b in back] == [f.index for f in labels.frames()]
     for written, read in zip(labels.found, back, strict=True):
         ours = sorted(about for _, *about in expected(written))
         assert ours == sorted(about for _, *about in rows(read))
+
+
+@round_trip
+@given(any_labels())
+def test_between_keyframes_cvat_gives_back_classes_and_tracks(tmp_path: Path, labels: Labels) -> None:
+    FORMATS["cvat"].write(labels, VIDEO, tmp_path)
+    back = list(FORMATS["cvat"].read(tmp_path / "cvat.xml"))
+    for written, read in zip(labels.found, back, strict=True):
+        ours = sorted((class_id, track) for _, class_id, _, track in expected(written))
+        assert ours == sorted((class_id, track) for _, class_id, _, track in rows(read))
 
 
 @round_trip

@@ -14,8 +14,11 @@ from hypothesis import HealthCheck, given, settings
 from annotator import masks, polygons
 from annotator.errors import FormatError
 from annotator.formats import cvat
-from annotator.formats.cvat_shapes import HOLES, SPECKS, follow_parts, shapes_of
+from annotator.formats.cvat_reader import ring_of
+from annotator.formats.cvat_shapes import HOLES, SPECKS, shapes_of
+from annotator.instances import Instances
 from annotator.labels import INSTANCE_CLASSES
+from annotator.options import PublishOptions
 from tests.builders import Labels, Recording, blob, mask
 from tests.reference.cvat_rules import violations
 from tests.test_formats import (
@@ -35,9 +38,13 @@ from tests.test_formats import (
     instances,
 )
 
+ALL_KEYFRAMES = PublishOptions(keyframe_iou=1)
 
-def published(folder: Path, labels: Labels, source: Recording = VIDEO) -> ET.Element:
-    cvat.write(labels, source, folder)
+
+def published(
+    folder: Path, labels: Labels, source: Recording = VIDEO, options: PublishOptions = ALL_KEYFRAMES
+) -> ET.Element:
+    cvat.write(labels, source, folder, options)
     return ET.parse(folder / cvat.FILE).getroot()
 
 
@@ -118,38 +125,41 @@ def test_specks_are_left_out_and_counted() -> None:
     speckled = blob((60, 60), 30, 30, 20)
     speckled[2, 2] = speckled[57, 57] = True
     losses = Counter[str]()
-    (parts,) = shapes_of(instances(0, (speckled, CAR, 0.9, 1), size=(60, 60)), losses)
+    (parts,) = shapes_of(instances(0, (speckled, CAR, 0.9, 1), size=(60, 60)), losses, ALL_KEYFRAMES)
     assert len(parts) == 1
     assert losses[SPECKS] == 2
     dust = np.zeros((60, 60), bool)
     dust[::3, ::3] = True  # nothing but specks: one of them stands for all
-    (parts,) = shapes_of(instances(0, (dust, CAR, 0.9, 1), size=(60, 60)), losses)
+    (parts,) = shapes_of(instances(0, (dust, CAR, 0.9, 1), size=(60, 60)), losses, ALL_KEYFRAMES)
     assert len(parts) == 1
 
 
-def test_a_part_stays_in_its_track_when_another_grows_larger() -> None:
-    def frame(index: int, left: float, right: float) -> list:
-        both = blob((60, 120), 30, 30, left) | blob((60, 120), 30, 90, right)
-        return shapes_of(instances(index, (both, CAR, 0.9, 1), size=(60, 120)), Counter())[0]
+def rings(track: ET.Element) -> list[np.ndarray]:
+    return [ring_of(shape) for shape in track if shape.attrib["outside"] == "0"]
 
-    chains = follow_parts([frame(0, 20, 10), frame(1, 15, 15), frame(2, 10, 20)])
-    assert [[round(shape.ring[:, 0].mean() / 30) for shape in chain] for chain in chains] == [
+
+def test_a_part_stays_in_its_track_when_another_grows_larger(tmp_path: Path) -> None:
+    def frame(index: int, left: float, right: float) -> Instances:
+        both = blob((60, 120), 30, 30, left) | blob((60, 120), 30, 90, right)
+        return instances(index, (both, CAR, 0.9, 1), size=(60, 120))
+
+    tracks = published(tmp_path, Labels([frame(0, 20, 10), frame(1, 15, 15), frame(2, 10, 20)]))
+    assert [
+        [round(ring[:, 0].mean() / 30) for ring in rings(track)] for track in tracks.iterfind("track")
+    ] == [
         [1, 1, 1],
         [3, 3, 3],
     ]
 
 
-def test_rings_of_a_moving_object_begin_at_one_place_and_run_one_way() -> None:
+def test_rings_of_a_moving_object_begin_at_one_place_and_run_one_way(tmp_path: Path) -> None:
     frames = [
-        shapes_of(
-            instances(k, (blob((80, 200), 40, 40 + 12 * k, 25), CAR, 0.9, 1), size=(80, 200)), Counter()
-        )[0]
-        for k in range(6)
+        instances(k, (blob((80, 200), 40, 40 + 12 * k, 25), CAR, 0.9, 1), size=(80, 200)) for k in range(6)
     ]
-    (chain,) = follow_parts(frames)
-    starts = [shape.ring[0] - shape.ring.mean(axis=0) for shape in chain]
-    assert np.ptp(starts, axis=0).max() < 8
-    assert all(polygons.area(shape.ring) > 0 for shape in chain)
+    (track,) = published(tmp_path, Labels(frames)).iterfind("track")
+    starts = [ring[0] - ring.mean(axis=0) for ring in rings(track)]
+    assert np.ptp(starts, axis=0).max() < 10
+    assert all(polygons.area(ring) > 0 for ring in rings(track))
 
 
 def test_a_fast_object_in_one_piece_is_one_track(tmp_path: Path) -> None:
@@ -163,7 +173,11 @@ def test_the_label_file_makes_a_task_that_knows_every_label_and_attribute(tmp_pa
     assert len(specification) == len(INSTANCE_CLASSES)
     car = next(label for label in specification if label["name"] == "car")
     assert (car["color"], car["type"]) == ("#00008e", "any")
-    assert {a["name"]: a["mutable"] for a in car["attributes"]} == {"uid": False, "score": True}
+    assert {a["name"]: a["mutable"] for a in car["attributes"]} == {
+        "uid": False,
+        "score": True,
+        "review": True,
+    }
     assert all(attribute["values"] for attribute in car["attributes"]), "CVAT refuses empty values"
     in_meta = [name.text for name in root.iterfind("meta/task/labels/label/name")]
     assert in_meta == [label["name"] for label in specification]

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from annotator.errors import UsageError
-from annotator.options import FORMATS, DetectionOptions, Job, TrackingOptions, options_of
+from annotator.options import FORMATS, DetectionOptions, Job, PublishOptions, TrackingOptions, options_of
 from cli.annotate import command
 from cli.options import build, options_from
 
@@ -65,7 +65,7 @@ def test_class_ids_are_those_of_cityscapes() -> None:
 
 def test_every_option_is_in_the_help_with_its_default() -> None:
     text = " ".join(CliRunner().invoke(command, ["--help"]).output.split())
-    for record in (Job, DetectionOptions, TrackingOptions):
+    for record in (Job, DetectionOptions, TrackingOptions, PublishOptions):
         for name, spec in options_of(record).items():
             assert spec.flag_of(name) in text
             assert spec.help.split("  [")[0].split(",")[0] in text
@@ -73,7 +73,7 @@ def test_every_option_is_in_the_help_with_its_default() -> None:
 
 
 def test_no_two_records_share_an_option() -> None:
-    names = [name for record in (Job, DetectionOptions, TrackingOptions) for name in options_of(record)]
+    names = [name for record in (Job, DetectionOptions, TrackingOptions, PublishOptions) for name in options_of(record)]
     assert len(names) == len(set(names))
 
 
@@ -81,7 +81,7 @@ def test_options_come_back_from_the_command_line_as_the_record() -> None:
     made = []
 
     @click.command()
-    @options_from(Job, DetectionOptions, TrackingOptions)
+    @options_from(Job, DetectionOptions, TrackingOptions, PublishOptions)
     def collect(**values: Any) -> None:
         made.append(
             build(
@@ -90,12 +90,14 @@ def test_options_come_back_from_the_command_line_as_the_record() -> None:
                 inputs=(HERE,),
                 detection=build(DetectionOptions, values),
                 tracking=build(TrackingOptions, values),
+                publishing=build(PublishOptions, values),
             )
         )
 
     line = "--out labels --format coco,mots --weights own.safetensors --device cpu --batch-size 2 --overwrite"
     line += " --classes person,car,person --every 5 --start 10 --end 50 --scale 0.5 --seed-threshold 0.8"
-    line += " --min-pixels 64 --no-track"
+    line += " --min-pixels 64 --no-track --poly-iou 0.9 --max-vertices 20 --holes mask --keyframe-iou 0.8"
+    line += " --split-frames 500"
     for arguments in (line, "--out labels"):
         assert CliRunner().invoke(collect, arguments.split()).exit_code == 0
     detection = DetectionOptions(("person", "car"), 5, 10, 50, 0.5, 0.8, 64)
@@ -108,6 +110,7 @@ def test_options_come_back_from_the_command_line_as_the_record() -> None:
         2,
         detection,
         TrackingOptions(enabled=False),
+        PublishOptions(0.9, 20, "mask", 0.8, 500),
         overwrite=True,
     )
     assert made == [asked, Job((HERE,), Path("labels"))]

@@ -1,55 +1,104 @@
 """CVAT XML 1.1: tracks of polygons for a video, polygons by image for a folder; and the task's label file.
 
 A CVAT polygon is one ring. So the parts of an object are tracks (or polygons) of their own, held together by
-`group_id` and the attribute `uid`, holes are filled, and what lies in a filled hole is drawn above it
-(`z_order`). Every labelled frame is a keyframe; a track is closed one step after each stretch in which it
-is seen. The uid of a tracked object is its track id. The reader is in `cvat_reader`.
+`group_id` and the attribute `uid`, and holes are filled unless other is asked for; what lies in a filled hole is drawn
+above it (`z_order`). The uid of a tracked object is its track id. A track has keyframes where CVAT's interpolation
+needs them, and is closed one step after each stretch in which it is seen. The reader is in `cvat_reader`.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import islice
 from pathlib import Path
-from typing import IO, Any
-from xml.etree.ElementTree import Element
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple, Protocol
 from xml.sax.saxutils import escape, quoteattr
 
 import orjson
-from defusedxml.common import DefusedXmlException
-from defusedxml.ElementTree import ParseError
 
-from annotator.formats.cvat_reader import elements, names, read, read_truth, ring_of
-from annotator.formats.cvat_shapes import Shape, Spool, follow_parts, shapes_of
+from annotator.formats.check.cvat import check_cvat
+from annotator.formats.check.finding import insist_sound
+from annotator.formats.cvat_reader import names, read, read_truth
+from annotator.formats.cvat_shapes import Shape, polygon, shapes_of
+from annotator.formats.cvat_tracks import Spool, Tracks
 from annotator.formats.interface import LabelReader, Recorded, Written
 from annotator.formats.survey import HIDDEN, Survey, text
-from annotator.formats.whole import insist, whole_file
+from annotator.formats.whole import whole_file, whole_folder
+from annotator.frames import FrameRef
+from annotator.instances import Instances
 from annotator.labels import BY_ID, Label
+from annotator.options import PUBLISHED_AS_USUAL, PublishOptions
 
 __all__ = ["label_specification", "names", "read", "read_truth", "write"]
 
 FILE = "cvat.xml"
+FOLDER = "cvat"  # of the files of a recording that is split
 LABELS_FILE = "cvat_labels.json"
-UNTRACKED = 1 << 40  # objects without a track are numbered from here, behind all track ids
+HEAD = '<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n<version>1.1</version>\n'
+TAIL = "</annotations>\n"
+OVERLAP = 5  # frames that two files of a video have in common, as CVAT's jobs have
+SAMPLE = 50  # frames by which the size of a long recording's file is judged
+ATTRIBUTES = {
+    "uid": False,
+    "score": True,
+    "review": True,
+}  # of every label: whether it may change along a track
 
 
-def write(reader: LabelReader, source: Recorded, folder: Path) -> Written:
-    """Write DIR/cvat.xml and DIR/cvat_labels.json."""
-    goal, labels_goal, losses = folder / FILE, folder / LABELS_FILE, Counter[str]()
+def write(
+    reader: LabelReader, source: Recorded, folder: Path, options: PublishOptions = PUBLISHED_AS_USUAL
+) -> Written:
+    """Write DIR/cvat.xml, or DIR/cvat/FIRST-LAST.xml if they are split, and DIR/cvat_labels.json."""
+    goal, labels_goal = folder / (FOLDER if options.split_frames else FILE), folder / LABELS_FILE
+    losses, instances = Counter[str](), 0
     survey = Survey.of(reader)
-    with whole_file(goal) as temporary:
-        with temporary.open("w", encoding="utf-8", newline="\n") as file:
-            file.write('<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n<version>1.1</version>\n')
-            file.write(_meta(survey, source))
-            if source.is_video:
-                instances, shapes = _write_tracks(file, goal, reader, survey, losses)
-            else:
-                instances, shapes = _write_images(file, reader, survey, losses)
-            file.write("</annotations>\n")
-        _check(temporary, survey, source.is_video, shapes)
+    shapes = _Shapes(survey, losses, options)
+    with (whole_folder if options.split_frames else whole_file)(goal) as temporary, ExitStack() as stack:
+        to_come = _files(temporary, survey, source, options)
+        open_: list[_File] = []
+        for found in reader.instances():
+            drawn = shapes.of(found)
+            instances += len(drawn)
+            index = found.frame.index
+            while to_come and to_come[0].frames.start <= index:
+                open_.append(stack.enter_context(to_come.pop(0)))
+            for file in open_:
+                file.add(found.frame, drawn)
+            for file in (file for file in tuple(open_) if index >= file.frames[-1]):
+                file.finish()
+                open_.remove(file)
+        for file in (*open_, *map(stack.enter_context, to_come)):
+            file.finish()
         with whole_file(labels_goal) as labels:
             labels.write_bytes(label_specification(survey.labels))
     return Written((goal, labels_goal), survey.frame_count, instances, +losses)
+
+
+def expected_size(reader: LabelReader, source: Recorded, options: PublishOptions, instances: int) -> int:
+    """About how many bytes the XML of this many instances will have, judged by the first SAMPLE frames."""
+    first = _First(reader)
+    with TemporaryDirectory() as folder:
+        written = write(first, source, Path(folder), replace(options, split_frames=None))
+        size = (Path(folder) / FILE).stat().st_size
+    return size * instances // max(written.instances, 1)
+
+
+@dataclass(frozen=True)
+class _First:
+    """The first SAMPLE frames of labels."""
+
+    reader: LabelReader
+
+    def frames(self) -> Iterator[FrameRef]:
+        return islice(self.reader.frames(), SAMPLE)
+
+    def instances(self) -> Iterator[Instances]:
+        return islice(self.reader.instances(), SAMPLE)
 
 
 def label_specification(labels: Iterable[Label]) -> bytes:
@@ -69,95 +118,157 @@ def label_specification(labels: Iterable[Label]) -> bytes:
             "name": label.name,
             "color": _color(label),
             "type": "any",
-            "attributes": [attribute("uid", mutable=False), attribute("score", mutable=True)],
+            "attributes": [attribute(name, mutable) for name, mutable in ATTRIBUTES.items()],
         }
         for label in labels
     ]
     return orjson.dumps(specification, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
 
 
-# ---- writing
+# ---- shapes
 
 
-def _write_images(
-    file: IO[str], reader: LabelReader, survey: Survey, losses: Counter[str]
-) -> tuple[int, int]:
-    """Write the images dialect; the number of instances and of shapes."""
-    instances = shapes = 0
-    for found in reader.instances():
-        shown, ref = survey.disjoint(found), found.frame
-        losses[HIDDEN] += len(found) - len(shown)
+class Drawn(NamedTuple):
+    """An object in a frame."""
+
+    track_id: int  # 0 = none
+    class_id: int
+    shapes: list[Shape]
+
+
+@dataclass
+class _Shapes:
+    """What is drawn of frames that come in order."""
+
+    survey: Survey
+    losses: Counter[str]
+    options: PublishOptions
+    _seen: dict[int, int] = field(default_factory=dict)  # by track id: the last frame
+
+    def of(self, found: Instances) -> list[Drawn]:
+        shown = self.survey.disjoint(found)
+        self.losses[HIDDEN] += len(found) - len(shown)
+        looks = dict(zip(found.track_ids.tolist(), found.class_ids.tolist(), strict=True))
+        drawn = []
+        for k, shapes in enumerate(shapes_of(shown, self.losses, self.options)):
+            track_id, class_id = int(shown.track_ids[k]), int(shown.class_ids[k])
+            review = tuple(self._review(track_id, class_id, looks[track_id], found.frame.index))
+            drawn.append(Drawn(track_id, class_id, [shape._replace(review=review) for shape in shapes]))
+        return drawn
+
+    def _review(self, track_id: int, class_id: int, looks_like: int, index: int) -> Iterator[str]:
+        """What a person may want to look at."""
+        if not track_id:
+            return
+        if looks_like != class_id:
+            yield f"looks like {BY_ID[looks_like].name}"
+        hidden = (index - self._seen.get(track_id, index)) // self.survey.step - 1
+        if hidden > 0:
+            yield f"same after {hidden} frames?"
+        self._seen[track_id] = index
+
+
+# ---- files
+
+
+class _File(Protocol):
+    """A file while it is written: to be entered, then given the frames that are in it, then finished."""
+
+    frames: range
+
+    def __enter__(self) -> _File: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def add(self, ref: FrameRef, drawn: list[Drawn]) -> None: ...
+
+    def finish(self) -> None: ...
+
+
+def _files(path: Path, survey: Survey, source: Recorded, options: PublishOptions) -> list[_File]:
+    """The files to write, by their first frame: `path` itself, or in this folder."""
+    kind = partial(_Video, min_iou=options.keyframe_iou) if source.is_video else _Images
+    frames = range(survey.first, survey.last + 1, survey.step)
+    if not options.split_frames:
+        return [kind(path, survey, source, frames)]
+    overlap = OVERLAP if source.is_video else 0
+    starts = range(0, max(len(frames) - overlap, 1), options.split_frames - overlap)
+    stretches = [frames[start : start + options.split_frames] for start in starts]
+    names = [f"{part.start:06d}-{part[-1] if part else 0:06d}.xml" for part in stretches]
+    return [kind(path / name, survey, source, part) for name, part in zip(names, stretches, strict=True)]
+
+
+class _Images:
+    """The images dialect."""
+
+    def __init__(self, path: Path, survey: Survey, source: Recorded, frames: range) -> None:
+        self.frames = frames
+        self._path, self._head = path, _meta(survey, source, frames)
+
+    def __enter__(self) -> _Images:
+        self._file = self._path.open("w", encoding="utf-8", newline="\n")
+        self._file.write(HEAD + self._head)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def add(self, ref: FrameRef, drawn: list[Drawn]) -> None:
         name = quoteattr(text(ref.name))
-        file.write(f'<image id="{ref.index}" name={name} width="{ref.size[1]}" height="{ref.size[0]}">\n')
-        for k, parts in enumerate(shapes_of(shown, losses)):
-            label = quoteattr(BY_ID[int(shown.class_ids[k])].name)
-            group_id = f' group_id="{k + 1}"' if len(parts) > 1 else ""
-            for shape in parts:
-                file.write(_polygon(shape, f'label={label} source="auto"{group_id} occluded="0"'))
-            shapes += len(parts)
-        file.write("</image>\n")
-        instances += len(shown)
-    return instances, shapes
+        self._file.write(
+            f'<image id="{ref.index}" name={name} width="{ref.size[1]}" height="{ref.size[0]}">\n'
+        )
+        for k, (_, class_id, shapes) in enumerate(drawn):
+            label = quoteattr(BY_ID[class_id].name)
+            group_id = f' group_id="{k + 1}"' if len(shapes) > 1 else ""
+            for shape in shapes:
+                self._file.write(polygon(shape, f'label={label} source="auto"{group_id} occluded="0"'))
+        self._file.write("</image>\n")
+
+    def finish(self) -> None:
+        self._file.write(TAIL)
+        self._file.close()
+        insist_sound(check_cvat(self._path), self._path)
 
 
-def _write_tracks(
-    file: IO[str], goal: Path, reader: LabelReader, survey: Survey, losses: Counter[str]
-) -> tuple[int, int]:
-    """Write the video dialect; the number of instances and of shapes."""
-    instances = shapes = tracks = groups = untracked = 0
-    with Spool.beside(goal) as spool:
-        for found in reader.instances():
-            shown = survey.disjoint(found)
-            losses[HIDDEN] += len(found) - len(shown)
-            instances += len(shown)
-            for k, parts in enumerate(shapes_of(shown, losses)):
-                track_id = int(shown.track_ids[k])
-                untracked += not track_id
-                spool.add(track_id or UNTRACKED + untracked, int(shown.class_ids[k]), parts)
-        for class_id, frames in spool.objects():
-            chains = follow_parts(frames)
-            groups += len(chains) > 1
-            group_id = f' group_id="{groups}"' if len(chains) > 1 else ""
-            for chain in chains:
-                label = quoteattr(BY_ID[class_id].name)
-                file.write(f'<track id="{tracks}" label={label} source="auto"{group_id}>\n')
-                for shape, outside in _with_ends(chain, survey):
-                    attributes = f'frame="{shape.frame}" keyframe="1" outside="{outside:d}" occluded="0"'
-                    file.write(_polygon(shape, attributes))
-                    shapes += 1
-                file.write("</track>\n")
-                tracks += 1
-    return instances, shapes
+class _Video:
+    """The video dialect."""
+
+    def __init__(self, path: Path, survey: Survey, source: Recorded, frames: range, min_iou: float) -> None:
+        self.frames = frames
+        self._path, self._head = path, _meta(survey, source, frames)
+        self._survey, self._min_iou = survey, min_iou
+        self._stack = ExitStack()
+
+    def __enter__(self) -> _Video:
+        self._spool = self._stack.enter_context(Spool.beside(self._path))
+        last = self.frames[-1] if self.frames else -1
+        self._tracks = Tracks(self._spool, self._min_iou, self.frames.step, last)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def add(self, ref: FrameRef, drawn: list[Drawn]) -> None:
+        for track_id, class_id, shapes in drawn:
+            self._tracks.add(track_id, class_id, shapes)
+        self._tracks.end(t for t in self._tracks.alive() if self._survey.tracks[t].last <= ref.index)
+
+    def finish(self) -> None:
+        self._tracks.end(self._tracks.alive())
+        with self._path.open("w", encoding="utf-8", newline="\n") as file:
+            file.write(HEAD + self._head)
+            self._spool.write(file)
+            file.write(TAIL)
+        self._stack.close()
+        insist_sound(check_cvat(self._path), self._path)
 
 
-def _with_ends(chain: list[Shape], survey: Survey) -> Iterator[tuple[Shape, bool]]:
-    """The shapes of a track, with a closing one (True) a step behind each stretch, if that frame exists."""
-    for shape, following in zip(chain, [*chain[1:], None], strict=True):
-        yield shape, False
-        behind = shape.frame + survey.step
-        if behind <= survey.last and (following is None or following.frame > behind):
-            yield shape._replace(frame=behind), True
-
-
-def _polygon(shape: Shape, attributes: str) -> str:
-    points = ";".join(f"{_number(x)},{_number(y)}" for x, y in shape.ring.tolist())
-    return (
-        f'<polygon {attributes} points="{points}" z_order="{shape.z_order}">'
-        f'<attribute name="uid">{shape.uid}</attribute>'
-        f'<attribute name="score">{shape.score}</attribute></polygon>\n'
-    )
-
-
-def _number(x: float) -> str:
-    """A coordinate as CVAT keeps it, with two decimals, without trailing zeros."""
-    return f"{x:.2f}".rstrip("0").rstrip(".")
-
-
-def _meta(survey: Survey, source: Recorded) -> str:
+def _meta(survey: Survey, source: Recorded, frames: range) -> str:
     attributes = "".join(
         f"<attribute><name>{name}</name><mutable>{mutable}</mutable><input_type>text</input_type>"
         "<default_value></default_value><values></values></attribute>"
-        for name, mutable in (("uid", False), ("score", True))
+        for name, mutable in ATTRIBUTES.items()
     )
     labels = "".join(
         f"<label><name>{label.name}</name><color>{_color(label)}</color><type>any</type>"
@@ -166,9 +277,9 @@ def _meta(survey: Survey, source: Recorded) -> str:
     )
     height, width = survey.size
     return (
-        f"<meta><task><name>{escape(text(source.name))}</name><size>{survey.frame_count}</size>"
+        f"<meta><task><name>{escape(text(source.name))}</name><size>{min(len(frames), survey.frame_count)}</size>"
         f"<mode>{'interpolation' if source.is_video else 'annotation'}</mode><overlap>0</overlap>\n"
-        f"<start_frame>{survey.first}</start_frame><stop_frame>{survey.last}</stop_frame>"
+        f"<start_frame>{frames.start}</start_frame><stop_frame>{frames[-1] if frames else -1}</stop_frame>"
         f"<frame_filter>step={survey.step}</frame_filter>\n<labels>\n{labels}</labels>\n"
         f"<original_size><width>{width}</width><height>{height}</height></original_size>"
         f"<source>{escape(text(source.path.name))}</source></task></meta>\n"
@@ -177,46 +288,3 @@ def _meta(survey: Survey, source: Recorded) -> str:
 
 def _color(label: Label) -> str:
     return "#{:02x}{:02x}{:02x}".format(*label.color)
-
-
-# ---- checking
-
-
-def _check(path: Path, survey: Survey, is_video: bool, shapes: int) -> None:
-    """Read the file again, a track at a time, for what CVAT's import would fail at or get wrong."""
-    names = {label.name for label in survey.labels}
-    images = seen = 0
-    try:
-        for element in elements(path, "image", "track"):
-            what = f"{element.tag} {element.attrib['id']}"
-            polygon_list = list(element.iter("polygon"))
-            seen += len(polygon_list)
-            if element.tag == "image":
-                images += 1
-                for polygon in polygon_list:
-                    insist(polygon.attrib["label"] in names, path, f"label in {what}")
-                    _check_shape(polygon, path, what)
-                continue
-            insist(element.attrib["label"] in names, path, f"label of {what}")
-            insist(len(polygon_list) > 0, path, f"{what} is empty")
-            last = survey.first - 1
-            for polygon in polygon_list:
-                _check_shape(polygon, path, what)
-                frame = int(polygon.attrib["frame"])
-                insist(last < frame <= survey.last, path, f"order of frames in {what}")
-                insist((frame - survey.first) % survey.step == 0, path, f"frame off the step in {what}")
-                insist(polygon.attrib["keyframe"] == "1", path, f"no keyframe in {what}")
-                last = frame
-            is_closed = polygon_list[-1].attrib["outside"] == "1"
-            insist(is_closed or last + survey.step > survey.last, path, f"{what} has no end")
-        insist(seen == shapes, path, f"{seen} of {shapes} shapes")
-        insist(is_video or images == survey.frame_count, path, f"{images} of {survey.frame_count} images")
-    except (ParseError, DefusedXmlException, KeyError, TypeError, ValueError) as error:
-        insist(False, path, f"{type(error).__name__}: {error}")
-
-
-def _check_shape(polygon: Element, path: Path, what: str) -> None:
-    ring_of(polygon)  # raises ValueError
-    values = {attribute.attrib["name"]: attribute.text or "" for attribute in polygon.iter("attribute")}
-    insist(bool(values["uid"]), path, f"uid in {what}")
-    float(values["score"])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,9 @@ import numpy.typing as npt
 
 from annotator.polygons.rings import Ring, area
 
-Curve = npt.NDArray[np.float64]  # (N, 2) x and y in pixels, N >= 2; the last is the first again if it is closed
+Curve = npt.NDArray[
+    np.float64
+]  # (N, 2) x and y in pixels, N >= 2; the last is the first again if it is closed
 Curves = Sequence[Curve] | Mapping[int, Curve]  # by arc
 Integers = npt.NDArray[np.integer[Any]]
 TURNS = (1, 0, 3)  # right, straight on, left; added to a direction: 0 east, 1 south, 2 west, 3 north
@@ -79,14 +82,16 @@ class _Edges:
             (before, behind, ((before, corner[:-1], 1), (behind, corner[1:], 3))),
         ):
             places = np.nonzero(one != other)
-            for label, start, direction in sides:
+            for label, start, way in sides:
                 labels = label[places]
-                numbers = 4 * start[places] + direction
+                numbers = 4 * start[places] + way
                 found.append((numbers[labels != 0], labels[labels != 0]))
         numbers, labels = (np.concatenate(column) for column in zip(*found, strict=True))
         order = np.argsort(numbers)
         starts, direction = numbers[order] >> 2, numbers[order] & 3
-        return cls(starts, direction, starts + np.array([1, width, -1, -width])[direction], labels[order], width)
+        return cls(
+            starts, direction, starts + np.array([1, width, -1, -width])[direction], labels[order], width
+        )
 
     def following(self) -> Integers:
         """The half-edge that goes on around the same label: (N,). It turns left where it can: 8-connected."""
@@ -114,27 +119,29 @@ class _Edges:
         following = self.following()
         is_corner = np.zeros(len(following), np.bool_)
         is_corner[following] = self.direction[following] != self.direction
-        points = np.stack([self.starts % self.width, self.starts // self.width], axis=1) + origin
+        corners = np.stack([self.starts % self.width, self.starts // self.width], axis=1) + origin
+        points: Curve = corners.astype(np.float64)
         at_node, pixel_edge = self.start_at_nodes(), self.pixel_edges()
         arcs: list[Curve] = []
-        known: dict[int, tuple[int, tuple[int, int]]] = {}  # by an edge at its end: the arc, and how it begins
+        known: dict[
+            int, tuple[int, tuple[int, int]]
+        ] = {}  # by an edge at its end: the arc, and how it begins
         outlines = []
         for cycle in _cycles(following):
             # Without a node a ring begins at its first corner along the rows, as the one on its other side does.
-            cuts = np.flatnonzero(at_node[cycle])
-            cuts = cuts if cuts.size else self.starts[cycle].argmin(keepdims=True)
-            cycle, cuts = np.roll(cycle, -cuts[0]), [*(cuts - cuts[0]).tolist(), len(cycle)]
-            closed, ways = np.append(cycle, cycle[0]), []
-            for first, last in zip(cuts[:-1], cuts[1:], strict=True):
-                ends = int(pixel_edge[cycle[first]]), int(pixel_edge[cycle[last - 1]])
-                begin = ends[0], int(self.starts[cycle[first]])
+            nodes = np.flatnonzero(at_node[cycle]).tolist() or [int(self.starts[cycle].argmin())]
+            closed = np.concatenate([cycle[nodes[0] :], cycle[: nodes[0] + 1]])
+            cuts, ways = [*(node - nodes[0] for node in nodes), len(cycle)], []
+            for first, last in pairwise(cuts):
+                ends = int(pixel_edge[closed[first]]), int(pixel_edge[closed[last - 1]])
+                begin = ends[0], int(self.starts[closed[first]])
                 arc, its_begin = known.setdefault(min(ends), (len(arcs), begin))
                 ways.append((arc, begin != its_begin))
                 if arc == len(arcs):
                     way = closed[first : last + 1]
                     is_kept = is_corner[way]
                     is_kept[[0, -1]] = True
-                    arcs.append(points[way[is_kept]].astype(np.float64))
+                    arcs.append(points[way[is_kept]])
             label = int(self.labels[cycle[0]])
             outlines.append(Outline(label, tuple(ways), area(points[cycle[is_corner[cycle]]])))
         return Borders(arcs, outlines)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
@@ -22,9 +23,9 @@ Floats = npt.NDArray[np.float64]
 MIN_IOU = 0.97
 SPECK = 0.01  # of its mask: smaller parts are left out, smaller holes are filled
 LEVELS = 16  # prices that are tried, a factor of STEP between two
+HIGHEST = 48  # when vertices must be few at any price
 STEP = 2**0.5
-# Where prices begin. For a smooth outline the best price is near (1 - IoU)^2 * area^2 / length.
-LOWEST = 0.04
+LOWEST = 2.0**3  # times the squared distance by which a ring may be off: where prices begin
 
 
 @dataclass(frozen=True)
@@ -36,13 +37,25 @@ class Limits:
     keyholes: bool = False  # whether holes are kept, the ring going to them and back, or filled
 
 
+DEFAULT = Limits()
+
+
 @dataclass(frozen=True)
 class Part:
     """An 8-connected part of a mask as a polygon."""
 
     ring: Ring
     exact: Rle  # what it stands for: holes are in it where the ring goes around them
-    holes: int  # that are large enough to be kept
+    iou: float  # of the two
+    holes: int  # that are no specks, kept or filled
+
+
+@dataclass(frozen=True)
+class Polygons:
+    """A mask as polygons."""
+
+    parts: tuple[Part, ...]  # largest first
+    lost_parts: int  # specks
     lost_holes: int  # that are filled
 
 
@@ -50,11 +63,9 @@ class Part:
 class _Piece:
     """A part before it is a polygon."""
 
-    mask: int
     outer: Outline
     holes: tuple[Outline, ...]  # those that the ring goes to
     large_holes: int
-    lost_holes: int
 
     @property
     def arcs(self) -> list[int]:
@@ -64,37 +75,39 @@ class _Piece:
         return with_keyholes(self.outer.ring(curves), [hole.ring(curves) for hole in self.holes])
 
 
-def outline(rles: Sequence[Rle], size: tuple[int, int], limits: Limits = Limits()) -> list[list[Part]]:
-    """The parts of each of N disjoint masks in a frame of `size` (H, W), largest first; specks are left out."""
+def outline(rles: Sequence[Rle], size: tuple[int, int], limits: Limits = DEFAULT) -> list[Polygons]:
+    """The polygons of N disjoint masks in a frame of `size` (H, W)."""
     borders = trace(masks.paint(rles, size))
-    pieces = _pieces(borders, masks.areas(rles).tolist(), limits.keyholes)
-    exact = fill_all([piece.ring(borders.arcs) for piece in pieces], size)
-    rings = _Search(pieces, exact, borders, size, limits).rings()
-    parts: list[list[Part]] = [[] for _ in rles]
-    for piece, ring, rle in zip(pieces, rings, exact, strict=True):
-        parts[piece.mask].append(Part(ring, rle, piece.large_holes, piece.lost_holes))
-    return parts
-
-
-def _pieces(borders: Borders, areas: Sequence[int], keyholes: bool) -> list[_Piece]:
-    """The parts that are no specks, by mask, the largest first."""
-    rings: dict[int, tuple[list[Outline], list[Outline]]] = {}
+    of_label: dict[int, list[Outline]] = {label: [] for label in range(1, len(rles) + 1)}
     for each in borders.outlines:
-        rings.setdefault(each.label, ([], []))[each.area < 0].append(each)
-    pieces = []
-    for label, (outers, holes) in sorted(rings.items()):
-        outers.sort(key=lambda outer: -outer.area)
-        speck = SPECK * areas[label - 1]
-        inside: list[list[Outline]] = [[] for _ in outers]
-        for hole in holes:
-            inside[_around(hole, outers, borders)].append(hole)
-        for place, (outer, within) in enumerate(zip(outers, inside, strict=True)):
-            if place and outer.area + sum(hole.area for hole in within) < speck:
-                continue
-            large = tuple(hole for hole in within if -hole.area >= speck)
-            kept = large if keyholes else ()
-            pieces.append(_Piece(label - 1, outer, kept, len(large), len(within) - len(kept)))
-    return pieces
+        of_label[each.label].append(each)
+    areas = masks.areas(rles).tolist()
+    of_mask = [_pieces(of_label[k + 1], SPECK * areas[k], borders, limits.keyholes) for k in range(len(rles))]
+    pieces = [piece for of_one in of_mask for piece in of_one]
+    exact = fill_all([piece.ring(borders.arcs) for piece in pieces], size)
+    rings, overlaps = _Search(pieces, exact, borders, size, limits).rings()
+    parts = iter(map(Part, rings, exact, overlaps.tolist(), [piece.large_holes for piece in pieces]))
+    polygons = []
+    for k, of_one in enumerate(of_mask):
+        rims = of_label[k + 1]
+        lost_parts = sum(each.area > 0 for each in rims) - len(of_one)
+        lost_holes = sum(each.area < 0 for each in rims) - sum(len(piece.holes) for piece in of_one)
+        polygons.append(Polygons(tuple(islice(parts, len(of_one))), lost_parts, lost_holes))
+    return polygons
+
+
+def _pieces(outlines: Sequence[Outline], speck: float, borders: Borders, keyholes: bool) -> list[_Piece]:
+    """The parts of a mask that are larger than a speck, or the largest, with such holes as a ring goes to."""
+    outers = sorted((each for each in outlines if each.area > 0), key=lambda outer: -outer.area)
+    outers = [outer for outer in outers if outer.area >= speck] or outers[:1]
+    holes: list[list[Outline]] = [[] for _ in outers]
+    for hole in outlines:
+        if hole.area < 0 and -hole.area >= speck:
+            holes[_around(hole, outers, borders)].append(hole)
+    return [
+        _Piece(outer, tuple(within) if keyholes else (), len(within))
+        for outer, within in zip(outers, holes, strict=True)
+    ]
 
 
 def _around(hole: Outline, outers: Sequence[Outline], borders: Borders) -> int:
@@ -106,7 +119,9 @@ def _around(hole: Outline, outers: Sequence[Outline], borders: Borders) -> int:
     for place in reversed(range(len(outers))):
         ends = outers[place].ring(borders.arcs)
         others = np.roll(ends, 1, axis=0)
-        is_left = (ends[:, 0] < x) & ((ends[:, 1] < y) != (others[:, 1] < y))  # sides along y, before the pixel
+        is_left = (ends[:, 0] < x) & (
+            (ends[:, 1] < y) != (others[:, 1] < y)
+        )  # sides along y, before the pixel
         if is_left.sum() % 2:
             return place
     return 0
@@ -116,26 +131,46 @@ class _Search:
     """The search for the level, from 0 for the raw ring to LEVELS, at which every ring has few vertices."""
 
     def __init__(
-        self, pieces: Sequence[_Piece], exact: Sequence[Rle], borders: Borders, size: tuple[int, int], limits: Limits
+        self,
+        pieces: Sequence[_Piece],
+        exact: Sequence[Rle],
+        borders: Borders,
+        size: tuple[int, int],
+        limits: Limits,
     ) -> None:
         self._pieces = pieces
         self._exact = exact
         self._size = size
         self._limits = limits
-        self._simplifier = Simplifier(borders.arcs)
+        self._simplifier = Simplifier(borders.arcs, {arc for piece in pieces for arc in piece.arcs}, size)
         self._levels = np.zeros(len(pieces), int)
         raw = [piece.ring(borders.arcs) for piece in pieces]
-        slack = LOWEST * (1 - limits.min_iou) ** 2
-        self._lowest = np.array([slack * area(ring) ** 2 / max(length(ring), 1) for ring in raw])
+        off = [(1 - limits.min_iou) * area(ring) / max(length(ring), 1) for ring in raw]
+        self._lowest = LOWEST * np.square(off)
 
-    def rings(self) -> list[Ring]:
-        """A ring for each piece."""
+    def rings(self) -> tuple[list[Ring], Floats]:
+        """A ring for each piece, and its IoU with what it stands for."""
         self._search()
         rings = self._shared()
-        while (wrong := self._wrong(rings)).any():
+        overlaps, wrong = self._judged(rings)
+        while wrong.any():
             self._levels[wrong] = np.maximum(self._levels[wrong] - 2, 0)
             rings = self._shared()
-        return rings
+            overlaps, wrong = self._judged(rings)
+        if self._limits.max_vertices is not None:
+            rings = self._cut(rings, self._limits.max_vertices)
+            overlaps = self._overlap(rings, range(len(rings)))
+        return rings, overlaps
+
+    def _cut(self, rings: list[Ring], most: int) -> list[Ring]:
+        """Rings of few vertices at any price; neighbours follow."""
+        forced = np.zeros(len(rings), int)
+        while True:
+            long = np.array([len(ring) > most for ring in rings], bool) & (forced < HIGHEST)
+            if not long.any():
+                return rings
+            forced[long] = np.maximum(forced[long], self._levels[long]) + 2
+            rings = self._shared(forced)
 
     def _search(self) -> None:
         """Bisect the level of every ring, as if it had no neighbours."""
@@ -143,31 +178,39 @@ class _Search:
         while (open_ := np.flatnonzero(low < high)).size:
             middle = (low + high + 1) // 2
             prices = self._prices(middle)
-            wanted = [(arc, prices[k]) for k in open_ for arc in self._pieces[k].arcs]
+            pieces = [self._pieces[k] for k in open_.tolist()]
+            wanted = [
+                (arc, price) for piece, price in zip(pieces, prices[open_], strict=True) for arc in piece.arcs
+            ]
             curves = iter(self._simplifier.curves(wanted))
-            rings = [self._pieces[k].ring({arc: next(curves) for arc in self._pieces[k].arcs}) for k in open_]
+            rings = [piece.ring({arc: next(curves) for arc in piece.arcs}) for piece in pieces]
             fits = self._overlap(rings, open_) >= self._limits.min_iou
             low[open_[fits]] = middle[open_[fits]]
             high[open_[~fits]] = middle[open_[~fits]] - 1
         self._levels = low
 
-    def _shared(self) -> list[Ring]:
-        """The rings at their levels, every arc at the lower one of its sides."""
+    def _shared(self, forced: Integers | None = None) -> list[Ring]:
+        """The rings at their levels, every arc at the lower one of its sides, or at one that is forced."""
         price_of: dict[int, float] = {}
         for piece, price in zip(self._pieces, self._prices(self._levels).tolist(), strict=True):
             for arc in piece.arcs:
                 price_of[arc] = min(price, price_of.get(arc, price))
+        if forced is not None:
+            for piece, price in zip(self._pieces, self._prices(forced).tolist(), strict=True):
+                for arc in piece.arcs:
+                    price_of[arc] = max(price, price_of[arc])
         curves = dict(zip(price_of, self._simplifier.curves(list(price_of.items())), strict=True))
         return [piece.ring(curves) for piece in self._pieces]
 
-    def _wrong(self, rings: Sequence[Ring]) -> npt.NDArray[np.bool_]:
-        """Whose level must go down: what falls short of the bound, and what overlaps others."""
-        short = self._overlap(rings, range(len(rings))) < self._limits.min_iou
+    def _judged(self, rings: Sequence[Ring]) -> tuple[Floats, npt.NDArray[np.bool_]]:
+        """IoU of all rings, and whose level must go down: those that fall short of the bound or overlap others."""
+        overlaps = self._overlap(rings, range(len(rings)))
         filled = fill_all(rings, self._size)
+        wrong = overlaps < self._limits.min_iou
         if not masks.are_disjoint(filled):
             meet = (masks.iou(filled, filled) > 0) & (masks.iou(self._exact, self._exact) == 0)
-            short |= meet.any(axis=1)
-        return short & (self._levels > 0)
+            wrong |= meet.any(axis=1)
+        return overlaps, wrong & (self._levels > 0)
 
     def _overlap(self, rings: Sequence[Ring], of: Sequence[int] | Integers) -> Floats:
         """IoU of rings with the parts that they stand for, given by number: (N,)."""

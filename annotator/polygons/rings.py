@@ -34,7 +34,7 @@ def fill_all(rings: Sequence[Ring], size: tuple[int, int]) -> list[Rle]:
 def area(ring: Ring) -> float:
     """The area within a ring, in pixels; positive when it runs clockwise on the screen."""
     x, y = ring[:, 0], ring[:, 1]
-    return float(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) / 2
+    return float(np.dot(x[:-1], y[1:]) - np.dot(y[:-1], x[1:]) + x[-1] * y[0] - y[-1] * x[0]) / 2
 
 
 def length(ring: Ring) -> float:

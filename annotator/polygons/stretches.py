@@ -8,7 +8,7 @@ sides of a curve and cut no convex outline smaller; vertices are where neighbour
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,15 +26,16 @@ DECIMALS = 1  # of a vertex; the filling rule knows fifths of a pixel
 
 
 class Simplifier:
-    """Arcs that can be had with few vertices."""
+    """Some of the arcs of a label map, to be had with few vertices."""
 
-    def __init__(self, arcs: Sequence[Curve]) -> None:
+    def __init__(self, arcs: Sequence[Curve], wanted: Iterable[int], size: tuple[int, int]) -> None:
         self._arcs = arcs
-        borders = [_Border.of(arc) for arc in arcs]
+        self._corner = np.array(size[::-1], np.float64)  # of the frame, below and right
+        borders = {arc: _Border.of(arcs[arc]) for arc in sorted(wanted)}
         self._groups: list[_Group] = []
         self._place: dict[int, tuple[int, int]] = {}  # by arc: its group, and row in it
         by_size: dict[int, list[int]] = {}
-        for k, border in enumerate(borders):
+        for k, border in borders.items():
             if border is not None:
                 by_size.setdefault((len(border.ends) - 1).bit_length(), []).append(k)
         for members in by_size.values():
@@ -53,7 +54,7 @@ class Simplifier:
         for group, requests in of_group.items():
             places, rows, prices = zip(*requests, strict=True)
             for k, vertices in zip(places, self._groups[group].vertices(rows, prices), strict=True):
-                curves[k] = _between_ends(curves[k], vertices)
+                curves[k] = _between_ends(curves[k], np.clip(vertices, 0, self._corner))
         return curves
 
 
@@ -89,7 +90,10 @@ class _Border:
         half = int(np.square(points - points[0]).sum(axis=1).argmax()) if is_closed else 0
         tolerance = FINEST
         while True:
-            ends = [*_ends(points[: half + 1], tolerance)[:-1], *(half + k for k in _ends(points[half:], tolerance))]
+            ends = [
+                *_ends(points[: half + 1], tolerance)[:-1],
+                *(half + k for k in _ends(points[half:], tolerance)),
+            ]
             if len(ends) <= MOST_ENDS:
                 return cls(points, np.array([0, *ends[1:-1], len(points)]), is_closed)
             tolerance *= 1.5
@@ -152,9 +156,9 @@ class _Group:
         for row, way, corner in zip(rows, ways, corners, strict=True):
             if self.is_closed[row]:  # the first vertex, between the last stretch and the first
                 corner.insert(0, (way[-2], way[-1], way[1]))
-        row = np.repeat(chosen, [len(of_row) for of_row in corners])
+        row_of = np.repeat(chosen, [len(of_row) for of_row in corners])
         flat = np.array([corner for of_row in corners for corner in of_row], np.intp).reshape(-1, 3)
-        met = self._met(row, *flat.T)
+        met = self._met(row_of, *flat.T)
         yield from np.split(met, np.cumsum([len(of_row) for of_row in corners])[:-1])
 
     def _cheapest(self, rows: Integers, prices: Floats) -> Integers:
@@ -192,7 +196,8 @@ class _Group:
         with np.errstate(divide="ignore", invalid="ignore"):
             meeting = one + along * ((apart[:, 0] * on[:, 1] - apart[:, 1] * on[:, 0]) / cross)[:, None]
             is_near = np.hypot(*(meeting - at).T) <= FARTHEST
-        return np.round(np.where(is_near[:, None], meeting, beside), DECIMALS)
+        met: Floats = np.where(is_near[:, None], meeting, beside)
+        return met.round(DECIMALS)
 
 
 def _sums(points: Floats) -> Floats:

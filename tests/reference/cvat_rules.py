@@ -39,10 +39,8 @@ def violations(path: Path) -> list[str]:
             found.append(f"{where}: a frame outside the task")
         if all(outside):
             found.append(f"{where}: never seen")
-        for k in range(len(shapes)):
-            behind = frames[k] + step
-            if not outside[k] and behind in in_task and behind not in frames:
-                found.append(f"{where}: runs on behind frame {frames[k]}")
+        if shapes and not outside[-1] and frames[-1] + step in in_task:
+            found.append(f"{where}: runs on behind frame {frames[-1]}")
         if len({shape.findtext("attribute[@name='uid']") for shape in shapes}) != 1:
             found.append(f"{where}: uid not on every shape alike")
     for shape in root.iter("polygon"):

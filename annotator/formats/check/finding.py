@@ -1,0 +1,44 @@
+"""What a check finds in a label file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from annotator.formats.whole import insist
+
+ERROR, WARNING = "error", "warning"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong with labels."""
+
+    severity: str  # "error": an import fails, or reads other labels; "warning": it may not be what is meant
+    where: str  # the file, and the place in it
+    message: str
+
+
+class Numbers:
+    """Numbers that were met, to tell which are there twice; those in sequence take no memory."""
+
+    def __init__(self) -> None:
+        self._stretches: list[list[int]] = []  # first number, and first behind the last
+
+    def is_new(self, number: int) -> bool:
+        """Whether a number is met for the first time."""
+        if any(first <= number < behind for first, behind in self._stretches):
+            return False
+        for stretch in self._stretches:
+            if number == stretch[1]:
+                stretch[1] += 1
+                return True
+        self._stretches.append([number, number + 1])
+        return True
+
+
+def insist_sound(findings: Iterable[Finding], path: Path) -> None:
+    """Raise FormatError when a file that was just written is not what it should be."""
+    for finding in findings:
+        insist(False, path, f"{finding.where.removeprefix(str(path)).lstrip(', ')}: {finding.message}")
