@@ -38,3 +38,12 @@ class FormatError(SourceError):
 
 class OutputError(AnnotatorError):
     """Labels can't be written (no permission, no space): the run stops, and what is finished stays."""
+
+
+class ServerError(AnnotatorError):
+    """A server does not answer, or not as it should."""
+
+    def __init__(self, message: str, may_pass: bool = False, is_missing: bool = False) -> None:
+        super().__init__(message)
+        self.may_pass = may_pass  # it is worth to ask again
+        self.is_missing = is_missing  # what was asked for is not there

@@ -280,6 +280,46 @@ class EditJob:
 
 
 @dataclass(frozen=True)
+class PushJob:
+    """What is to be sent to a CVAT server."""
+
+    run: Path
+    url: str = field(metadata=option("Address of the CVAT server, as https://app.cvat.ai"))
+    project: str | None = field(
+        default=None,
+        metadata=option(
+            "Project for the tasks, by number or name; made when it isn't there  [default: none]"
+        ),
+    )
+    segment_size: int | None = field(
+        default=None, metadata=option("Frames of a job  [default: the whole recording]", minimum=1)
+    )
+    image_quality: int = field(
+        default=95, metadata=option("Quality of the frames that people see.", minimum=0, maximum=100)
+    )
+    replace: bool = field(default=False, metadata=option("Send tracks again, over what people edited since."))
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+@dataclass(frozen=True)
+class PullJob:
+    """What is to be fetched from a CVAT server."""
+
+    run: Path  # that was pushed
+    url: str = field(metadata=option("Address of the CVAT server, as https://app.cvat.ai"))
+    out: Path = field(metadata=option("Run folder for the corrected labels."))
+    overwrite: bool = field(
+        default=False, metadata=option("Fetch recordings again that are in the run folder already.")
+    )
+    map: tuple[str, ...] = ()  # NAME=CLASS
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+@dataclass(frozen=True)
 class EvaluationOptions:
     """What an evaluation scores, and where figures go beside the table."""
 

@@ -69,7 +69,7 @@ def convert(source: Path, map: tuple[str, ...], quiet: bool, **values: Any) -> N
 
     for converted in conversion.convert(job):
         if not quiet:
-            shell.show(_told(converted))
+            shell.show(told(converted))
 
 
 @command.command()
@@ -156,7 +156,7 @@ def _number(text: str, flag: str) -> int:
     return int(text)
 
 
-def _told(converted: Any) -> str:
+def told(converted: Any) -> str:
     """What became of a recording, in a line."""
     losses = "".join(f"; {count} {what}" for what, count in sorted(converted.losses.items()) if count)
     return (

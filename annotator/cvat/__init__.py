@@ -1,0 +1,1 @@
+"""Runs to a CVAT server, and corrections back."""

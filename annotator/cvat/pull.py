@@ -1,0 +1,82 @@
+"""Corrections from a CVAT server into a run of their own, with the frames of the run that was sent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from annotator.conversion import Converted, convert
+from annotator.cvat.server import Server
+from annotator.cvat.tasks import Task
+from annotator.errors import AnnotatorError, ServerError, UsageError
+from annotator.formats.recognise import Kind, bad_input, recognise
+from annotator.formats.whole import scratch_folder
+from annotator.options import RUN_FOLDER, ConversionJob, PullJob
+
+VIDEO_FORMAT, IMAGES_FORMAT = "CVAT for video 1.1", "CVAT for images 1.1"
+EXPORT = "cvat_export.zip"  # kept beside the labels: `diff` is exact with it
+
+
+@dataclass(frozen=True)
+class Pulled:
+    """What became of a recording."""
+
+    name: str
+    converted: Converted | None  # None: see `what` or `error`
+    what: str = ""
+    error: str | None = None
+
+
+def pull(job: PullJob) -> Iterator[Pulled]:
+    """Fetch the corrections of every recording of a run; one bad recording never ends it.
+
+    Raises UsageError when the run or the token is no good, ServerError when the server is away.
+    """
+    with bad_input():
+        side = recognise(job.run)
+    if side.kind is not Kind.RUN:
+        raise UsageError(f"{job.run}: is {side.kind.value}; give the run that was pushed")
+    tasks = [Task.read(labels.path, job.url) for labels in side.labels]
+    if not any(tasks):
+        raise UsageError(f"{job.run}: nothing of it was sent to {job.url}; push it first")
+    with Server.connect(job.url) as server:
+        for labels, task in zip(side.labels, tasks, strict=True):
+            name = labels.name
+            if task is None:
+                yield Pulled(name, None, "was never sent")
+            elif (job.out / name).exists() and not job.overwrite:
+                yield Pulled(name, None, "is there already; --overwrite fetches it again")
+            else:
+                yield _pulled(server, job, name, labels.path, task)
+
+
+def _pulled(server: Server, job: PullJob, name: str, folder: Path, task: Task) -> Pulled:
+    try:
+        with scratch_folder(job.out / name) as scratch:
+            export = scratch / EXPORT
+            _fetch(server, task, export)
+            conversion = ConversionJob(
+                export, RUN_FOLDER, job.out, like=folder, overwrite=job.overwrite, map=job.map
+            )
+            (converted,) = convert(conversion)
+            export.replace(job.out / name / EXPORT)
+            return Pulled(name, converted)
+    except ServerError as error:
+        if error.may_pass:
+            raise  # away: the others would fare no better
+        return Pulled(name, None, error=str(error))
+    except AnnotatorError as error:
+        return Pulled(name, None, error=str(error))
+
+
+def _fetch(server: Server, task: Task, path: Path) -> None:
+    """Save the export of a task."""
+    remote = server.ask(server.client.tasks.retrieve, task.task_id)
+    kind = VIDEO_FORMAT if remote.mode == "interpolation" else IMAGES_FORMAT
+
+    def export() -> None:
+        path.unlink(missing_ok=True)
+        remote.export_dataset(kind, path, include_images=False)
+
+    server.ask(export)

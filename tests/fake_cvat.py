@@ -1,0 +1,390 @@
+"""A small CVAT server: the REST API as cvat-sdk 2.80 calls it, with CVAT's own rules of import and export.
+
+Written from what the SDK sends and from shared/design/formats.md; it runs in a thread that ends with its owner.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import threading
+import xml.etree.ElementTree as ET
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+from xml.sax.saxutils import quoteattr
+
+import av
+import numpy as np
+
+from annotator.formats.cvat_interpolation import interpolate
+
+TOKEN = "s3cret-t0ken"
+NOW = "2026-01-01T00:00:00Z"
+Points = list[tuple[float, float]]
+
+
+@dataclass
+class Keyframe:
+    points: Points
+    outside: bool
+    attributes: dict[str, str]
+
+
+@dataclass
+class Track:
+    label: str
+    keyframes: dict[int, Keyframe]  # by frame
+
+
+@dataclass
+class FakeTask:
+    """A task as the server has it."""
+
+    spec: dict[str, Any]
+    frames: list[int] = field(default_factory=list)  # absolute numbers
+    names: list[str] = field(default_factory=list)  # of images
+    size: tuple[int, int] = (0, 0)  # (H, W)
+    data: dict[str, str] = field(default_factory=dict)  # what the upload said
+    tracks: list[Track] = field(default_factory=list)
+    images: dict[str, list[str]] = field(default_factory=dict)  # shapes by image, as they came
+    imports: int = 0
+
+
+class FakeCvat:
+    """The server; use it in a `with`."""
+
+    def __init__(self) -> None:
+        self.tasks: dict[int, FakeTask] = {}
+        self.projects: dict[int, dict[str, Any]] = {}
+        self.log: list[str] = []  # method and path of every request
+        self.ends: dict[str, dict[str, Any]] = {}  # background requests by id
+        self.files: dict[str, bytes] = {}
+        self.uploads: dict[str, bytearray] = {}
+        self.trouble: Callable[[str, str], int | None] = lambda method, path: None  # a status to fail with
+        self.told_token: list[str] = []
+        owner = self
+
+        class Handler(_Handler):
+            server_owner = owner
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_port}"
+
+    def __enter__(self) -> FakeCvat:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    def end(self, result_url: str | None = None, failure: str = "", kind: str = "import") -> str:
+        """A background request that has ended; its id."""
+        number = f"rq-{len(self.ends)}"
+        self.ends[number] = {
+            "status": "failed" if failure else "finished",
+            "message": failure,
+            "id": number,
+            "operation": {"type": kind, "target": "task"},
+            "created_date": NOW,
+            "result_url": result_url,
+        }
+        return number
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server_owner: FakeCvat
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+    def _go(self) -> None:
+        owner, parts = self.server_owner, urlsplit(self.path)
+        length = int(self.headers.get("Content-Length") or 0)
+        body = self.rfile.read(length)
+        owner.log.append(f"{self.command} {parts.path}")
+        trouble = owner.trouble(self.command, parts.path)
+        if trouble:
+            return self._send(trouble, {"detail": f"trouble with {self.headers.get('Authorization')}"})
+        if parts.path.startswith("/files/"):
+            return self._send_bytes(owner.files[parts.path])
+        if self.headers.get("Authorization") != f"Bearer {TOKEN}":
+            return self._send(401, {"detail": "Invalid token."})
+        query = {key: values[0] for key, values in parse_qs(parts.query).items()}
+        for pattern, method, answer in ROUTES:
+            found = re.fullmatch(pattern, parts.path)
+            if found and method == self.command:
+                return answer(self, owner, query, body, *map(int, found.groups()))
+        return self._send(404, {"detail": "Not found."})
+
+    do_GET = do_POST = do_PATCH = do_DELETE = do_HEAD = _go
+
+    def _send(self, status: int, content: Any = None, headers: dict[str, str] | None = None) -> None:
+        self._send_bytes(b"" if content is None else json.dumps(content).encode(), status, headers)
+
+    def _send_bytes(self, content: bytes, status: int = 200, headers: dict[str, str] | None = None) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(content)))
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(content)
+
+    # ---- who, projects, tasks
+
+    def self_(self, owner: FakeCvat, query: dict[str, str], body: bytes) -> None:
+        self._send(200, {"username": "annotator", "groups": []})
+
+    def project_list(self, owner: FakeCvat, query: dict[str, str], body: bytes) -> None:
+        found = [_project(k, each) for k, each in owner.projects.items() if query.get("search", "") in each["name"]]
+        self._send(200, {"count": len(found), "next": None, "previous": None, "results": found})
+
+    def project_make(self, owner: FakeCvat, query: dict[str, str], body: bytes) -> None:
+        number = len(owner.projects) + 1
+        owner.projects[number] = json.loads(body)
+        self._send(201, _project(number, owner.projects[number]))
+
+    def project(self, owner: FakeCvat, query: dict[str, str], body: bytes, number: int) -> None:
+        if number not in owner.projects:
+            return self._send(404, {"detail": "Not found."})
+        self._send(200, _project(number, owner.projects[number]))
+
+    def task_make(self, owner: FakeCvat, query: dict[str, str], body: bytes) -> None:
+        number = max(owner.tasks, default=0) + 1
+        owner.tasks[number] = FakeTask(json.loads(body))
+        self._send(201, _task(number, owner.tasks[number]))
+
+    def task(self, owner: FakeCvat, query: dict[str, str], body: bytes, number: int) -> None:
+        if number not in owner.tasks:
+            return self._send(404, {"detail": "Not found."})
+        self._send(200, _task(number, owner.tasks[number]))
+
+    def task_remove(self, owner: FakeCvat, query: dict[str, str], body: bytes, number: int) -> None:
+        del owner.tasks[number]
+        self._send(204)
+
+    # ---- uploads
+
+    def data(self, owner: FakeCvat, query: dict[str, str], body: bytes, number: int) -> None:
+        if "Upload-Start" in self.headers:
+            return self._send(202)
+        fields = _multipart(self.headers["Content-Type"], body)
+        if "Upload-Multiple" in self.headers:
+            for name, (file, content) in fields.items():
+                if name.startswith("client_files"):
+                    owner.uploads[f"data {number} {Path(file).name}"] = bytearray(content)
+            return self._send(200)
+        if "Upload-Finish" in self.headers:
+            _take_data(owner, number, {name: content.decode() for name, (_, content) in fields.items()})
+            return self._send(202, {"rq_id": owner.end(kind="create")})
+        self._send(400)
+
+    def annotations_send(self, owner: FakeCvat, query: dict[str, str], body: bytes, number: int) -> None:
+        if "Upload-Start" in self.headers:
+            return self._send(202)
+        if "Upload-Finish" in self.headers:
+            content = owner.uploads.pop(f"annotations {number}")
+            failure = take_annotations(owner.tasks[number], bytes(content), query["format"])
+            return self._send(202, {"rq_id": owner.end(failure=failure)})
+        owner.uploads[f"annotations {number}"] = bytearray()
+        location = f"{owner.url}/api/tasks/{number}/annotations/upload"
+        self._send(201, headers={"Location": location, "Upload-Filename": "cvat.xml"})
+
+    def annotations_chunk(self, owner: FakeCvat, query: dict[str, str], body: bytes, number: int) -> None:
+        upload = owner.uploads[f"annotations {number}"]
+        assert int(self.headers["Upload-Offset"]) == len(upload)
+        upload += body
+        self._send(204, headers={"Upload-Offset": str(len(upload))})
+
+    # ---- what comes back
+
+    def annotations(self, owner: FakeCvat, query: dict[str, str], body: bytes, number: int) -> None:
+        tracks = [
+            {
+                "label": track.label,
+                "shapes": [
+                    {"frame": frame, "points": key.points, "outside": key.outside, "attributes": key.attributes}
+                    for frame, key in sorted(track.keyframes.items())
+                ],
+            }
+            for track in owner.tasks[number].tracks
+        ]
+        self._send(200, {"version": 0, "tags": [], "shapes": owner.tasks[number].images, "tracks": tracks})
+
+    def export(self, owner: FakeCvat, query: dict[str, str], body: bytes, number: int) -> None:
+        assert query["save_images"] == "false"
+        content = io.BytesIO()
+        with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("annotations.xml", exported(number, owner.tasks[number], query["format"]))
+        path = f"/files/{len(owner.files)}"
+        owner.files[path] = content.getvalue()
+        self._send(202, {"rq_id": owner.end(result_url=owner.url + path, kind="export")})
+
+    def request(self, owner: FakeCvat, query: dict[str, str], body: bytes, number: int) -> None:
+        self._send(200, owner.ends[f"rq-{number}"])
+
+
+ROUTES: list[tuple[str, str, Callable[..., None]]] = [
+    ("/api/users/self", "GET", _Handler.self_),
+    ("/api/projects", "GET", _Handler.project_list),
+    ("/api/projects", "POST", _Handler.project_make),
+    (r"/api/projects/(\d+)", "GET", _Handler.project),
+    ("/api/tasks", "POST", _Handler.task_make),
+    (r"/api/tasks/(\d+)", "GET", _Handler.task),
+    (r"/api/tasks/(\d+)", "DELETE", _Handler.task_remove),
+    (r"/api/tasks/(\d+)/data/", "POST", _Handler.data),
+    (r"/api/tasks/(\d+)/annotations/", "POST", _Handler.annotations_send),
+    (r"/api/tasks/(\d+)/annotations/upload", "PATCH", _Handler.annotations_chunk),
+    (r"/api/tasks/(\d+)/annotations/", "GET", _Handler.annotations),
+    (r"/api/tasks/(\d+)/dataset/export", "POST", _Handler.export),
+    (r"/api/requests/rq-(\d+)", "GET", _Handler.request),
+]
+
+
+def _project(number: int, spec: dict[str, Any]) -> dict[str, Any]:
+    return {"id": number, "name": spec["name"], "tasks": {}, "labels": {"url": ""}}
+
+
+def _task(number: int, task: FakeTask) -> dict[str, Any]:
+    return {
+        "id": number,
+        "name": task.spec["name"],
+        "mode": "annotation" if task.names else "interpolation",
+        "size": len(task.frames),
+        "overlap": task.spec.get("overlap"),
+        "project_id": task.spec.get("project_id"),
+        "jobs": {"completed": 0, "validation": 0, "count": 1, "url": ""},
+        "labels": {"url": ""},
+    }
+
+
+def _multipart(kind: str, body: bytes) -> dict[str, tuple[str, bytes]]:
+    """The fields of a form: by name the name of the file and the content."""
+    if not body or "boundary=" not in kind:
+        return {name: ("", str(value).encode()) for name, value in json.loads(body or b"{}").items()}
+    fields = {}
+    for part in body.split(b"--" + kind.split("boundary=")[1].encode())[1:-1]:
+        head, _, content = part.partition(b"\r\n\r\n")
+        about = head.decode()
+        name = re.search(r'name="([^"]*)"', about)
+        file = re.search(r'filename="([^"]*)"', about)
+        assert name
+        fields[name[1]] = (file[1] if file else "", content.removesuffix(b"\r\n"))
+    return fields
+
+
+def _take_data(owner: FakeCvat, number: int, fields: dict[str, str]) -> None:
+    """Count the frames of what was uploaded, as decoded."""
+    task, prefix = owner.tasks[number], f"data {number} "
+    task.data = fields
+    files = {name.removeprefix(prefix): bytes(c) for name, c in owner.uploads.items() if name.startswith(prefix)}
+    if all(name.endswith((".png", ".jpg")) for name in files):
+        task.names = sorted(files)
+        task.frames = list(range(len(files)))
+    for content in files.values():
+        with av.open(io.BytesIO(content)) as container:
+            decoded = 0
+            for frame in container.decode(video=0):
+                task.size = (frame.height, frame.width)
+                decoded += 1
+        if not task.names:
+            step = int(fields.get("frame_filter", "step=1").removeprefix("step="))
+            stop = min(int(fields.get("stop_frame", decoded - 1)), decoded - 1)
+            task.frames = list(range(int(fields.get("start_frame", 0)), stop + 1, step))
+
+
+def take_annotations(task: FakeTask, content: bytes, format_name: str) -> str:
+    """Put the annotations of a file in the place of the task's; why it fails, "" if it doesn't."""
+    assert format_name == "CVAT 1.1"
+    task.imports += 1
+    root = ET.fromstring(content)
+    tracks = []
+    for element in root.iterfind("track"):
+        keyframes = {}
+        for shape in element.iterfind("polygon"):
+            frame = int(shape.attrib["frame"])
+            points = [tuple(map(float, point.split(","))) for point in shape.attrib["points"].split(";")]
+            if frame not in task.frames:
+                return f"frame {frame} is not in the task"
+            if len(points) < 3:
+                return "a polygon with fewer than 3 points"
+            if shape.attrib["keyframe"] == "1":
+                attributes = {a.attrib["name"]: a.text or "" for a in shape.iterfind("attribute")}
+                keyframes[frame] = Keyframe(points, shape.attrib["outside"] == "1", attributes)  # type: ignore[arg-type]
+        tracks.append(Track(element.attrib["label"], keyframes))
+    task.tracks = tracks
+    task.images = {
+        image.attrib["name"]: [ET.tostring(shape, encoding="unicode") for shape in image]
+        for image in root.iterfind("image")
+    }
+    return ""
+
+
+def exported(number: int, task: FakeTask, format_name: str) -> str:
+    """A task as CVAT exports it: every frame of a track, two decimals, tracks numbered anew."""
+    kind = "annotation" if task.names else "interpolation"
+    step = task.frames[1] - task.frames[0] if len(task.frames) > 1 else 1
+    head = (
+        f'<?xml version="1.0" encoding="utf-8"?>\n<annotations><version>1.1</version><meta><task><id>{number}</id>'
+        f"<name>{task.spec['name']}</name><size>{len(task.frames)}</size><mode>{kind}</mode>"
+        f"<start_frame>{task.frames[0]}</start_frame><stop_frame>{task.frames[-1]}</stop_frame>"
+        f"<frame_filter>{f'step={step}' if step > 1 else ''}</frame_filter>"
+        f"<original_size><width>{task.size[1]}</width><height>{task.size[0]}</height></original_size></task></meta>"
+    )
+    if format_name == "CVAT for images 1.1":
+        height, width = task.size
+        body = "".join(
+            f'<image id="{k}" name="{name}" width="{width}" height="{height}">{"".join(task.images[name])}</image>'
+            for k, name in enumerate(task.names)
+        )
+        return f"{head}{body}</annotations>"
+    assert format_name == "CVAT for video 1.1"
+    body = "".join(
+        f'<track id="{k}" label={quoteattr(track.label)} source="file">{"".join(_shapes(track, task, step))}</track>'
+        for k, track in enumerate(task.tracks)
+    )
+    return f"{head}{body}</annotations>"
+
+
+def _shapes(track: Track, task: FakeTask, step: int) -> list[str]:
+    """Every frame of a track from its first keyframe on; the last one, if it is seen, to the end of the task."""
+    keys = sorted(track.keyframes)
+    shapes = []
+    for first, after in zip(keys, [*keys[1:], None], strict=True):
+        key = track.keyframes[first]
+        shapes.append(_shape(first, key, key.points, is_key=True))
+        behind = range(first + step, (task.frames[-1] + step) if after is None else after, step)
+        target = key.points if after is None else track.keyframes[after].points
+        shares = [(f - first) / ((after or behind.stop) - first) for f in behind]
+        rings = (
+            [np.array(key.points)] * len(behind)
+            if key.outside or after is None
+            else interpolate(np.array(key.points), np.array(target), shares)
+        )
+        shapes += [_shape(f, key, ring.tolist(), False) for f, ring in zip(behind, rings, strict=True)]
+    return shapes
+
+
+def _shape(frame: int, key: Keyframe, points: Any, is_key: bool) -> str:
+    text = ";".join(f"{x:.2f},{y:.2f}" for x, y in points)
+    attributes = "".join(f'<attribute name="{name}">{value}</attribute>' for name, value in key.attributes.items())
+    return (
+        f'<polygon frame="{frame}" keyframe="{is_key:d}" outside="{key.outside:d}" occluded="0" points="{text}"'
+        f' z_order="0">{attributes}</polygon>'
+    )
