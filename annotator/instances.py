@@ -23,10 +23,12 @@ class Instances:
     scores: npt.NDArray[np.floating[Any]]  # (N,) in [0, 1]; float32, but as a file of results has them
     features: npt.NDArray[np.float16] = field(repr=False)  # (N, D) appearance; D may be 0
     track_ids: npt.NDArray[np.int32]  # (N,) from 1, 0 = none
+    interpolated: npt.NDArray[np.bool_]  # (N,) not seen in this frame, but before and after it
 
     def __post_init__(self) -> None:
         n = len(self.masks)
-        lengths = {len(self.class_ids), len(self.scores), len(self.features), len(self.track_ids)}
+        columns = (self.class_ids, self.scores, self.features, self.track_ids, self.interpolated)
+        lengths = {len(column) for column in columns}
         if lengths != {n}:
             raise ValueError(f"{n} masks, but columns of {sorted(lengths)} entries")
         if any(tuple(mask["size"]) != self.frame.size for mask in self.masks):
@@ -46,6 +48,7 @@ class Instances:
         scores: npt.ArrayLike = (),
         features: npt.ArrayLike | None = None,
         track_ids: npt.ArrayLike | None = None,
+        interpolated: npt.ArrayLike | None = None,
     ) -> Instances:
         """Instances from columns in any order: cast to their types and sorted by score (stable)."""
         n = len(masks)
@@ -53,6 +56,7 @@ class Instances:
         order = np.argsort(-score, kind="stable")
         feature = np.zeros((n, 0), np.float16) if features is None else np.asarray(features, np.float16)
         track = np.zeros(n, np.int32) if track_ids is None else np.asarray(track_ids, np.int32)
+        unseen = np.zeros(n, np.bool_) if interpolated is None else np.asarray(interpolated, np.bool_)
         return cls(
             frame=frame,
             masks=tuple(masks[i] for i in order),
@@ -60,6 +64,7 @@ class Instances:
             scores=score[order],
             features=feature[order],
             track_ids=track[order],
+            interpolated=unseen.reshape(n)[order],
         )
 
     def only(self, which: npt.NDArray[np.intp]) -> Instances:
@@ -71,6 +76,7 @@ class Instances:
             scores=self.scores[which],
             features=self.features[which],
             track_ids=self.track_ids[which],
+            interpolated=self.interpolated[which],
         )
 
     def with_tracks(self, track_ids: npt.ArrayLike) -> Instances:

@@ -140,13 +140,27 @@ class TrackingOptions:
     enabled: bool = field(
         default=True, metadata=option("Label every frame by itself, without identities.", flag="--no-track")
     )
-    min_iou: float = field(
-        default=0.3,
+    min_track: int = field(
+        default=4,
         metadata=option(
-            "Mask overlap (IoU) from which two instances may be one object.",
-            flag="--track-iou",
+            "Instances that a track has at least; those of low score count for less, others are left out.",
+            minimum=1,
+        ),
+    )
+    max_gap: float = field(
+        default=2.0,
+        metadata=option(
+            "Longest time, in seconds, that an object may be out of sight; 20 frames where those are far apart.",
             minimum=0,
-            maximum=1,
+            maximum=60,
+        ),
+    )
+    fill_gaps: int = field(
+        default=15,
+        metadata=option(
+            "Longest gap of a track, in frames, that is filled with interpolated masks; 0 fills none.",
+            minimum=0,
+            maximum=500,
         ),
     )
 

@@ -15,16 +15,21 @@ from fractions import Fraction
 from itertools import groupby
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from annotator.errors import OutputError, SourceError, UsageError
 from annotator.frames import FrameRef, Gap
 from annotator.instances import Instances, Track
 
+Camera = npt.NDArray[
+    np.float32
+]  # (4,) scale and rotation (a, b), shift (x, y): x' = a x - b y + x0, y' = b x + a y + y0
+
 FILE_NAME = "labels.sqlite"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 SCHEMA = """
     CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
     CREATE TABLE frames (
@@ -32,7 +37,8 @@ SCHEMA = """
         pts INTEGER NOT NULL,               -- ticks of time_base
         time_base_numerator INTEGER NOT NULL, time_base_denominator INTEGER NOT NULL,  -- seconds per tick
         height INTEGER NOT NULL, width INTEGER NOT NULL,
-        name TEXT NOT NULL                  -- file of an image folder, '' in a video
+        name TEXT NOT NULL,                 -- file of an image folder, '' in a video
+        camera BLOB NOT NULL                -- how the background moved since the frame before, '' where unknown
     );
     CREATE TABLE instances (
         frame_index INTEGER NOT NULL, position INTEGER NOT NULL,  -- position in score order within the frame
@@ -40,6 +46,7 @@ SCHEMA = """
         score REAL NOT NULL,
         counts BLOB NOT NULL,               -- COCO compressed RLE of the frame's size
         features BLOB NOT NULL,             -- D little-endian float16
+        kind INTEGER NOT NULL DEFAULT 0,    -- FOUND, or what association made of it
         PRIMARY KEY (frame_index, position)
     );
     CREATE TABLE gaps (after_index INTEGER NOT NULL, pts INTEGER, reason TEXT NOT NULL);
@@ -50,9 +57,28 @@ SCHEMA = """
     ) WITHOUT ROWID;
     CREATE UNIQUE INDEX tracks_by_id ON tracks (track_id, frame_index);
 """
+FOUND, LEFT_OUT, INTERPOLATED, JOINED = range(4)  # kinds of instances; the last two are made by association
 EDITED = "edited"  # key in the note "tracked": tracks as people made them, not to be made anew unasked
 SLICE = 64  # frames that a reader holds at once
 FRAME_COLUMNS = "frame_index, pts, time_base_numerator, time_base_denominator, height, width, name"
+
+
+class Made(NamedTuple):
+    """An instance that association adds to a frame."""
+
+    track_id: int
+    class_id: int  # Cityscapes id
+    score: float
+    counts: bytes  # COCO compressed RLE of the frame's size
+    kind: int  # INTERPOLATED or JOINED
+
+
+class Linked(NamedTuple):
+    """What association makes of the instances that were found in a frame."""
+
+    frame_index: int
+    track_ids: Sequence[int]  # one for each, in their order; 0: left out of the labels
+    made: Sequence[Made]
 
 
 class Store:
@@ -148,14 +174,18 @@ class Store:
 
     # ---- writing
 
-    def add(self, batch: Sequence[Instances], gaps: Iterable[Gap] = ()) -> None:
+    def add(
+        self, batch: Sequence[Instances], gaps: Iterable[Gap] = (), cameras: Sequence[Camera | None] = ()
+    ) -> None:
         """Add frames, with the gaps found on the way to them, in one transaction: all of it or nothing.
 
-        Instances that have a track keep it. Raises ValueError for a frame that is there.
+        Instances that have a track keep it; `cameras` may say how the background moved to each frame. Raises
+        ValueError for a frame that is there.
         """
+        motions = [b"" if camera is None else camera.tobytes() for camera in cameras] or [b""] * len(batch)
         frames = [
-            (f.index, f.pts, f.time_base.numerator, f.time_base.denominator, *f.size, f.name)
-            for f in (found.frame for found in batch)
+            (f.index, f.pts, f.time_base.numerator, f.time_base.denominator, *f.size, f.name, motion)
+            for f, motion in zip((found.frame for found in batch), motions, strict=True)
         ]
         instances = [
             (
@@ -165,10 +195,18 @@ class Store:
                 float(score),
                 bytes(mask["counts"]),
                 feature.astype("<f2").tobytes(),
+                INTERPOLATED if interpolated else FOUND,
             )
             for found in batch
-            for k, (mask, class_id, score, feature) in enumerate(
-                zip(found.masks, found.class_ids, found.scores, found.features, strict=True)
+            for k, (mask, class_id, score, feature, interpolated) in enumerate(
+                zip(
+                    found.masks,
+                    found.class_ids,
+                    found.scores,
+                    found.features,
+                    found.interpolated,
+                    strict=True,
+                )
             )
         ]
         tracks = [
@@ -179,10 +217,10 @@ class Store:
         ]
         with self._transaction():
             try:
-                self._db.executemany("INSERT INTO frames VALUES (?, ?, ?, ?, ?, ?, ?)", frames)
+                self._db.executemany("INSERT INTO frames VALUES (?, ?, ?, ?, ?, ?, ?, ?)", frames)
             except sqlite3.IntegrityError as error:
                 raise ValueError("a frame twice") from error
-            self._db.executemany("INSERT INTO instances VALUES (?, ?, ?, ?, ?, ?)", instances)
+            self._db.executemany("INSERT INTO instances VALUES (?, ?, ?, ?, ?, ?, ?)", instances)
             self._db.executemany("INSERT INTO tracks VALUES (?, ?, ?)", tracks)
             self._add_gaps(gaps)
 
@@ -194,32 +232,70 @@ class Store:
     def set_tracks(self, assignments: Iterable[tuple[int, int, int]]) -> None:
         """Replace all tracks by (frame index, position in the frame, track id from 1), in one transaction.
 
-        Raises ValueError when a track has two instances in a frame, or an instance two tracks.
+        All that was found is labelled, with a track or without. Raises ValueError when a track has two instances in
+        a frame, or an instance two tracks.
         """
         # `assignments` may be a generator that reads this store: it is drained before anything is replaced.
         with self._transaction():
-            self._db.execute("DROP TABLE IF EXISTS temp.assignments")
-            self._db.execute(
-                "CREATE TEMP TABLE assignments (frame_index INTEGER, position INTEGER, track_id INTEGER)"
-            )
+            self._begin_assignments()
             self._db.executemany("INSERT INTO temp.assignments VALUES (?, ?, ?)", assignments)
-            unknown = self._one(
-                "SELECT frame_index, position FROM temp.assignments"
-                " LEFT JOIN instances USING (frame_index, position) WHERE class_id IS NULL"
+            self._replace_tracks()
+
+    def set_links(self, frames: Iterable[Linked]) -> None:
+        """Replace all tracks by what association says of every frame, in one transaction.
+
+        Found instances without a track are left out of the labels, and made ones come in; `found` still gives the
+        former. Raises ValueError as `set_tracks` does.
+        """
+        with self._transaction():
+            self._begin_assignments()
+            for linked in frames:
+                index, first = linked.frame_index, len(linked.track_ids)
+                rows = [(index, k, int(track_id)) for k, track_id in enumerate(linked.track_ids)]
+                rows += [(index, first + k, made.track_id) for k, made in enumerate(linked.made)]
+                self._db.executemany("INSERT INTO temp.assignments VALUES (?, ?, ?)", rows)
+                made = [
+                    (index, first + k, m.class_id, m.score, m.counts, m.kind)
+                    for k, m in enumerate(linked.made)
+                ]
+                self._db.executemany("INSERT INTO temp.made VALUES (?, ?, ?, ?, ?, x'', ?)", made)
+            self._replace_tracks()
+            self._db.execute(
+                f"UPDATE instances SET kind = {LEFT_OUT} WHERE kind = {FOUND} AND NOT EXISTS (SELECT 1 FROM tracks"
+                " WHERE frame_index = instances.frame_index AND position = instances.position)"
             )
-            if unknown is not None:
-                raise ValueError(f"frame {unknown[0]} has no instance {unknown[1]}")
-            try:
-                self._db.execute("DELETE FROM tracks")
-                self._db.execute(
-                    "INSERT INTO tracks SELECT frame_index, position, track_id FROM temp.assignments"
-                    " WHERE track_id > 0 ORDER BY frame_index, position"
-                )
-            except sqlite3.IntegrityError as error:
-                raise ValueError(
-                    "two instances of a track in one frame, or two tracks of one instance"
-                ) from error
-            self._db.execute("DROP TABLE temp.assignments")
+
+    def _begin_assignments(self) -> None:
+        for name in ("assignments", "made"):
+            self._db.execute(f"DROP TABLE IF EXISTS temp.{name}")
+        self._db.execute(
+            "CREATE TEMP TABLE assignments (frame_index INTEGER, position INTEGER, track_id INTEGER)"
+        )
+        self._db.execute("CREATE TEMP TABLE made AS SELECT * FROM main.instances WHERE 0")
+
+    def _replace_tracks(self) -> None:
+        """Put the temporary tables in place of what an association before made."""
+        self._db.execute("DELETE FROM tracks")
+        self._db.execute(f"DELETE FROM instances WHERE kind >= {INTERPOLATED}")
+        self._db.execute(f"UPDATE instances SET kind = {FOUND} WHERE kind != {FOUND}")
+        self._db.execute("INSERT INTO instances SELECT * FROM temp.made")
+        unknown = self._one(
+            "SELECT frame_index, position FROM temp.assignments"
+            " LEFT JOIN instances USING (frame_index, position) WHERE class_id IS NULL"
+        )
+        if unknown is not None:
+            raise ValueError(f"frame {unknown[0]} has no instance {unknown[1]}")
+        try:
+            self._db.execute(
+                "INSERT INTO tracks SELECT frame_index, position, track_id FROM temp.assignments"
+                " WHERE track_id > 0 ORDER BY frame_index, position"
+            )
+        except sqlite3.IntegrityError as error:
+            raise ValueError(
+                "two instances of a track in one frame, or two tracks of one instance"
+            ) from error
+        for name in ("assignments", "made"):
+            self._db.execute(f"DROP TABLE temp.{name}")
 
     @contextmanager
     def edited(self, what: Sequence[str]) -> Iterator[sqlite3.Connection]:
@@ -258,8 +334,8 @@ class Store:
 
     @property
     def instance_count(self) -> int:
-        """Instances in all of them."""
-        return self._count("SELECT count(*) FROM instances")
+        """Instances in all of them, as they are labelled."""
+        return self._count(f"SELECT count(*) FROM instances WHERE kind != {LEFT_OUT}")
 
     @property
     def track_count(self) -> int:
@@ -291,16 +367,39 @@ class Store:
             yield from map(_frame_ref, rows)
 
     def instances(self) -> Iterator[Instances]:
-        """The instances of every frame, in frame order, with their track ids once associated."""
+        """The instances of every frame as they are labelled, in frame order, with their track ids."""
+        return self._instances(f"kind != {LEFT_OUT}")
+
+    def found(self) -> Iterator[Instances]:
+        """The instances of every frame as they were found, whatever association made of them.
+
+        Instance k of a frame is the one that association knows as position k.
+        """
+        return self._instances(f"kind < {INTERPOLATED}")
+
+    def cameras(self) -> Iterator[Camera | None]:
+        """How the background moved from the frame before to every frame, in frame order; None where unknown."""
+        after = -1
+        while rows := self._rows(
+            "SELECT frame_index, camera FROM frames WHERE frame_index > ? ORDER BY frame_index LIMIT ?",
+            after,
+            SLICE,
+        ):
+            after = rows[-1][0]
+            for _, motion in rows:
+                yield np.frombuffer(motion, "<f4") if motion else None
+
+    def _instances(self, which: str) -> Iterator[Instances]:
         after = -1
         while frames := self._rows(
             f"SELECT {FRAME_COLUMNS} FROM frames WHERE frame_index > ? ORDER BY frame_index LIMIT {SLICE}",
             after,
         ):
             rows = self._rows(
-                "SELECT frame_index, class_id, score, counts, features, ifnull(track_id, 0)"
+                "SELECT frame_index, class_id, score, counts, features, ifnull(track_id, 0), kind"
                 " FROM instances LEFT JOIN tracks USING (frame_index, position)"
-                " WHERE frame_index > ? AND frame_index <= ? ORDER BY frame_index, position",
+                f" WHERE frame_index > ? AND frame_index <= ? AND {which}"
+                " ORDER BY frame_index, score DESC, position",
                 after,
                 frames[-1][0],
             )
@@ -429,14 +528,23 @@ def _frame_ref(row: tuple[Any, ...]) -> FrameRef:
 def _instances(frame: FrameRef, rows: Sequence[tuple[Any, ...]]) -> Instances:
     if not rows:
         return Instances.of(frame)
-    _, class_ids, scores, counts, features, track_ids = zip(*rows, strict=True)
+    _, class_ids, scores, counts, features, track_ids, kinds = zip(*rows, strict=True)
     return Instances(
         frame=frame,
         masks=tuple({"size": list(frame.size), "counts": c} for c in counts),
         class_ids=np.array(class_ids, np.uint8),
         scores=np.array(scores, np.float32),
-        features=np.stack([np.frombuffer(blob, "<f2") for blob in features]).astype(np.float16),
+        features=_features(features),
         track_ids=np.array(track_ids, np.int32),
+        interpolated=np.array(kinds) == INTERPOLATED,
+    )
+
+
+def _features(blobs: Sequence[bytes]) -> npt.NDArray[np.float16]:
+    """(N, D); zeros for made instances, which have none."""
+    width = max(map(len, blobs))
+    return np.frombuffer(b"".join(blob.ljust(width, b"\0") for blob in blobs), "<f2").reshape(
+        len(blobs), -1 if width else 0
     )
 
 

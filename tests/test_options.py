@@ -46,8 +46,8 @@ def test_what_cannot_be_asked_for_is_refused_in_a_sentence(wrong: dict[str, Any]
 
 
 def test_tracking_and_jobs_are_checked_too() -> None:
-    with pytest.raises(UsageError, match="--track-iou"):
-        TrackingOptions(min_iou=2)
+    with pytest.raises(UsageError, match="--min-track"):
+        TrackingOptions(min_track=0)
     with pytest.raises(UsageError, match=r"--format does not know 'yolo'; choose from cityscapes"):
         Job(inputs=(HERE,), out=Path("labels"), formats=("coco", "yolo"))
     with pytest.raises(UsageError, match="--format names no format"):

@@ -104,6 +104,7 @@ def _instances(frame: FrameRef, named: list[Line], rles: list[Rle]) -> Instances
         scores=scores[order],
         features=np.zeros((len(named), 0), np.float16),
         track_ids=np.zeros(len(named), np.int32),
+        interpolated=np.zeros(len(named), np.bool_),
     )
 
 

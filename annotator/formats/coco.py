@@ -78,7 +78,7 @@ def _annotations(reader: LabelReader, survey: Survey, losses: Counter[str]) -> I
         areas, boxes = masks.areas(shown.masks), masks.boxes_xywh(shown.masks).astype(int)
         for k, mask in enumerate(shown.masks):
             annotation_id += 1
-            yield {
+            record: Record = {
                 "id": annotation_id,
                 "image_id": image_id,
                 "category_id": int(shown.class_ids[k]),
@@ -89,6 +89,9 @@ def _annotations(reader: LabelReader, survey: Survey, losses: Counter[str]) -> I
                 "score": shortest(shown.scores[k]),
                 "track_id": int(shown.track_ids[k]) or None,
             }
+            if shown.interpolated[k]:
+                record["interpolated"] = True
+            yield record
 
 
 def _write_lines(file: IO[bytes], records: Iterable[Record]) -> int:

@@ -84,6 +84,7 @@ class Survey:
             scores=found.scores[seen],
             features=found.features[seen],
             track_ids=found.track_ids[seen],
+            interpolated=found.interpolated[seen],
         )
 
 

@@ -1,145 +1,151 @@
-"""Instances -> tracks: frame by frame over the whole recording, one to one, by overlap of masks and motion.
-
-Every frame's instances are assigned to the tracks alive twice: first by the overlap of their masks, which is
-exact where things move little; what is left over by the overlap of boxes, moved on with the track's velocity,
-which holds on to what is small or fast or was hidden for some frames.
-"""
+"""Instances -> tracks, over the whole recording, forwards and backwards, from the store alone."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
 
 import numpy as np
-import numpy.typing as npt
-from scipy.optimize import linear_sum_assignment
 
 from annotator.frames import FrameRef
-from annotator.instances import Instances
-from annotator.labels import BY_ID
-from annotator.masks import Rle, boxes_xywh, iou
+from annotator.masks import Rle
 from annotator.options import TrackingOptions
-from annotator.store import Store
+from annotator.store import INTERPOLATED, Linked, Made, Store
+from annotator.tracking.repair import interpolated
+from annotator.tracking.stretch import strength
+from annotator.tracking.windows import TimedFrame, named, timed
 
-Floats = npt.NDArray[np.float64]
-
-# A track without an instance for longer than both of these is over.
-MAX_HIDDEN_S = 1.0
-MAX_HIDDEN_FRAMES = 4  # from frame to frame, for image folders (a second each) and every N-th frame
-VELOCITY_GAIN = 0.5  # share of the newest step in a track's velocity
-
-
-@dataclass
-class _Alive:
-    """A track that may go on."""
-
-    track_id: int
-    category: str  # person and rider, or car, truck and bus, may be taken for each other
-    mask: Rle
-    box: Floats  # (4,) xywh, pixels
-    velocity: Floats  # (2,) of the box's centre, pixels per second
-    time_s: float
-
-    def moved_to(self, time_s: float) -> Floats:
-        """The box where the track should be by now, xywh."""
-        shift = self.velocity * max(0.0, time_s - self.time_s)
-        return self.box + np.array([*shift, 0, 0])
-
-    def follow(self, mask: Rle, box: Floats, time_s: float) -> None:
-        """Go on with an instance."""
-        elapsed = time_s - self.time_s
-        if elapsed > 0:
-            step = (_centres(box[None]) - _centres(self.box[None]))[0] / elapsed
-            self.velocity = (1 - VELOCITY_GAIN) * self.velocity + VELOCITY_GAIN * step
-        self.mask, self.box, self.time_s = mask, box, time_s
+TICK_S = 0.1  # what is known of motion is in tenths of a second
+FAR_APART_S = 0.5  # from here on, a tick is the usual time from frame to frame
+MOST_WAITING = 1024  # frames that wait for what becomes of their tracks
 
 
 def associate(store: Store, options: TrackingOptions) -> None:
-    """Give every instance of a store its track. Ids count from 1 in order of appearance."""
-    hidden_s = max(MAX_HIDDEN_S, MAX_HIDDEN_FRAMES * _usual_step_s(store.frames()))
-    store.set_tracks(_assignments(store.instances(), options.min_iou, hidden_s))
+    """Give the instances of a store their tracks. Ids count from 1 in order of appearance."""
+    store.set_links(links(store, options))
 
 
-def _usual_step_s(frames: Iterator[FrameRef]) -> float:
-    """The median time from frame to frame; 0 where there are fewer than two."""
-    times = np.fromiter((frame.time_s for frame in frames), np.float64)
-    return float(np.median(np.diff(times))) if len(times) > 1 else 0.0
+def links(store: Store, options: TrackingOptions) -> Iterator[Linked]:
+    """What association makes of every frame, in order."""
+    frames = timed(store.found(), tick_of(store.frames()))
+    longest = options.max_gap / TICK_S
+    return finished(named(frames, longest, options.min_track), options, longest)
 
 
-def _assignments(
-    frames: Iterator[Instances], min_iou: float, hidden_s: float
-) -> Iterator[tuple[int, int, int]]:
-    """(frame index, position in the frame, track id) of every instance."""
-    alive: list[_Alive] = []
+def tick_of(frames: Iterable[FrameRef]) -> float:
+    """Seconds of a tick, given the frames of a recording."""
+    times = np.fromiter((frame.time_s for frame in islice(frames, 1000)), np.float64)
+    usual = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
+    return usual if usual >= FAR_APART_S else TICK_S
+
+
+# ---- which tracks are real, their ids, and their gaps
+
+
+@dataclass
+class _Life:
+    """What is known of a track so far."""
+
+    strength: float = 0.0
+    track_id: int = 0
+    tick: float = 0.0  # when it was seen last
+    number: int = -1  # of that frame
+    mask: Rle = field(default_factory=dict)
+    score: float = 0.0
+
+
+@dataclass
+class _Waiting:
+    """A frame whose tracks may not be known yet to be real."""
+
+    frame: TimedFrame
+    made: list[tuple[int, Made]] = field(default_factory=list)  # by name
+
+
+def finished(frames: Iterable[TimedFrame], options: TrackingOptions, longest: float) -> Iterator[Linked]:
+    """The frames with ids instead of names, without tracks too short to be real, and with gaps filled."""
+    waiting: deque[_Waiting] = deque()
+    lives: dict[int, _Life] = {}
     born = 0
-    for instances in frames:
-        time_s = instances.frame.time_s
-        alive = [
-            # By the distance in time: where a clock jumps back, tracks end as well.
-            track
-            for track in alive
-            if abs(time_s - track.time_s) <= hidden_s and _fits(track, instances)
-        ]
-        boxes = boxes_xywh(instances.masks)
-        categories = [BY_ID[int(class_id)].category for class_id in instances.class_ids]
-        is_new = np.ones(len(instances), bool)
-        for position, track in _match(alive, instances, boxes, categories, time_s, min_iou).items():
-            track.follow(instances.masks[position], boxes[position], time_s)
-            is_new[position] = False
-            yield instances.frame.index, position, track.track_id
-        for position in np.flatnonzero(is_new).tolist():
+    for number, frame in enumerate(frames):
+        waiting.append(_Waiting(frame))
+        _live_on(lives, waiting, number, options.fill_gaps)
+        while _is_settled(waiting, lives, options, longest):
+            linked, born = _linked(waiting.popleft(), lives, born, options.min_track)
+            yield linked
+        if number % MOST_WAITING == 0:
+            oldest = number - 2 * MOST_WAITING
+            lives = {name: life for name, life in lives.items() if life.number > oldest}
+    while waiting:
+        linked, born = _linked(waiting.popleft(), lives, born, options.min_track)
+        yield linked
+
+
+def _live_on(lives: dict[int, _Life], waiting: deque[_Waiting], number: int, fill_gaps: int) -> None:
+    """Tell tracks of the newest frame, and fill the gaps that end there."""
+    frame = waiting[-1].frame
+    found = frame.found
+    for place in np.flatnonzero(frame.names).tolist():
+        name = int(frame.names[place])
+        life = lives.setdefault(name, _Life())
+        mask, score = found.masks[place], float(found.scores[place])
+        gap = number - life.number - 1
+        if life.number >= 0 and 0 < gap <= min(fill_gaps, len(waiting) - 1):
+            _fill(list(waiting)[-gap - 1 : -1], name, life, frame, place)
+        life.strength += strength(score)
+        life.tick, life.number, life.mask, life.score = frame.tick, number, mask, score
+
+
+def _fill(missed: list[_Waiting], name: int, life: _Life, frame: TimedFrame, place: int) -> None:
+    """Add interpolated instances of a track to the frames that missed it."""
+    found = frame.found
+    score = min(life.score, float(found.scores[place]))
+    for each in missed:
+        share = (each.frame.tick - life.tick) / max(frame.tick - life.tick, 1e-9)
+        mask = interpolated(life.mask, found.masks[place], share)
+        if mask is not None:
+            lowest = min([score, *each.frame.found.scores[-1:].tolist()])  # beneath all that was seen
+            class_id = int(found.class_ids[place])
+            each.made.append((name, Made(0, class_id, lowest, mask["counts"], INTERPOLATED)))
+
+
+def _is_settled(
+    waiting: deque[_Waiting], lives: dict[int, _Life], options: TrackingOptions, longest: float
+) -> bool:
+    """Whether nothing that comes can change the oldest frame."""
+    if len(waiting) > MOST_WAITING:
+        return True
+    if len(waiting) <= options.fill_gaps + 1:
+        return False
+    newest = waiting[-1].frame.tick
+    return all(
+        _is_real(lives[name], options.min_track) or abs(newest - lives[name].tick) > longest
+        for name in waiting[0].frame.names.tolist()
+        if name
+    )
+
+
+def _is_real(life: _Life, min_track: int) -> bool:
+    return min_track == 1 or life.strength >= min_track
+
+
+def _linked(waiting: _Waiting, lives: dict[int, _Life], born: int, min_track: int) -> tuple[Linked, int]:
+    """A frame with ids, and how many tracks there are by now."""
+    ids = []
+    for name in waiting.frame.names.tolist():
+        life = lives.get(name)
+        if life is None or not _is_real(life, min_track):
+            ids.append(0)
+            continue
+        if not life.track_id:
             born += 1
-            mask, box = instances.masks[position], boxes[position]
-            alive.append(_Alive(born, categories[position], mask, box, np.zeros(2), time_s))
-            yield instances.frame.index, position, born
-
-
-def _fits(track: _Alive, instances: Instances) -> bool:
-    """Whether a track's mask has the size of a frame: recordings may change it."""
-    return tuple(track.mask["size"]) == instances.frame.size
-
-
-def _match(
-    alive: Sequence[_Alive],
-    instances: Instances,
-    boxes: Floats,
-    categories: Sequence[str],
-    time_s: float,
-    min_iou: float,
-) -> dict[int, _Alive]:
-    """Position in the frame -> the track that goes on there."""
-    if not alive or not len(instances):
-        return {}
-    allowed = np.array([[track.category == category for category in categories] for track in alive])
-    matches: dict[int, _Alive] = {}
-    by_mask = iou([track.mask for track in alive], instances.masks) * allowed
-    for row, column in _assign(by_mask, min_iou):
-        matches[column] = alive[row]
-        allowed[row], allowed[:, column] = False, False
-    moved = np.array([track.moved_to(time_s) for track in alive])
-    by_box = _box_iou(moved, boxes) * allowed
-    for row, column in _assign(by_box, min_iou):
-        matches[column] = alive[row]
-    return matches
-
-
-def _assign(similarity: Floats, least: float) -> list[tuple[int, int]]:
-    """One-to-one pairs of largest total similarity, each at least `least`."""
-    rows, columns = linear_sum_assignment(np.where(similarity >= least, similarity, 0), maximize=True)
-    return [
-        (int(r), int(c)) for r, c in zip(rows, columns, strict=True) if similarity[r, c] >= max(least, 1e-9)
+            life.track_id = born
+        ids.append(life.track_id)
+    made = [
+        instance._replace(track_id=lives[name].track_id)
+        for name, instance in waiting.made
+        if lives[name].track_id
     ]
-
-
-def _centres(boxes: Floats) -> Floats:
-    """(N, 4) xywh -> (N, 2)."""
-    return boxes[:, :2] + boxes[:, 2:] / 2
-
-
-def _box_iou(a: Floats, b: Floats) -> Floats:
-    """(N, 4), (M, 4) xywh -> (N, M) intersection over union."""
-    low = np.maximum(a[:, None, :2], b[None, :, :2])
-    high = np.minimum(a[:, None, :2] + a[:, None, 2:], b[None, :, :2] + b[None, :, 2:])
-    shared = np.clip(high - low, 0, None).prod(2)
-    total = a[:, 2:].prod(1)[:, None] + b[:, 2:].prod(1)[None] - shared
-    return np.asarray(shared / np.maximum(total, 1e-9))
+    return Linked(waiting.frame.found.frame.index, ids, made), born

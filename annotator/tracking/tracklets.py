@@ -1,0 +1,177 @@
+"""Observations of a stretch -> tracklets: frame by frame, where there is little doubt.
+
+An instance goes on with a tracklet by the log-odds that the two are one object, given how far it is from where the
+tracklet should be (motion), how their masks overlap there, and how alike their shapes are. Strong instances choose
+first, as in Zhang et al., "ByteTrack", ECCV 2022.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from annotator.tracking.motion import SEEN, Motion, noise
+from annotator.tracking.observations import (
+    Floats,
+    Indices,
+    Observed,
+    mask_overlap,
+    shape_overlap,
+)
+
+Tracklet = list[tuple[int, int]]  # (frame of the stretch, position in the frame), frames ascending
+
+TAILS = 4.0  # degrees of freedom of Student's t: edges are often far off, by legs and by what hides them
+FAR = 2.2  # mean log(1 + d^2 / TAILS) of the edges from which two are not compared
+MAX_MISSED = 3.0  # ticks that a tracklet may miss; longer gaps are for stitching, which sees both ends
+STRONG = 0.5  # score
+# Log-odds of a link: constant, and for each cue of `_cues`. By logistic regression on KITTI MOTS with noise.
+WEIGHTS = np.array([-2.2, -1.7, -1.4, 8.0, -7.0, 1.0, 0.55])
+ALIKE = 4.0  # weight of the cosine between appearance vectors; they come from real pictures only
+
+
+@dataclass
+class _Alive:
+    """N tracklets that may go on."""
+
+    motion: Motion
+    names: Indices  # (N,) which tracklet
+    missed: Floats  # (N,) ticks since they were seen
+    lengths: Floats  # (N,) times seen
+    seen: Observed  # N, as they were seen last
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def only(self, which: Indices) -> _Alive:
+        return _Alive(
+            self.motion.only(which),
+            self.names[which],
+            self.missed[which],
+            self.lengths[which],
+            self.seen.only(which),
+        )
+
+
+def link(observed: Sequence[Observed], ticks: Floats) -> list[Tracklet]:
+    """The tracklets of a stretch of frames at times `ticks` (T,), in order of appearance; every instance is in one."""
+    tracklets: list[Tracklet] = []
+    alive: _Alive | None = None
+    for frame, seen in enumerate(observed):
+        pairs: list[tuple[int, int]] = []
+        if alive is not None:
+            alive = _moved(alive, float(ticks[frame] - ticks[frame - 1]))
+            pairs = list(_match(alive, seen))
+            for row, place in pairs:
+                tracklets[alive.names[row]].append((frame, place))
+        fresh = np.setdiff1d(np.arange(len(seen)), [place for _, place in pairs])
+        names = len(tracklets) + np.arange(len(fresh))
+        tracklets += [[(frame, int(place))] for place in fresh]
+        alive = _gone_on(alive, seen, pairs, fresh, names)
+    return tracklets
+
+
+def _moved(alive: _Alive, ticks: float) -> _Alive:
+    """Those that may still go on, where they should be now."""
+    kept = alive.only(np.flatnonzero(alive.missed + ticks <= MAX_MISSED + 1e-6))
+    kept.motion = kept.motion.after(ticks)
+    kept.missed = kept.missed + ticks
+    return kept
+
+
+def _gone_on(
+    alive: _Alive | None,
+    seen: Observed,
+    pairs: Sequence[tuple[int, int]],
+    fresh: Indices,
+    names: Indices,
+) -> _Alive:
+    """The tracklets after a frame, new ones behind the others."""
+    born = _Alive(
+        Motion.begin(seen.edges[fresh]), names, np.zeros(len(fresh)), np.ones(len(fresh)), seen.only(fresh)
+    )
+    if alive is None or not len(alive):
+        return born
+    if pairs:
+        rows, places = np.array(pairs).T
+        alive.motion.put(rows, alive.motion.only(rows).seen_at(seen.edges[places]))
+        alive.missed[rows] = 0
+        alive.lengths[rows] += 1
+        alive.seen.put(rows, seen.only(places))
+    return _Alive(
+        alive.motion.with_others(born.motion),
+        np.concatenate([alive.names, born.names]),
+        np.concatenate([alive.missed, born.missed]),
+        np.concatenate([alive.lengths, born.lengths]),
+        alive.seen.with_others(born.seen),
+    )
+
+
+def _match(alive: _Alive, seen: Observed) -> Iterator[tuple[int, int]]:
+    """(row, place) of the tracklets that go on with an instance of the frame; strong instances first."""
+    odds = np.full((len(alive), len(seen)), -np.inf)
+    rows, places, misfit = near(alive.motion, alive.seen.categories, seen)
+    if not len(rows):
+        return
+    cues = _cues(alive, seen, rows, places, misfit)
+    odds[rows, places] = WEIGHTS[0] + cues @ WEIGHTS[1:] + appearance(alive.seen, seen, rows, places)
+    free = np.ones(len(alive), bool)
+    strong = seen.scores >= STRONG
+    for stage in (strong, ~strong):
+        for row, place in assign(odds, np.flatnonzero(free), np.flatnonzero(stage)):
+            free[row] = False
+            yield row, place
+
+
+def near(motion: Motion, categories: Indices, seen: Observed) -> tuple[Indices, Indices, Floats]:
+    """Pairs of predicted objects and instances that are worth a look, (K,) each, and (K, 4) how far edges are off."""
+    variance = motion.variance[:, None, :, 0] + noise(seen.edges, SEEN)[None]
+    misfit = (seen.edges[None] - motion.edges[:, None]) ** 2 / variance
+    is_near = np.log1p(misfit / TAILS).mean(2) < FAR
+    rows, places = np.nonzero(is_near & (categories[:, None] == seen.categories[None]))
+    return rows, places, misfit[rows, places]
+
+
+def _cues(alive: _Alive, seen: Observed, rows: Indices, places: Indices, misfit: Floats) -> Floats:
+    """(K, 6) what speaks for a pair being one object."""
+    predicted, edges = alive.motion.edges[rows], seen.edges[places]
+    shapes, others = alive.seen.shapes[rows], seen.shapes[places]
+    overlap = mask_overlap(predicted, shapes, edges, others)
+    missed = np.minimum(alive.missed[rows] - 1, 1).clip(0)
+    variance = alive.motion.variance[rows, :, 0] + noise(edges, SEEN)
+    return np.stack(
+        [
+            np.log1p(misfit / TAILS).mean(1),
+            centre_misfit(edges - predicted, variance),
+            overlap,
+            overlap * missed,
+            shape_overlap(shapes, others),
+            np.minimum(alive.lengths[rows], 5) - 1,
+        ],
+        1,
+    )
+
+
+def centre_misfit(away: Floats, variance: Floats) -> Floats:
+    """(K,) how far centres are off, given (K, 4) of the edges: misses of opposite edges cancel."""
+    centre = (away[:, :2] + away[:, 2:]) / 2
+    of_centre = (variance[:, :2] + variance[:, 2:]) / 4
+    return np.asarray(np.log1p(centre**2 / of_centre / TAILS).mean(1))
+
+
+def appearance(a: Observed, b: Observed, rows: Indices, places: Indices) -> Floats | float:
+    """(K,) what appearance adds to the log-odds of pairs; 0 without appearance vectors."""
+    if not a.features.shape[1] or a.features.shape[1] != b.features.shape[1]:
+        return 0.0
+    cosine = (a.features[rows] * b.features[places]).sum(1)
+    return ALIKE * (cosine - 0.8)
+
+
+def assign(odds: Floats, rows: Indices, places: Indices, least: float = 0.0) -> Iterable[tuple[int, int]]:
+    """One-to-one pairs of some rows and columns of largest total log-odds above `least`."""
+    gain = np.maximum(odds[np.ix_(rows, places)] - least, 0)
+    chosen = zip(*linear_sum_assignment(gain, maximize=True), strict=True)
+    return [(int(rows[r]), int(places[c])) for r, c in chosen if gain[r, c] > 0]
