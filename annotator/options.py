@@ -512,7 +512,7 @@ class TrainingJob:
         default=None,
         metadata=option("GiB for decoded images  [default: a quarter of the free memory]", minimum=0),
     )
-    save_every: int = field(default=250, metadata=option("Steps between checkpoints.", minimum=1))
+    save_every: int = field(default=100, metadata=option("Steps between checkpoints.", minimum=1))
     validate_every: int = field(default=1000, metadata=option("Steps between validations.", minimum=1))
     validation_images: int = field(
         default=200, metadata=option("Most images to validate with; evenly chosen.", minimum=1)

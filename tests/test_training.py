@@ -264,6 +264,17 @@ def test_two_processes_give_the_loss_of_one_with_the_doubled_batch(drawn: Path, 
     assert float(shared["loss"]) == pytest.approx(float(alone["loss"]), rel=1e-5)
 
 
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("precision", ["auto", "16", "32"])
+def test_a_gpu_trains_and_leaves_weights_for_any_device(drawn: Path, tmp_path: Path, precision: str) -> None:
+    given = options(steps=24, learning_rate=3e-3, precision=precision)
+    trained(job(drawn, tmp_path, given, device="cuda", validation=drawn, validate_every=12))
+    logged = [float(row["loss"]) for row in rows(tmp_path / "training.csv")]
+    assert logged[-1] < logged[0]
+    assert load_checkpoint(tmp_path / "last.safetensors").provenance["step"] == 24
+
+
 # ---- faults
 
 
