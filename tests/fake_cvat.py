@@ -21,9 +21,8 @@ from urllib.parse import parse_qs, urlsplit
 from xml.sax.saxutils import quoteattr
 
 import av
-import numpy as np
 
-from annotator.formats.cvat_interpolation import interpolate
+from tests.reference.cvat_interpolation import between
 
 TOKEN = "s3cret-t0ken"
 NOW = "2026-01-01T00:00:00Z"
@@ -152,7 +151,9 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(200, {"username": "annotator", "groups": []})
 
     def project_list(self, owner: FakeCvat, query: dict[str, str], body: bytes) -> None:
-        found = [_project(k, each) for k, each in owner.projects.items() if query.get("search", "") in each["name"]]
+        found = [
+            _project(k, each) for k, each in owner.projects.items() if query.get("search", "") in each["name"]
+        ]
         self._send(200, {"count": len(found), "next": None, "previous": None, "results": found})
 
     def project_make(self, owner: FakeCvat, query: dict[str, str], body: bytes) -> None:
@@ -219,7 +220,12 @@ class _Handler(BaseHTTPRequestHandler):
             {
                 "label": track.label,
                 "shapes": [
-                    {"frame": frame, "points": key.points, "outside": key.outside, "attributes": key.attributes}
+                    {
+                        "frame": frame,
+                        "points": key.points,
+                        "outside": key.outside,
+                        "attributes": key.attributes,
+                    }
                     for frame, key in sorted(track.keyframes.items())
                 ],
             }
@@ -228,7 +234,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(200, {"version": 0, "tags": [], "shapes": owner.tasks[number].images, "tracks": tracks})
 
     def export(self, owner: FakeCvat, query: dict[str, str], body: bytes, number: int) -> None:
-        assert query["save_images"] == "false"
+        assert (query["save_images"], query["location"]) == ("False", "local")
         content = io.BytesIO()
         with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
             archive.writestr("annotations.xml", exported(number, owner.tasks[number], query["format"]))
@@ -293,7 +299,9 @@ def _take_data(owner: FakeCvat, number: int, fields: dict[str, str]) -> None:
     """Count the frames of what was uploaded, as decoded."""
     task, prefix = owner.tasks[number], f"data {number} "
     task.data = fields
-    files = {name.removeprefix(prefix): bytes(c) for name, c in owner.uploads.items() if name.startswith(prefix)}
+    files = {
+        name.removeprefix(prefix): bytes(c) for name, c in owner.uploads.items() if name.startswith(prefix)
+    }
     if all(name.endswith((".png", ".jpg")) for name in files):
         task.names = sorted(files)
         task.frames = list(range(len(files)))
@@ -372,18 +380,17 @@ def _shapes(track: Track, task: FakeTask, step: int) -> list[str]:
         behind = range(first + step, (task.frames[-1] + step) if after is None else after, step)
         target = key.points if after is None else track.keyframes[after].points
         shares = [(f - first) / ((after or behind.stop) - first) for f in behind]
-        rings = (
-            [np.array(key.points)] * len(behind)
-            if key.outside or after is None
-            else interpolate(np.array(key.points), np.array(target), shares)
-        )
-        shapes += [_shape(f, key, ring.tolist(), False) for f, ring in zip(behind, rings, strict=True)]
+        stays = key.outside or after is None
+        rings = [key.points if stays else between(key.points, target, share) for share in shares]
+        shapes += [_shape(f, key, ring, False) for f, ring in zip(behind, rings, strict=True)]
     return shapes
 
 
 def _shape(frame: int, key: Keyframe, points: Any, is_key: bool) -> str:
     text = ";".join(f"{x:.2f},{y:.2f}" for x, y in points)
-    attributes = "".join(f'<attribute name="{name}">{value}</attribute>' for name, value in key.attributes.items())
+    attributes = "".join(
+        f'<attribute name="{name}">{value}</attribute>' for name, value in key.attributes.items()
+    )
     return (
         f'<polygon frame="{frame}" keyframe="{is_key:d}" outside="{key.outside:d}" occluded="0" points="{text}"'
         f' z_order="0">{attributes}</polygon>'

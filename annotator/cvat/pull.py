@@ -75,8 +75,10 @@ def _fetch(server: Server, task: Task, path: Path) -> None:
     remote = server.ask(server.client.tasks.retrieve, task.task_id)
     kind = VIDEO_FORMAT if remote.mode == "interpolation" else IMAGES_FORMAT
 
+    from cvat_sdk.core.proxies.types import Location
+
     def export() -> None:
         path.unlink(missing_ok=True)
-        remote.export_dataset(kind, path, include_images=False)
+        remote.export_dataset(kind, path, include_images=False, location=Location.LOCAL)
 
     server.ask(export)

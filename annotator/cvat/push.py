@@ -12,9 +12,12 @@ from typing import Any
 from annotator.cvat.server import Server
 from annotator.cvat.tasks import Task
 from annotator.errors import AnnotatorError, ServerError, SourceError, UsageError
+from annotator.formats import cvat
 from annotator.formats.recognise import Kind, bad_input, recognise
-from annotator.options import PushJob
-from annotator.publishing import Recording, publish_all, recording_of
+from annotator.formats.whole import scratch_folder
+from annotator.labels import BY_ID, INSTANCE_CLASSES
+from annotator.options import PublishOptions, PushJob
+from annotator.publishing import Recording, recording_of
 from annotator.store import Store
 
 IMPORT_FORMAT = "CVAT 1.1"
@@ -61,7 +64,7 @@ def push(job: PushJob, tell: Tell = lambda done, total: None) -> Iterator[Pushed
             f"{job.run}: is {side.kind.value}; make a run of it with spatialemb-convert --to run"
         )
     with Server.connect(job.url) as server:
-        project_id = _project(server, job.project, side.labels[0].path) if job.project else None
+        project_id = _project(server, job.project) if job.project else None
         for labels in side.labels:
             recording = recording_of(labels.path, labels.name)
             try:
@@ -89,37 +92,32 @@ class _Push:
 
     def go(self) -> Pushed:
         """Take every step that is not done yet."""
-        with Store.read(self.folder) as store:
-            frames, made_with = _frames(store), store.fingerprint
-        with Store.open(self.folder, made_with) as store:
-            publish_all(store, self.recording, self.folder, "cvat")
-        task = self._task_with_data(frames)
-        sent = hashlib.sha256((self.folder / XML).read_bytes()).hexdigest()
-        if task.sent == sent and not self.job.replace:
-            return Pushed(self.recording.name, task.task_id, "is there already")
-        if task.sent and not self.job.replace:
-            self._insist_on_untouched(task)
-        self._import(task)
+        with Store.read(self.folder) as store, scratch_folder(self.folder / XML) as scratch:
+            frames = _frames(store)
+            _write(store, replace(self.recording, is_video=not frames.names), scratch)
+            task = self._task_with_data(frames, scratch)
+            with (scratch / XML).open("rb") as file:
+                sent = hashlib.file_digest(file, "sha256").hexdigest()
+            if task.sent == sent and not self.job.replace:
+                return Pushed(self.recording.name, task.task_id, "is there already")
+            if task.sent and not self.job.replace:
+                self._insist_on_untouched(task)
+            self._import(task, scratch / XML)
         digest = self.server.annotations_digest(task.task_id)
         replace(task, sent=sent, digest=digest).write(self.folder)
         return Pushed(self.recording.name, task.task_id, f"{frames.count} frames and their tracks are there")
 
-    def _task_with_data(self, frames: Frames) -> Task:
+    def _task_with_data(self, frames: Frames, scratch: Path) -> Task:
         """The task of the recording, whole; a task that lacks the recording is made anew."""
         task = Task.read(self.folder, self.server.url)
         size = self._size(task) if task else None
         if task and size:
-            if not task.has_data:
-                task = replace(task, has_data=True)
-                task.write(self.folder)
             self._insist_on_frames(task, size, frames)
             return task
         if task and size is not None:
             self.server.ask(self.server.client.tasks.remove_by_ids, [task.task_id])
-        task = self._create()
+        task = self._create(scratch)
         self._upload(task, frames)
-        task = replace(task, has_data=True)
-        task.write(self.folder)
         self._insist_on_frames(task, self._size(task) or 0, frames)
         return task
 
@@ -133,12 +131,12 @@ class _Push:
             raise
         return int(found.size or 0)
 
-    def _create(self) -> Task:
+    def _create(self, scratch: Path) -> Task:
         spec: dict[str, Any] = {"name": self.recording.name, "overlap": 0}
         if self.job.segment_size:
             spec["segment_size"] = self.job.segment_size
         if self.project_id is None:
-            spec["labels"] = json.loads((self.folder / LABELS).read_text(encoding="utf-8"))
+            spec["labels"] = json.loads((scratch / LABELS).read_text(encoding="utf-8"))
         else:
             spec["project_id"] = self.project_id
         with self.server.faults():
@@ -164,10 +162,10 @@ class _Push:
         with self.server.faults():
             remote.upload_data(resources, params=params, pbar=_bar(self.tell))
 
-    def _import(self, task: Task) -> None:
+    def _import(self, task: Task, xml: Path) -> None:
         remote = self.server.ask(self.server.client.tasks.retrieve, task.task_id)
         # It takes the place of what is there, so that it may be sent again.
-        self.server.ask(remote.import_annotations, IMPORT_FORMAT, self.folder / XML, pbar=_bar(self.tell))
+        self.server.ask(remote.import_annotations, IMPORT_FORMAT, xml, pbar=_bar(self.tell))
 
     def _insist_on_frames(self, task: Task, size: int, frames: Frames) -> None:
         if size != frames.in_task:
@@ -183,6 +181,13 @@ class _Push:
                 f"{self.recording.name}: people edited task {task.task_id} since its tracks were sent;"
                 " pull them first, or use --replace to lose what they did"
             )
+
+
+def _write(store: Store, recording: Recording, folder: Path) -> None:
+    """Write the tracks as they were published, but in one file, as one task has them."""
+    published = (store.note("published") or {}).get("cvat", {})
+    options = PublishOptions(**(published.get("options") or {}))
+    cvat.write(store, recording, folder, replace(options, split_frames=None))
 
 
 def _frames(store: Store) -> Frames:
@@ -201,7 +206,7 @@ def _frames(store: Store) -> Frames:
     return Frames(first, last, step or 1, count, ())
 
 
-def _project(server: Server, wanted: str, folder: Path) -> int:
+def _project(server: Server, wanted: str) -> int:
     """The number of a project, given as such or by name; one that isn't there is made. Raises UsageError."""
     client = server.client
     if wanted.isdecimal():
@@ -216,11 +221,7 @@ def _project(server: Server, wanted: str, folder: Path) -> int:
         raise UsageError(f"--project {wanted}: {len(found)} projects are called so; give the number of one")
     if found:
         return int(found[0].id)
-    with Store.read(folder) as store:
-        made_with = store.fingerprint
-    with Store.open(folder, made_with) as store:
-        publish_all(store, Recording("", folder), folder, "cvat")
-    labels = json.loads((folder / LABELS).read_text(encoding="utf-8"))
+    labels = json.loads(cvat.label_specification(BY_ID[class_id] for class_id in INSTANCE_CLASSES))
     with server.faults():
         return int(client.projects.create({"name": wanted, "labels": labels}).id)
 

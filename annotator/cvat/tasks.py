@@ -17,7 +17,6 @@ class Task:
 
     url: str
     task_id: int
-    has_data: bool = False  # the recording is there
     sent: str | None = None  # hash of the cvat.xml that was imported
     digest: str | None = None  # of the task's annotations when they had been imported
 

@@ -1,0 +1,391 @@
+"""spatialemb-cvat against a small CVAT server: what arrives there, what comes back, and what goes wrong."""
+
+from __future__ import annotations
+
+import json
+import logging
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from annotator import masks
+from annotator.cvat import server as module
+from annotator.cvat.tasks import FILE
+from annotator.editing import edit
+from annotator.evaluation.diff import diff
+from annotator.instances import Instances
+from annotator.labels import BY_NAME
+from annotator.options import EditJob
+from annotator.store import Store
+from cli import shell
+from cli.cvat import command
+from tests.builders import frame_ref
+from tests.fake_cvat import TOKEN, FakeCvat, FakeTask
+from tests.test_cli_annotate import Answer, assert_one_sentence
+from tests.toy import draw, write_video
+
+pytest.importorskip("cvat_sdk", reason="the extra cvat is not installed")
+
+CAR, PERSON, BUS = (BY_NAME[name].id for name in ("car", "person", "bus"))
+SIZE = (48, 64)
+FRAMES = 12
+
+Cvat = Callable[..., Answer]
+
+
+def labelled(index: int, name: str = "") -> Instances:
+    """A car that drives right and a person that stands."""
+    car, person = np.zeros((2, *SIZE), bool)
+    car[20:40, 2 + 2 * index : 22 + 2 * index] = True
+    person[2:18, 50:58] = True
+    return Instances.of(
+        frame_ref(index, SIZE, name),
+        [masks.encode(car), masks.encode(person)],
+        [CAR, PERSON],
+        [0.9, 0.5],
+        track_ids=[3, 8],
+    )
+
+
+def add_recording(run: Path, name: str, path: Path, found: list[Instances]) -> None:
+    with Store.open(run / name, {"weights": "c0ffee"}) as store:
+        store.add(found)
+        store.set_note("tracked", {"enabled": True})
+    content = json.loads((run / "run.json").read_text()) if (run / "run.json").exists() else {"sources": []}
+    content["sources"].append({"name": name, "path": str(path), "state": "done"})
+    (run / "run.json").write_text(json.dumps(content))
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """A run with a recording of 12 frames."""
+    video = write_video(tmp_path / "drive.mp4", FRAMES)
+    add_recording(tmp_path / "run", "drive", video, [labelled(k) for k in range(FRAMES)])
+    return tmp_path / "run"
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[FakeCvat]:
+    monkeypatch.setenv(module.TOKEN_VARIABLE, TOKEN)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setattr(module, "SECONDS_BETWEEN_LOOKS", 0.01)
+    monkeypatch.setattr(module, "FIRST_PAUSE", 0.01)
+    with FakeCvat() as running:
+        yield running
+
+
+@pytest.fixture
+def cvat(capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> Iterator[Cvat]:
+    """Run the command in this process; whatever happens, nothing that it says has the token in it."""
+    caplog.set_level(logging.DEBUG)
+    said = []
+
+    def call(*arguments: object) -> Answer:
+        code = shell.run(command, [str(argument) for argument in arguments])
+        answer = Answer([], code, *capsys.readouterr())
+        said.append(answer.stdout + answer.stderr)
+        return answer
+
+    yield call
+    assert TOKEN not in "".join(said) + caplog.text
+
+
+def only_task(server: FakeCvat) -> FakeTask:
+    (task,) = server.tasks.values()
+    return task
+
+
+# ---- push
+
+
+def test_a_recording_becomes_a_task_with_its_video_labels_and_tracks(
+    run: Path, server: FakeCvat, cvat: Cvat
+) -> None:
+    answer = cvat("push", run, "--url", server.url)
+    assert (answer.returncode, answer.stderr) == (0, "")
+    assert answer.stdout == "drive: task 1: 12 frames and their tracks are there\n"
+    task = only_task(server)
+    assert (task.frames, task.size) == (list(range(FRAMES)), SIZE)
+    assert sorted(track.label for track in task.tracks) == ["car", "person"]
+    assert task.spec["overlap"] == 0
+    assert {label["name"] for label in task.spec["labels"]} >= {"car", "person", "bicycle"}
+
+
+def test_a_task_has_the_frames_that_are_labelled(tmp_path: Path, server: FakeCvat, cvat: Cvat) -> None:
+    video = write_video(tmp_path / "drive.mp4", 20)
+    add_recording(tmp_path / "run", "drive", video, [labelled(k) for k in range(3, 16, 3)])
+    assert cvat("push", tmp_path / "run", "--url", server.url, "--segment-size", 4).returncode == 0
+    task = only_task(server)
+    assert task.frames == [3, 6, 9, 12, 15]
+    assert task.spec["segment_size"] == 4
+    assert len(task.tracks) == 2
+
+
+def test_images_become_a_task_of_images(tmp_path: Path, server: FakeCvat, cvat: Cvat) -> None:
+    (tmp_path / "frames").mkdir()
+    names = [f"{k}.png" for k in (10, 9, 8)]
+    for name in names:
+        cv2.imwrite(str(tmp_path / "frames" / name), draw(0, SIZE))
+    found = [labelled(k, name) for k, name in enumerate(names)]
+    add_recording(tmp_path / "run", "frames", tmp_path / "frames", found)
+    assert cvat("push", tmp_path / "run", "--url", server.url).returncode == 0
+    assert {name: len(shapes) for name, shapes in only_task(server).images.items()} == dict.fromkeys(names, 2)
+    assert cvat("pull", tmp_path / "run", "--url", server.url, "--out", tmp_path / "back").returncode == 0
+    assert diff(tmp_path / "run", tmp_path / "back").total("kept") == 6
+
+
+def test_a_project_is_found_by_name_or_number_or_made(run: Path, server: FakeCvat, cvat: Cvat) -> None:
+    assert cvat("push", run, "--url", server.url, "--project", "night drives").returncode == 0
+    (project,) = server.projects.values()
+    assert (project["name"], len(project["labels"])) == ("night drives", 8)
+    assert only_task(server).spec["project_id"] == 1
+    assert "labels" not in only_task(server).spec
+    for again in ("night drives", "1"):
+        (run / "drive" / FILE).unlink()
+        assert cvat("push", run, "--url", server.url, "--project", again).returncode == 0
+    assert len(server.projects) == 1
+    answer = cvat("push", run, "--url", server.url, "--project", "7")
+    assert answer.returncode == 2
+    assert_one_sentence(answer, "--project 7", "has no project of this number")
+
+
+def test_what_is_there_is_not_sent_again_and_what_changed_here_is(
+    run: Path, server: FakeCvat, cvat: Cvat
+) -> None:
+    cvat("push", run, "--url", server.url)
+    assert cvat("push", run, "--url", server.url).stdout == "drive: task 1: is there already\n"
+    assert only_task(server).imports == 1
+    edit(EditJob(run, delete=(8,)))
+    assert cvat("push", run, "--url", server.url).returncode == 0
+    assert [track.label for track in only_task(server).tracks] == ["car"]
+
+
+def test_what_people_edited_is_left_alone_unless_told(run: Path, server: FakeCvat, cvat: Cvat) -> None:
+    cvat("push", run, "--url", server.url)
+    only_task(server).tracks[0].label = "bus"
+    edit(EditJob(run, delete=(8,)))
+    answer = cvat("push", run, "--url", server.url)
+    assert answer.returncode == 1
+    assert_one_sentence(answer, "drive: people edited task 1", "pull them first, or use --replace")
+    assert only_task(server).tracks[0].label == "bus"
+    assert cvat("push", run, "--url", server.url, "--replace").returncode == 0
+    assert [track.label for track in only_task(server).tracks] == ["car"]
+
+
+def test_a_push_that_broke_off_goes_on(run: Path, server: FakeCvat, cvat: Cvat) -> None:
+    for broken in (("POST", "/data/"), ("POST", "/annotations/"), ("GET", "/annotations/")):
+        server.trouble = lambda method, path, broken=broken: (
+            400 if method == broken[0] and path.endswith(broken[1]) else None
+        )
+        assert cvat("push", run, "--url", server.url).returncode == 1
+    server.trouble = lambda method, path: None
+    assert cvat("push", run, "--url", server.url).returncode == 0
+    task = only_task(server)
+    assert (len(task.frames), len(task.tracks)) == (FRAMES, 2)
+
+
+def test_a_task_that_somebody_deleted_is_made_anew(run: Path, server: FakeCvat, cvat: Cvat) -> None:
+    cvat("push", run, "--url", server.url)
+    server.tasks[5] = server.tasks.pop(1)  # another's now
+    assert cvat("push", run, "--url", server.url).stdout.startswith("drive: task 6: ")
+
+
+def test_a_server_that_is_busy_is_asked_again(run: Path, server: FakeCvat, cvat: Cvat) -> None:
+    busy = {"left": 2}
+
+    def trouble(method: str, path: str) -> int | None:
+        if method == "GET" and path == "/api/tasks/1" and busy["left"]:
+            busy["left"] -= 1
+            return 503
+        return None
+
+    server.trouble = trouble
+    assert cvat("push", run, "--url", server.url).returncode == 0
+
+
+def test_one_bad_recording_does_not_end_the_run(
+    run: Path, server: FakeCvat, cvat: Cvat, tmp_path: Path
+) -> None:
+    add_recording(run, "gone", tmp_path / "gone.mp4", [labelled(0)])
+    short = write_video(tmp_path / "short.mp4", 5)
+    add_recording(run, "short", short, [labelled(k) for k in range(FRAMES)])
+    answer = cvat("push", run, "--url", server.url)
+    assert answer.returncode == 1
+    assert answer.stdout == "drive: task 1: 12 frames and their tracks are there\n"
+    gone, too_short = [line for line in answer.stderr.splitlines() if line.startswith("error: ")]
+    assert "gone.mp4: is not there any more" in gone
+    assert "CVAT counts 5 frames in task 3, and 12 are labelled" in too_short
+    assert not server.tasks[3].tracks
+
+
+# ---- pull
+
+
+def corrected(server: FakeCvat) -> None:
+    """People make the car a bus, end the person at frame 6, and draw another car."""
+    task = only_task(server)
+    car, person = sorted(task.tracks, key=lambda track: track.label)
+    car.label = "bus"
+    first = person.keyframes[0]
+    person.keyframes = {0: first, 6: type(first)(first.points, True, first.attributes)}
+    drawn = type(first)(
+        [(30.0, 2.0), (40.0, 2.0), (40.0, 12.0), (30.0, 12.0)], False, {"uid": "", "score": ""}
+    )
+    task.tracks.append(type(car)("car", {4: drawn, 8: type(first)(drawn.points, True, drawn.attributes)}))
+
+
+def test_corrections_come_back_into_a_run_with_the_frames_that_were_sent(
+    run: Path, server: FakeCvat, cvat: Cvat, tmp_path: Path
+) -> None:
+    cvat("push", run, "--url", server.url)
+    corrected(server)
+    answer = cvat("pull", run, "--url", server.url, "--out", tmp_path / "corrected")
+    assert (answer.returncode, answer.stderr) == (0, "")
+    assert answer.stdout.startswith("drive: 12 frames, 22 instances, 3 tracks -> ")
+    with Store.read(run / "drive") as ours, Store.read(tmp_path / "corrected" / "drive") as theirs:
+        assert list(theirs.frames()) == list(ours.frames())
+        classes = [
+            dict(zip(f.track_ids.tolist(), f.class_ids.tolist(), strict=True)) for f in theirs.instances()
+        ]
+    assert classes[5] == {3: BUS, 8: PERSON, 1: CAR}
+    assert [8 in of_frame for of_frame in classes] == [True] * 6 + [False] * 6
+    for back in (tmp_path / "corrected", tmp_path / "corrected" / "drive" / "cvat_export.zip"):
+        found = diff(run, back)
+        edits = [found.total(kind) for kind in ("relabelled", "deleted", "added", "kept")]
+        assert edits == [12, 6, 4, 6]
+
+
+def test_what_is_there_is_fetched_again_only_when_told(
+    run: Path, server: FakeCvat, cvat: Cvat, tmp_path: Path
+) -> None:
+    cvat("push", run, "--url", server.url)
+    pull = ("pull", run, "--url", server.url, "--out", tmp_path / "back")
+    assert cvat(*pull).returncode == 0
+    corrected(server)
+    assert "is there already; --overwrite" in cvat(*pull).stdout
+    assert diff(run, tmp_path / "back").changed == []
+    assert cvat(*pull, "--overwrite").returncode == 0
+    assert diff(run, tmp_path / "back").changed
+
+
+def test_labels_of_other_names_can_be_mapped(run: Path, server: FakeCvat, cvat: Cvat, tmp_path: Path) -> None:
+    cvat("push", run, "--url", server.url)
+    only_task(server).tracks[0].label = "taxi"
+    pull = ("pull", run, "--url", server.url, "--out", tmp_path / "back")
+    answer = cvat(*pull)
+    assert answer.returncode == 1
+    assert_one_sentence(answer, "label 'taxi' is no Cityscapes class")
+    assert not (tmp_path / "back" / "drive").exists()
+    assert cvat(*pull, "--map", "taxi=car").returncode == 0
+
+
+def test_an_export_of_another_recording_is_refused(
+    run: Path, server: FakeCvat, cvat: Cvat, tmp_path: Path
+) -> None:
+    cvat("push", run, "--url", server.url)
+    only_task(server).size = (96, 128)
+    answer = cvat("pull", run, "--url", server.url, "--out", tmp_path / "back")
+    assert answer.returncode == 1
+    assert_one_sentence(answer, "is of another recording: its frames are 128x96")
+    assert [path.name for path in (tmp_path / "back").iterdir()] == ["run.json"]
+
+
+def test_what_was_never_sent_cannot_be_fetched(
+    run: Path, server: FakeCvat, cvat: Cvat, tmp_path: Path
+) -> None:
+    answer = cvat("pull", run, "--url", server.url, "--out", tmp_path / "back")
+    assert answer.returncode == 2
+    assert_one_sentence(answer, "nothing of it was sent to", "push it first")
+
+
+# ---- tokens, and servers that are away
+
+
+def test_without_a_token_nothing_is_asked(
+    run: Path, server: FakeCvat, cvat: Cvat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(module.TOKEN_VARIABLE)
+    answer = cvat("push", run, "--url", server.url)
+    assert answer.returncode == 2
+    assert_one_sentence(answer, f"no token for {server.url}", module.TOKEN_VARIABLE, "cvat-cli profile")
+    assert server.log == []
+
+
+def test_the_token_may_be_in_cvats_own_configuration(
+    run: Path, server: FakeCvat, cvat: Cvat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(module.TOKEN_VARIABLE)
+    from cvat_sdk.core.auth import AuthStore, ProfileEntry
+
+    store = AuthStore()
+    store.put_profile("work", ProfileEntry(server.url, TOKEN, "2026-01-01T00:00:00Z"))
+    assert cvat("push", run, "--url", server.url).returncode == 0
+    store.path.chmod(stat.S_IRUSR | stat.S_IROTH)
+    answer = cvat("push", run, "--url", server.url)
+    assert answer.returncode == 2
+    assert_one_sentence(answer, "permissions")
+
+
+def test_a_token_that_is_refused_is_told_and_not_shown(
+    run: Path, server: FakeCvat, cvat: Cvat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(module.TOKEN_VARIABLE, "wr0ng")
+    answer = cvat("push", run, "--url", server.url)
+    assert answer.returncode == 2
+    assert_one_sentence(answer, "the token was refused (401)")
+    assert "wr0ng" not in answer.stderr
+    server.trouble = lambda method, path: 403 if method == "POST" else None
+    monkeypatch.setenv(module.TOKEN_VARIABLE, TOKEN)
+    assert "may write" in cvat("push", run, "--url", server.url).stderr
+
+
+def test_a_server_that_says_the_token_is_quoted_without_it(run: Path, server: FakeCvat, cvat: Cvat) -> None:
+    server.trouble = lambda method, path: 418 if path == "/api/tasks" else None
+    answer = cvat("push", run, "--url", server.url)
+    assert answer.returncode == 1
+    assert_one_sentence(answer, "answered 418", "trouble with Bearer …")
+
+
+def test_a_server_that_is_away_is_told(run: Path, server: FakeCvat, cvat: Cvat) -> None:
+    with FakeCvat() as other:
+        away = other.url
+    answer = cvat("push", run, "--url", away)
+    assert answer.returncode == 1
+    assert_one_sentence(answer, f"{away}: does not answer", "the same command goes on where it stopped")
+    server.trouble = lambda method, path: 503
+    answer = cvat("push", run, "--url", server.url)
+    assert answer.returncode == 1
+    assert_one_sentence(answer, "503")
+
+
+def test_a_server_that_is_no_cvat_is_told(run: Path, server: FakeCvat, cvat: Cvat) -> None:
+    server.files["/files/api/users/self"] = b"<html>hello</html>"
+    answer = cvat("push", run, "--url", f"{server.url}/files")
+    assert answer.returncode == 1
+    assert_one_sentence(answer, "answered as no CVAT server known here does")
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("cvat.example.com", "--url takes the address of a CVAT server"),
+        ("ftp://cvat.example.com", "--url takes the address of a CVAT server"),
+        ("https://me:pa55word@cvat.example.com", "--url must hold no password"),
+    ],
+)
+def test_addresses_that_are_none(run: Path, cvat: Cvat, server: FakeCvat, url: str, words: str) -> None:
+    answer = cvat("push", run, "--url", url)
+    assert answer.returncode == 2
+    assert_one_sentence(answer, words)
+    assert "pa55word" not in answer.stderr
+
+
+def test_labels_that_are_no_run_are_refused(run: Path, cvat: Cvat, server: FakeCvat, tmp_path: Path) -> None:
+    (tmp_path / "coco.json").write_text("{}")
+    answer = cvat("push", tmp_path / "coco.json", "--url", server.url)
+    assert answer.returncode == 2
+    assert_one_sentence(answer, "is COCO JSON; make a run of it with spatialemb-convert --to run")
