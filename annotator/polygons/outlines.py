@@ -170,7 +170,8 @@ class _Search:
             if not long.any():
                 return rings
             forced[long] = np.maximum(forced[long], self._levels[long]) + 2
-            rings = self._shared(forced)
+            cut = self._shared(forced)
+            rings = [new if _is_solid(new) else old for new, old in zip(cut, rings, strict=True)]
 
     def _search(self) -> None:
         """Bisect the level of every ring, as if it had no neighbours."""
@@ -219,3 +220,7 @@ class _Search:
 
     def _prices(self, levels: Integers) -> Floats:
         return np.where(levels > 0, self._lowest * STEP**levels, 0)
+
+
+def _is_solid(ring: Ring) -> bool:
+    return len(ring) > 2 and area(ring) > 0

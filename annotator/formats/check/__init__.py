@@ -2,6 +2,50 @@
 
 from __future__ import annotations
 
-from annotator.formats.check.finding import ERROR, WARNING, Finding
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
-__all__ = ["ERROR", "WARNING", "Finding"]
+from annotator.formats.check.cityscapes import check_cityscapes
+from annotator.formats.check.coco import check_coco
+from annotator.formats.check.cvat import check_cvat
+from annotator.formats.check.finding import ERROR, WARNING, Finding
+from annotator.formats.check.mots import check_mots
+from annotator.formats.names import INSTANCE_IDS
+from annotator.formats.recognise import Kind, recognise
+
+__all__ = ["ERROR", "WARNING", "Finding", "check"]
+
+CHECKS: dict[Kind, Callable[[Path], Iterator[Finding]]] = {
+    Kind.CITYSCAPES: check_cityscapes,
+    Kind.COCO: check_coco,
+    Kind.COCO_RESULTS: check_coco,
+    Kind.CVAT: check_cvat,
+    Kind.MOTS: check_mots,
+}
+
+
+def check(path: Path) -> Iterator[Finding]:
+    """Yield what is wrong with a label file, a folder of them, or all label files of a run.
+
+    Raises UsageError when it can't be told what the path holds, or it isn't there.
+    """
+    files = sorted(path.rglob("*.xml")) if path.is_dir() else []
+    if files and not next(path.rglob(f"*{INSTANCE_IDS}"), None) and not next(path.rglob("*.sqlite"), None):
+        for file in files:  # a recording that was split
+            yield from check_cvat(file)
+        return
+    side = recognise(path)
+    for labels in side.labels:
+        if side.kind is Kind.RUN:
+            yield from _check_published(labels.path)
+        elif side.kind in CHECKS:
+            yield from CHECKS[side.kind](labels.path)
+        else:
+            yield Finding(WARNING, str(labels.path), f"{side.kind.value} can't be checked")
+
+
+def _check_published(folder: Path) -> Iterator[Finding]:
+    """Check the label files beside a store."""
+    for file in sorted(folder.iterdir()):
+        if file.name in ("cvat.xml", "coco.json", "mots.txt", "cityscapes", "cvat"):
+            yield from check(file)

@@ -10,7 +10,7 @@ from xml.etree.ElementTree import Element
 import numpy as np
 
 from annotator.errors import FormatError
-from annotator.formats.check.finding import ERROR, WARNING, Finding, Numbers
+from annotator.formats.check.finding import ERROR, WARNING, Finding, Numbers, Said
 from annotator.formats.cvat_xml import faults, parts
 from annotator.labels import BY_NAME
 from annotator.polygons import area
@@ -18,7 +18,6 @@ from annotator.polygons import area
 DRAWN = ("polygon", "mask")
 KINDS = (*DRAWN, "box", "polyline", "points", "ellipse", "cuboid", "skeleton")
 BEYOND = 1.0  # pixels by which a point may lie outside of its frame
-Said = tuple[str, str]  # severity and message
 
 
 def check_cvat(path: Path) -> Iterator[Finding]:

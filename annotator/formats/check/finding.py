@@ -9,6 +9,7 @@ from pathlib import Path
 from annotator.formats.whole import insist
 
 ERROR, WARNING = "error", "warning"
+Said = tuple[str, str]  # severity and message
 
 
 @dataclass(frozen=True)

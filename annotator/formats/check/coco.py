@@ -1,0 +1,213 @@
+"""What is wrong with COCO instance labels: records that don't fit each other, masks that are none.
+
+A file with a record a line, as this tool writes it, is checked in constant memory; others are loaded whole.
+"""
+
+from __future__ import annotations
+
+import math
+import zipfile
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import orjson
+
+from annotator import masks
+from annotator.errors import FormatError
+from annotator.formats.check.finding import ERROR, WARNING, Finding, Numbers, Said
+from annotator.formats.cvat_xml import member
+from annotator.labels import BY_NAME
+
+Record = dict[str, Any]
+IMAGES, ANNOTATIONS, END = b',"images":[\n', b'],"annotations":[\n', b"]}\n"
+AREA_OFF = 1.5  # pixels by which an area may be off, as areas of polygons are
+BOX_OFF = 1.5  # pixels by which a side of a box may be off
+
+
+def check_coco(path: Path) -> Iterator[Finding]:
+    """Yield what is wrong with a file, .json or a .zip with one."""
+    content = _Content()
+    try:
+        for place, said in content.of(_records(path)):
+            yield Finding(said[0], f"{path}, {place}", said[1])
+    except (OSError, zipfile.BadZipFile) as error:
+        yield Finding(ERROR, str(path), f"can't be read ({error})")
+    except (orjson.JSONDecodeError, ValueError) as error:
+        yield Finding(ERROR, str(path), f"no JSON that can be read ({error})")
+
+
+def _records(path: Path) -> Iterator[tuple[str, Any]]:
+    """The head, then every image and every annotation, with the name of what each is."""
+    with path.open("rb") as file:
+        first = file.readline()
+        if first.endswith(IMAGES):
+            yield "head", orjson.loads(first.removesuffix(IMAGES) + b"}")
+            yield from (("image", record) for record in _lines(file, ANNOTATIONS))
+            yield from (("annotation", record) for record in _lines(file, END))
+            if file.read(1):
+                raise ValueError("more behind its end")
+            return
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            content = orjson.loads(archive.read(member(archive, ".json")))
+    else:
+        content = orjson.loads(path.read_bytes())
+    if not isinstance(content, dict):
+        content = {"annotations": content}
+    yield "head", content
+    for name in ("image", "annotation"):
+        records = content.get(f"{name}s")
+        yield from ((name, record) for record in (records if isinstance(records, list) else []))
+
+
+def _lines(file: IO[bytes], end: bytes) -> Iterator[Any]:
+    """The records of a list until the line that ends it; all but the last have a comma behind them."""
+    more = None  # whether the line before promises another record
+    for line in file:
+        if line == end:
+            if more:
+                raise ValueError("a comma behind the last record of a list")
+            return
+        if more is False:
+            raise ValueError("no comma between two records")
+        more = line.endswith(b",\n")
+        yield orjson.loads(line.removesuffix(b",\n"))
+    raise ValueError("the file ends in the middle of a list")
+
+
+@dataclass
+class _Content:
+    """What is known of a file so far."""
+
+    categories: set[Any] = field(default_factory=set)
+    sizes: list[tuple[int, tuple[int, int]]] = field(default_factory=list)  # from an image id on, while it is
+    by_id: dict[Any, tuple[int, int]] = field(default_factory=dict)  # of images that are not in sequence
+    count: int = 0  # images in sequence, from 1
+    files: set[int] = field(default_factory=set)  # hashes of names
+    ids: Numbers = field(default_factory=Numbers)  # of annotations
+    tracks: dict[Any, set[Any]] = field(default_factory=lambda: defaultdict(set))  # in the image at hand
+    image_at_hand: Any = None
+    is_list: bool = False
+
+    def of(self, records: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Said]]:
+        """Check records in their order."""
+        number = {"head": 0, "image": 0, "annotation": 0}
+        for kind, record in records:
+            number[kind] += 1
+            named = record.get("id", number[kind]) if isinstance(record, dict) else number[kind]
+            place = "head" if kind == "head" else f"{kind} {named}"
+            if not isinstance(record, dict):
+                yield place, (ERROR, "is no record")
+                continue
+            try:
+                for said in {"head": self._head, "image": self._image, "annotation": self._annotation}[kind](record):
+                    yield place, said
+            except KeyError as error:
+                yield place, (ERROR, f"{error} is missing")
+            except (TypeError, ValueError, OverflowError) as error:
+                yield place, (ERROR, f"can't be understood ({error})")
+
+    def _head(self, head: Record) -> Iterator[Said]:
+        self.is_list = "images" not in head and "categories" not in head
+        if self.is_list:
+            return
+        names: set[str] = set()
+        for category in head["categories"]:
+            if category["id"] in self.categories:
+                yield ERROR, f"category {category['id']} is there twice"
+            if not isinstance(category["id"], int) or category["id"] < 1:
+                yield ERROR, f"category {category['id']}: ids begin at 1, 0 is taken for background"
+            if category["name"] in names:
+                yield ERROR, f"two categories are called {category['name']!r}"
+            if category["name"] not in BY_NAME:
+                yield WARNING, f"category {category['name']!r} is no Cityscapes class; conversion needs --map"
+            self.categories.add(category["id"])
+            names.add(category["name"])
+
+    def _image(self, image: Record) -> Iterator[Said]:
+        size = int(image["height"]), int(image["width"])
+        if min(size) < 1:
+            yield ERROR, "an image without pixels"
+        if self._size_of(image["id"]) is not None:
+            yield ERROR, "this image id is there twice"
+        elif image["id"] == self.count + 1:
+            self.count += 1
+            if not self.sizes or self.sizes[-1][1] != size:
+                self.sizes.append((self.count, size))
+        else:
+            self.by_id[image["id"]] = size
+        name = image.get("file_name")
+        if not name:
+            yield ERROR, "no file_name: nothing tells which image it is"
+        elif hash(name) in self.files:
+            yield ERROR, f"two images have the file_name {name!r}"
+        self.files.add(hash(name))
+
+    def _size_of(self, image_id: Any) -> tuple[int, int] | None:
+        if isinstance(image_id, int) and 1 <= image_id <= self.count:
+            return next(size for first, size in reversed(self.sizes) if first <= image_id)
+        return self.by_id.get(image_id)
+
+    def _annotation(self, entry: Record) -> Iterator[Said]:
+        if not self.is_list:
+            if not self.ids.is_new(entry["id"]):
+                yield ERROR, "this annotation id is there twice"
+            if entry["category_id"] not in self.categories:
+                yield ERROR, f"category {entry['category_id']} is not there"
+        size = self._size_of(entry["image_id"])
+        if size is None and not self.is_list:
+            yield ERROR, f"image {entry['image_id']} is not there"
+        yield from self._track(entry)
+        score = entry.get("score")
+        if score is not None and not (isinstance(score, (int, float)) and math.isfinite(score)):
+            yield ERROR, f"score {score!r} is no number"
+        if "segmentation" not in entry or entry["segmentation"] in ([], None):
+            yield WARNING, "a box without a mask"
+        elif size is not None:
+            yield from _mask(entry, size)
+
+    def _track(self, entry: Record) -> Iterator[Said]:
+        """A track has one instance in an image; annotations of an image lie together, as a rule."""
+        if entry["image_id"] != self.image_at_hand:
+            self.tracks.clear()
+            self.image_at_hand = entry["image_id"]
+        track_id = entry.get("track_id")
+        if track_id is not None:
+            if track_id in self.tracks[entry["image_id"]]:
+                yield ERROR, f"track {track_id} is there twice in image {entry['image_id']}"
+            self.tracks[entry["image_id"]].add(track_id)
+
+
+def _mask(entry: Record, size: tuple[int, int]) -> Iterator[Said]:
+    segmentation = entry["segmentation"]
+    if isinstance(segmentation, dict) and list(segmentation.get("size", ())) != list(size):
+        yield ERROR, f"a mask of size {segmentation.get('size')} in an image of {list(size)}"
+        return
+    try:
+        rle = masks.to_rle(segmentation, size)
+    except FormatError as error:
+        yield ERROR, str(error)
+        return
+    area = int(masks.areas([rle])[0])
+    if area == 0:
+        yield ERROR, "a mask without a pixel"
+        return
+    if isinstance(segmentation, list) and len(segmentation) > 1 and _has_rings_within(segmentation, size, area):
+        yield WARNING, "a ring within another one: a polygon has no holes in COCO, it is filled"
+    # Areas of polygons are said as geometry has them, not as pixels: they say little.
+    if isinstance(segmentation, dict) and abs(entry.get("area", area) - area) > AREA_OFF:
+        yield WARNING, f"area {entry['area']}, and its mask has {area} pixels"
+    box = entry.get("bbox")
+    if box is not None and (
+        len(box) != 4 or np.abs(masks.boxes_xywh([rle])[0] - np.asarray(box, np.float64)).max() > BOX_OFF + 1
+    ):
+        yield WARNING, f"bbox {box} is not around its mask"
+
+
+def _has_rings_within(rings: list[Any], size: tuple[int, int], area: int) -> bool:
+    """Whether rings share pixels."""
+    return int(masks.areas([masks.to_rle([ring], size) for ring in rings]).sum()) > area
