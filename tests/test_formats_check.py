@@ -22,7 +22,6 @@ from tests.builders import REAL_DATA, Labels, Recording, needs_real_data
 from tests.test_formats import (
     BESIDE,
     CAR,
-    CASES,
     FOLDER,
     PERSON,
     SQUARE,
@@ -45,7 +44,9 @@ def said(path: Path) -> list[str]:
 @each_case
 @each_kind
 @pytest.mark.parametrize("name", ["cityscapes", "coco", "cvat", "mots"])
-def test_silent_on_what_this_tool_writes(tmp_path: Path, name: str, labels: Labels, source: Recording) -> None:
+def test_silent_on_what_this_tool_writes(
+    tmp_path: Path, name: str, labels: Labels, source: Recording
+) -> None:
     written = FORMATS[name].write(labels, source, tmp_path)
     if name == "cityscapes" and not labels.found:
         return  # a folder without PNGs is none to recognise
@@ -56,7 +57,9 @@ def test_silent_on_what_this_tool_writes(tmp_path: Path, name: str, labels: Labe
 @given(any_labels())
 @pytest.mark.parametrize("holes", ["fill", "keyhole", "mask"])
 @each_kind
-def test_silent_on_cvat_with_any_options(tmp_path: Path, source: Recording, holes: str, labels: Labels) -> None:
+def test_silent_on_cvat_with_any_options(
+    tmp_path: Path, source: Recording, holes: str, labels: Labels
+) -> None:
     cvat.write(labels, source, tmp_path, PublishOptions(holes=holes, keyframe_iou=0.6, max_vertices=8))
     assert said(tmp_path / cvat.FILE) == []
 
@@ -133,9 +136,18 @@ FAULTS: dict[str, tuple[Callable[[Path], Path], str]] = {
         edited(video, r'points="[^"]*"', 'points="1,1;2,2"'),
         "error: a polygon with 2 points: the import fails",
     ),
-    "points that are words": (edited(images, r'points="[^"]*"', 'points="here"'), "error: points that are no pairs"),
-    "a point at infinity": (edited(video, r'points="[^;]*', 'points="inf,0'), "error: points that are no numbers"),
-    "a polygon far outside": (edited(video, r'points="[^;]*', 'points="900,0'), "warning: a polygon that leaves"),
+    "points that are words": (
+        edited(images, r'points="[^"]*"', 'points="here"'),
+        "error: points that are no pairs",
+    ),
+    "a point at infinity": (
+        edited(video, r'points="[^;]*', 'points="inf,0'),
+        "error: points that are no numbers",
+    ),
+    "a polygon far outside": (
+        edited(video, r'points="[^;]*', 'points="900,0'),
+        "warning: a polygon that leaves",
+    ),
     "an unknown label on a track": (
         edited(video, r'<track id="0" label="car"', '<track id="0" label="dog"'),
         "error: label 'dog' is none of the task's",
@@ -144,7 +156,10 @@ FAULTS: dict[str, tuple[Callable[[Path], Path], str]] = {
         edited(images, r'<polygon label="car"', '<polygon label="dog"'),
         "error: label 'dog' is none of the task's",
     ),
-    "a frame twice in a track": (edited(video, ' frame="1"', ' frame="0"'), "error: the frame is there twice"),
+    "a frame twice in a track": (
+        edited(video, ' frame="1"', ' frame="0"'),
+        "error: the frame is there twice",
+    ),
     "a frame behind the end": (edited(video, 'frame="2"', 'frame="9"'), "error: a frame outside of the task"),
     "a frame off the step": (
         edited(video, "step=1", "step=2"),
@@ -174,7 +189,10 @@ FAULTS: dict[str, tuple[Callable[[Path], Path], str]] = {
         edited(video, r"(<track[^>]*>\n)", r'\1<tag label="car"/>'),
         "error: a <tag> outside of an <image>",
     ),
-    "an image twice": (edited(images, r'image id="1"', 'image id="0"'), "error: the number of this image is there"),
+    "an image twice": (
+        edited(images, r'image id="1"', 'image id="0"'),
+        "error: the number of this image is there",
+    ),
     "an image of the same name": (
         edited(images, r'name="image 1.png"', 'name="image 0.png"'),
         "error: image 'image 0.png' is there twice",
@@ -184,7 +202,10 @@ FAULTS: dict[str, tuple[Callable[[Path], Path], str]] = {
         as_json(lambda c: c["categories"][0].update(id=0)),
         "error: category 0: ids begin at 1",
     ),
-    "an annotation of no image": (edited(coco, '"image_id":1', '"image_id":77'), "error: image 77 is not there"),
+    "an annotation of no image": (
+        edited(coco, '"image_id":1', '"image_id":77'),
+        "error: image 77 is not there",
+    ),
     "an annotation of no category": (
         edited(coco, '"category_id":26', '"category_id":77'),
         "error: category 77 is not there",
@@ -209,7 +230,10 @@ FAULTS: dict[str, tuple[Callable[[Path], Path], str]] = {
         ),
         "warning: a ring within another one",
     ),
-    "an area that is wrong": (edited(coco, '"area":16', '"area":99'), "warning: area 99, and its mask has 16"),
+    "an area that is wrong": (
+        edited(coco, '"area":16', '"area":99'),
+        "warning: area 99, and its mask has 16",
+    ),
     "a track twice in an image": (
         edited(coco, '"track_id":2', '"track_id":1'),
         "error: track 1 is there twice in image 1",
@@ -240,7 +264,10 @@ FAULTS: dict[str, tuple[Callable[[Path], Path], str]] = {
         appended(mots, lambda line: line.replace("2 2000 2", "0 2001 2")),
         "error: frame 0 comes behind frame 2",
     ),
-    "a class that MOTS lacks": (edited(mots, r"0 1000 1", "0 3000 3"), "error: class 3: MOTS knows 1, 2 and 10"),
+    "a class that MOTS lacks": (
+        edited(mots, r"0 1000 1", "0 3000 3"),
+        "error: class 3: MOTS knows 1, 2 and 10",
+    ),
     "a mask that is cut off": (edited(mots, r"(0 1000 1 8 10 ..)\S*", r"\1"), "error: no mask"),
 }
 

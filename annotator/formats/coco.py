@@ -11,17 +11,17 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO
 
-import numpy as np
 import orjson
 
 from annotator import masks
+from annotator.formats.check.coco import check_coco
+from annotator.formats.check.finding import insist_sound
 from annotator.formats.coco_reader import Record, names, read, read_truth
 from annotator.formats.interface import LabelReader, Recorded, Written
 from annotator.formats.names import frame_stem
 from annotator.formats.survey import HIDDEN, Survey, shortest, text
-from annotator.formats.whole import insist, whole_file
+from annotator.formats.whole import whole_file
 from annotator.frames import FrameRef
-from annotator.labels import BY_ID
 
 __all__ = ["names", "read", "read_truth", "write"]
 
@@ -39,7 +39,7 @@ def write(reader: LabelReader, source: Recorded, folder: Path) -> Written:
             file.write(b'],"annotations":[\n')
             instances = _write_lines(file, _annotations(reader, survey, losses))
             file.write(b"]}\n")
-        _check(temporary, frames, instances)
+        insist_sound(check_coco(temporary), temporary)
     return Written((goal,), frames, instances, +losses)
 
 
@@ -101,46 +101,3 @@ def _write_lines(file: IO[bytes], records: Iterable[Record]) -> int:
     if count:
         file.write(b"\n")
     return count
-
-
-def _check(path: Path, frames: int, instances: int) -> None:
-    """Read the file again, a line at a time, and compare every record with what it must be."""
-    try:
-        with path.open("rb") as file:
-            head = orjson.loads(file.readline().removesuffix(b',"images":[\n') + b"}")
-            names = {entry["id"]: entry["name"] for entry in head["categories"]}
-            insist(all(BY_ID[i].name == name for i, name in names.items()), path, "categories")
-            count = 0
-            for count, image in enumerate(_read_lines(file, b'],"annotations":[\n'), 1):
-                insist(image["id"] == count, path, f"image {image['id']} in place {count}")
-            insist(count == frames, path, f"{count} of {frames} images")
-            count, image_id = 0, 1
-            for count, entry in enumerate(_read_lines(file, b"]}\n"), 1):
-                what = f"annotation {count}"
-                size = entry["segmentation"]["size"]
-                rle = masks.to_rle(entry["segmentation"], (size[0], size[1]))
-                insist(entry["id"] == count, path, what)
-                insist(image_id <= entry["image_id"] <= frames, path, f"image of {what}")
-                insist(entry["category_id"] in names, path, f"category of {what}")
-                insist(masks.areas([rle])[0] == entry["area"] > 0, path, f"area of {what}")
-                insist(np.array_equal(masks.boxes_xywh([rle])[0], entry["bbox"]), path, f"box of {what}")
-                image_id = entry["image_id"]
-            insist(count == instances, path, f"{count} of {instances} annotations")
-            insist(file.read(1) == b"", path, "more after its end")
-    except (KeyError, IndexError, TypeError, ValueError) as error:
-        insist(False, path, str(error))
-
-
-def _read_lines(file: IO[bytes], end: bytes) -> Iterator[Record]:
-    """The records of a list until the line that ends it; all but the last have a comma behind them."""
-    more = None  # whether the line before promises another record
-    for line in file:
-        if line == end:
-            if more:
-                raise ValueError("a comma behind the last record of a list")
-            return
-        if more is False:
-            raise ValueError("no comma between two records")
-        more = line.endswith(b",\n")
-        yield orjson.loads(line.removesuffix(b",\n"))
-    raise ValueError("the file ends in the middle of a list")

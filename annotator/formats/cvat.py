@@ -153,6 +153,7 @@ class _Shapes:
         for k, shapes in enumerate(shapes_of(shown, self.losses, self.options)):
             track_id, class_id = int(shown.track_ids[k]), int(shown.class_ids[k])
             review = tuple(self._review(track_id, class_id, looks[track_id], found.frame.index))
+            review = ("not found, filled in",) if shown.interpolated[k] else review
             drawn.append(Drawn(track_id, class_id, [shape._replace(review=review) for shape in shapes]))
         return drawn
 

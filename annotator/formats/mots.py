@@ -15,9 +15,11 @@ from typing import NamedTuple
 
 from annotator import masks
 from annotator.errors import FormatError
+from annotator.formats.check.finding import insist_sound
+from annotator.formats.check.mots import check_mots
 from annotator.formats.interface import LabelReader, Recorded, Written
 from annotator.formats.survey import HIDDEN, Survey, frame_without_time
-from annotator.formats.whole import insist, whole_file
+from annotator.formats.whole import whole_file
 from annotator.instances import Instances, Region, Truth
 from annotator.labels import BY_ID, BY_NAME
 
@@ -74,7 +76,7 @@ def write(reader: LabelReader, source: Recorded, folder: Path) -> Written:
                     counts = mask["counts"].decode("ascii")
                     file.write(f"{shown.frame.index} {object_id} {mots_class} {height} {width} {counts}\n")
                     instances += 1
-        _check(temporary, instances)
+        insist_sound(check_mots(temporary), temporary)
     return Written((goal,), survey.frame_count, instances, +losses)
 
 
@@ -197,15 +199,3 @@ def _mask(path: Path, line: Line) -> masks.Rle:
 
 def _wrong(path: Path, number: int, why: str) -> FormatError:
     return FormatError(f"{path}: line {number} is no MOTS label ({why})")
-
-
-def _check(path: Path, instances: int) -> None:
-    count = 0
-    for lines, rles in _frames(path):
-        where = f"frame {lines[0].frame}"
-        count += len(lines)
-        insist(len({line.object_id for line in lines}) == len(lines), path, f"an id twice in {where}")
-        insist(masks.are_disjoint(rles), path, f"overlapping masks in {where}")
-        for line in lines:
-            insist(line.object_id // IDS_PER_CLASS == line.mots_class, path, f"id {line.object_id}")
-    insist(count == instances, path, f"{count} of {instances} instances")

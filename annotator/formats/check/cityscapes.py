@@ -32,7 +32,10 @@ def check_cityscapes(path: Path) -> Iterator[Finding]:
 
 def _name(stem: str, stems: dict[str, Path], file: Path) -> Iterator[Said]:
     if not NAME.fullmatch(stem):
-        yield ERROR, "its name is not CITY_SEQ_FRAME with six digits and no underscore in CITY: evaluators skip it"
+        yield (
+            ERROR,
+            "its name is not CITY_SEQ_FRAME with six digits and no underscore in CITY: evaluators skip it",
+        )
     if stems.setdefault(stem, file) != file:
         yield ERROR, f"the same frame as {stems[stem]}"
 
@@ -43,7 +46,10 @@ def _frame(file: Path, sizes: dict[tuple[int, ...], Path]) -> Iterator[Said]:
         yield ERROR, "no picture that can be read"
         return
     if ids.ndim != 2 or ids.dtype != np.uint16:
-        yield ERROR, f"{8 * ids.dtype.itemsize} bits and {ids.ndim - 1 or 1} channels instead of 16 bits and one"
+        yield (
+            ERROR,
+            f"{8 * ids.dtype.itemsize} bits and {ids.ndim - 1 or 1} channels instead of 16 bits and one",
+        )
         return
     if sizes.setdefault(ids.shape, file) == file and len(sizes) > 1:
         yield WARNING, f"of another size ({ids.shape[1]}x{ids.shape[0]}) than the frames before"

@@ -104,7 +104,9 @@ class _Content:
                 yield place, (ERROR, "is no record")
                 continue
             try:
-                for said in {"head": self._head, "image": self._image, "annotation": self._annotation}[kind](record):
+                for said in {"head": self._head, "image": self._image, "annotation": self._annotation}[kind](
+                    record
+                ):
                     yield place, said
             except KeyError as error:
                 yield place, (ERROR, f"{error} is missing")
@@ -196,7 +198,11 @@ def _mask(entry: Record, size: tuple[int, int]) -> Iterator[Said]:
     if area == 0:
         yield ERROR, "a mask without a pixel"
         return
-    if isinstance(segmentation, list) and len(segmentation) > 1 and _has_rings_within(segmentation, size, area):
+    if (
+        isinstance(segmentation, list)
+        and len(segmentation) > 1
+        and _has_rings_within(segmentation, size, area)
+    ):
         yield WARNING, "a ring within another one: a polygon has no holes in COCO, it is filled"
     # Areas of polygons are said as geometry has them, not as pixels: they say little.
     if isinstance(segmentation, dict) and abs(entry.get("area", area) - area) > AREA_OFF:

@@ -63,8 +63,8 @@ class _Content:
         for number, size, counts in self.masks:
             of_size.setdefault(size, []).append((number, counts))
         for size, lines in of_size.items():
-            if self.size not in (None, size):
-                yield lines[0][0], (WARNING, f"a mask of size {list(size)} behind masks of {list(self.size or ())}")
+            if self.size is not None and self.size != size:
+                yield lines[0][0], (WARNING, f"a mask of size {list(size)} behind masks of {list(self.size)}")
             self.size = self.size or size
             yield from self._of_one_size(lines, size)
         self.masks, self.ids = [], set()
