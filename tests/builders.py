@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -13,6 +14,7 @@ import pytest
 
 from annotator.frames import Frame, FrameRef
 from annotator.instances import Instances
+from annotator.store import Store
 
 SHARED = Path(__file__).parents[2] / "shared"
 REAL_DATA = SHARED / "data"
@@ -63,3 +65,13 @@ class Recording:
     name: str = "day_1/drive"
     is_video: bool = True
     path: Path = Path("/data/day_1/drive.mp4")
+
+
+def add_recording(run: Path, name: str, path: Path, found: Sequence[Instances]) -> None:
+    """Add a tracked recording to a run folder."""
+    with Store.open(run / name, {"weights": "c0ffee"}) as store:
+        store.add(found)
+        store.set_note("tracked", {"enabled": True})
+    content = json.loads((run / "run.json").read_text()) if (run / "run.json").exists() else {"sources": []}
+    content["sources"].append({"name": name, "path": str(path), "state": "done"})
+    (run / "run.json").write_text(json.dumps(content))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import stat
 from collections.abc import Callable, Iterator
@@ -23,7 +22,7 @@ from annotator.options import EditJob
 from annotator.store import Store
 from cli import shell
 from cli.cvat import command
-from tests.builders import frame_ref
+from tests.builders import add_recording, frame_ref
 from tests.fake_cvat import TOKEN, FakeCvat, FakeTask
 from tests.test_cli_annotate import Answer, assert_one_sentence
 from tests.toy import draw, write_video
@@ -49,15 +48,6 @@ def labelled(index: int, name: str = "") -> Instances:
         [0.9, 0.5],
         track_ids=[3, 8],
     )
-
-
-def add_recording(run: Path, name: str, path: Path, found: list[Instances]) -> None:
-    with Store.open(run / name, {"weights": "c0ffee"}) as store:
-        store.add(found)
-        store.set_note("tracked", {"enabled": True})
-    content = json.loads((run / "run.json").read_text()) if (run / "run.json").exists() else {"sources": []}
-    content["sources"].append({"name": name, "path": str(path), "state": "done"})
-    (run / "run.json").write_text(json.dumps(content))
 
 
 @pytest.fixture

@@ -17,6 +17,8 @@ COMMANDS = {
     "spatialemb-annotate": "cli.annotate",
     "spatialemb-eval": "cli.evaluate",
     "spatialemb-train": "cli.train",
+    "spatialemb-convert": "cli.convert",
+    "spatialemb-cvat": "cli.cvat",
 }
 
 
@@ -26,20 +28,29 @@ def lines_of(command: str) -> list[list[str]]:
     return [shlex.split(call) for call in calls]
 
 
+def parts_of(command: click.Command) -> dict[str, click.Command]:
+    """The commands that a command consists of; "" is one that need not be named."""
+    if not isinstance(command, click.Group):
+        return {"": command}
+    return {"" if part.hidden else name: part for name, part in command.commands.items()}
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_commands_in_the_readme_parse(name: str) -> None:
-    command = importlib.import_module(COMMANDS[name]).command
+    parts = parts_of(importlib.import_module(COMMANDS[name]).command)
     assert lines_of(name)
-    for arguments in lines_of(name):
+    for first, *rest in lines_of(name):
+        command, arguments = (parts[first], rest) if first in parts else (parts[""], [first, *rest])
         with click.Context(command) as context:
-            command.parse_args(context, list(arguments))
+            command.parse_args(context, arguments)
 
 
 def test_every_option_that_the_readme_names_exists() -> None:
     options = {
         flag
         for module in COMMANDS.values()
-        for parameter in importlib.import_module(module).command.params
+        for command in parts_of(importlib.import_module(module).command).values()
+        for parameter in command.params
         for flag in parameter.opts
     }
     named = set(re.findall(r"`(--[a-z-]+)", README)) - {"--help"}
