@@ -75,7 +75,7 @@ def convert(job: ConversionJob) -> Iterator[Converted]:
     for each in imports:
         folder = job.out / each.recording.name
         with scratch_folder(folder) as scratch, _filled(scratch, each) as store:
-            publish_all(store, each.recording, folder, job.to)
+            publish_all(store, each.recording, folder, job.to, options=job.publishing)
             yield _converted(each, store, folder)
 
 

@@ -277,6 +277,7 @@ class ConversionJob:
         default=False, metadata=option("Replace recordings that are in the run folder already.")
     )
     map: tuple[str, ...] = ()  # NAME=CLASS
+    publishing: PublishOptions = PUBLISHED_AS_USUAL
 
     def __post_init__(self) -> None:
         check(self)

@@ -41,10 +41,16 @@ def run_folder(folder: Path, name: str) -> Path:
     return folder.absolute().parents[name.count("/")]
 
 
-def publish_all(store: Store, recording: Recording, folder: Path, *formats: str) -> None:
+def publish_all(
+    store: Store,
+    recording: Recording,
+    folder: Path,
+    *formats: str,
+    options: PublishOptions | None = None,
+) -> None:
     """`publish` all at once; whether it is a video is told by the frames."""
     is_video = not any(ref.name for ref in islice(store.frames(), 1))
-    for _ in publish(replace(recording, is_video=is_video), store, folder, formats):
+    for _ in publish(replace(recording, is_video=is_video), store, folder, formats, options):
         pass
 
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import click
 
 from annotator import __version__
-from annotator.errors import UsageError
+from annotator.errors import EXIT_OK, EXIT_SOME_FAILED, UsageError
 from annotator.labels import class_ids
-from annotator.options import ConversionJob, EditJob
+from annotator.options import ConversionJob, EditJob, PublishOptions
 from cli import shell
 from cli.options import build, options_from
 
@@ -50,7 +51,7 @@ def command() -> None:
 
 @command.command(CONVERT, hidden=True)
 @click.argument("source", metavar="SRC", type=PATH)
-@options_from(ConversionJob)
+@options_from(ConversionJob, PublishOptions)
 @MAP
 @click.option("--quiet", is_flag=True, help="Say nothing of what was made.")
 def convert(source: Path, map: tuple[str, ...], quiet: bool, **values: Any) -> None:
@@ -63,13 +64,36 @@ def convert(source: Path, map: tuple[str, ...], quiet: bool, **values: Any) -> N
     Exit codes: 0 converted, 1 the format can't hold the labels, 2 wrong usage or labels that can't be read,
     130 interrupted.
     """
-    job = build(ConversionJob, values, source=source, map=map)
+    publishing = build(PublishOptions, values)
+    job = build(ConversionJob, values, source=source, map=map, publishing=publishing)
     # Numpy and the like must not be behind --help, nor behind wrong usage.
     from annotator import conversion
 
     for converted in conversion.convert(job):
         if not quiet:
             shell.show(told(converted))
+
+
+@command.command()
+@click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=PATH)
+def check(paths: tuple[Path, ...]) -> int:
+    """List what would make an import of labels fail, or change them.
+
+    PATH is a label file, a folder of them, or a run with all its label files.
+
+    
+    Exit codes: 0 nothing that is an error was found, 1 errors were found, 2 wrong usage, 130 interrupted.
+    """
+    # Numpy and the like must not be behind --help, nor behind wrong usage.
+    from annotator.formats.check import ERROR
+    from annotator.formats.check import check as findings
+
+    counts = Counter[str]()
+    for finding in (finding for path in paths for finding in findings(path)):
+        counts[finding.severity] += 1
+        shell.show(f"{finding.severity}: {finding.where}: {finding.message}")
+    shell.show(", ".join(f"{count} {what}s" for what, count in sorted(counts.items())) or "nothing was found")
+    return EXIT_SOME_FAILED if counts[ERROR] else EXIT_OK
 
 
 @command.command()

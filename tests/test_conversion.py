@@ -199,8 +199,9 @@ def test_a_second_object_of_a_track_in_a_frame_loses_its_identity(tmp_path: Path
     left[:3, :3] = right[5:, 5:] = True
     source = tmp_path / "coco.json"
     FORMATS["coco"].write(
-        Labels([instances(0, (left, CAR, 0.9, 7), (right, PERSON, 0.5, 7))]), IMAGES, tmp_path
+        Labels([instances(0, (left, CAR, 0.9, 7), (right, PERSON, 0.5, 8))]), IMAGES, tmp_path
     )
+    source.write_text(source.read_text().replace('"track_id":8', '"track_id":7'))
     one = converted(source, RUN_FOLDER, tmp_path / "run")
     assert (one.instances, one.tracks) == (2, 1)
     assert [count for what, count in one.losses.items() if "second" in what] == [1]
