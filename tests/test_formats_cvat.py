@@ -15,7 +15,7 @@ from annotator import masks, polygons
 from annotator.errors import FormatError
 from annotator.formats import cvat
 from annotator.formats.cvat_reader import ring_of
-from annotator.formats.cvat_shapes import HOLES, SPECKS, shapes_of
+from annotator.formats.cvat_shapes import CUT_SHORT, HOLES, SPECKS, shapes_of
 from annotator.instances import Instances
 from annotator.labels import INSTANCE_CLASSES
 from annotator.options import PublishOptions
@@ -186,6 +186,53 @@ def test_the_label_file_makes_a_task_that_knows_every_label_and_attribute(tmp_pa
 def test_a_shape_tells_its_score(tmp_path: Path) -> None:
     (track,) = published(tmp_path, CASES["one object"]).iterfind("track")
     assert track.findtext("polygon/attribute[@name='score']") == "0.9"
+
+
+def test_holes_are_filled_cut_in_or_drawn_as_masks(tmp_path: Path) -> None:
+    labels = Labels([instances(k, (RING_AND_PARTS, BUS, 0.9, 1)) for k in range(3)])
+    exact = masks.encode(RING_AND_PARTS)
+    for holes, is_exact, kinds in (
+        ("fill", False, {"polygon"}),
+        ("keyhole", True, {"polygon"}),
+        ("mask", True, {"polygon", "mask"}),
+    ):
+        root = published(tmp_path, labels, options=PublishOptions(holes=holes, poly_iou=1))
+        back = list(cvat.read(tmp_path / cvat.FILE))
+        assert [found.masks[0] == exact for found in back] == [is_exact] * 3
+        assert [found.track_ids.tolist() for found in back] == [[1]] * 3
+        assert {shape.tag for track in root.iterfind("track") for shape in track} == kinds
+
+
+@each_kind
+def test_long_recordings_are_split_like_the_jobs_of_a_task(tmp_path: Path, source: Recording) -> None:
+    labels = Labels([instances(k, (SQUARE, CAR, 0.9, 1), (BESIDE, PERSON, 0.8, 2)) for k in range(40)])
+    written = cvat.write(labels, source, tmp_path, PublishOptions(split_frames=15))
+    files = sorted(written.files[0].iterdir())
+    names = [file.name for file in files]
+    if source.is_video:
+        assert names == ["000000-000014.xml", "000010-000024.xml", "000020-000034.xml", "000030-000039.xml"]
+    else:
+        assert names == ["000000-000014.xml", "000015-000029.xml", "000030-000039.xml"]
+    for file in files:
+        assert violations(file) == []
+        first, last = map(int, file.stem.split("-"))
+        back = list(cvat.read(file))
+        assert [found.frame.index for found in back] == list(range(first, last + 1))
+        assert all(sorted(found.track_ids.tolist()) == [1, 2] for found in back)
+
+
+def test_the_size_of_a_long_file_is_known_beforehand(tmp_path: Path) -> None:
+    labels = Labels([instances(k, (SQUARE, CAR, 0.9, 1), (BESIDE, PERSON, 0.8, 0)) for k in range(300)])
+    expected = cvat.expected_size(labels, VIDEO, ALL_KEYFRAMES, 600)
+    written = cvat.write(labels, VIDEO, tmp_path, ALL_KEYFRAMES)
+    assert expected == pytest.approx(written.files[0].stat().st_size, rel=0.2)
+
+
+def test_vertices_that_are_limited_are_counted(tmp_path: Path) -> None:
+    size = (120, 160)
+    labels = Labels([instances(0, (blob(size, 60, 80, 40), CAR, 0.9, 1), size=size)])
+    written = cvat.write(labels, VIDEO, tmp_path, PublishOptions(max_vertices=5))
+    assert written.losses == {CUT_SHORT: 1}
 
 
 def test_images_are_known_by_name_and_number(tmp_path: Path) -> None:

@@ -8,13 +8,15 @@ import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import cv2
 import numpy as np
 import pytest
 
 from annotator import masks
-from annotator.formats import FORMATS
+from annotator.formats import FORMATS, cvat
+from annotator.options import PublishOptions
 from tests.builders import Labels, Recording, blob
 from tests.test_formats import CAR, FOLDER, PERSON, VIDEO, instances
 
@@ -55,7 +57,7 @@ def areas(label_index: int) -> list[int]:
 
 
 def test_tracks_of_the_video_dialect(tmp_path: Path) -> None:
-    FORMATS["cvat"].write(LABELS, VIDEO, tmp_path / "out")
+    cvat.write(LABELS, VIDEO, tmp_path / "out", PublishOptions(keyframe_iou=1))
     (tmp_path / "in").mkdir()
     shutil.copy(tmp_path / "out" / "cvat.xml", tmp_path / "in")
     count, found = imported(tmp_path / "in", "cvat")
@@ -69,6 +71,22 @@ def test_tracks_of_the_video_dialect(tmp_path: Path) -> None:
     assert {entry[3]["uid"] for entry in persons} == {"2"}
     assert {entry[4] for entry in persons} == {1}
     assert {entry[3]["track_id"] for entry in persons} == {1, 2}
+
+
+def test_keyframes_are_imported_with_their_masks(tmp_path: Path) -> None:
+    cvat.write(LABELS, VIDEO, tmp_path / "out")
+    (tmp_path / "in").mkdir()
+    shutil.copy(tmp_path / "out" / "cvat.xml", tmp_path / "in")
+    _, found = imported(tmp_path / "in", "cvat")  # datumaro does not interpolate
+    cars = [entry for entry in found if entry[1] == "car"]
+    written = [
+        shape
+        for track in ElementTree.parse(tmp_path / "in" / "cvat.xml").iterfind("track[@label='car']")
+        for shape in track
+    ]
+    assert len(cars) == len(written) < 5
+    keyframes = [areas(0)[int(shape.attrib["frame"])] for shape in written]
+    assert [entry[2] for entry in cars] == pytest.approx(keyframes, rel=0.03)
 
 
 def test_polygons_of_the_images_dialect(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from annotator import publishing
 from annotator.errors import EXIT_INTERRUPTED, FormatError, OutputError, UsageError
 from annotator.events import FramesLabelled, SourceEnded
-from annotator.options import DetectionOptions, Job, TrackingOptions
+from annotator.options import DetectionOptions, Job, PublishOptions, TrackingOptions
 from annotator.pipeline import annotate
 from annotator.run import Lock
 from annotator.store import Store
@@ -253,6 +253,19 @@ def test_equal_names_do_not_overwrite_each_other(tmp_path: Path, toy: ToyRuntime
     frames = {each["path"]: each["frames"] for each in run_json(tmp_path / "labels")["sources"]}
     assert frames == {str(left): 24, str(right): 8}
     assert len(list((tmp_path / "labels").rglob("coco.json"))) == 2
+
+
+def test_other_options_of_cvat_write_its_files_again_and_no_others(tmp_path: Path, toy: ToyRuntime) -> None:
+    video, out = write_video(tmp_path / "drive.mp4"), tmp_path / "labels"
+    ended(job(video, out=out, formats=("coco", "cvat")))
+    before = {path.name: path.stat().st_mtime_ns for path in (out / "drive").iterdir()}
+    again = job(video, out=out, formats=("coco", "cvat"), publishing=PublishOptions(split_frames=10))
+    assert ended(again) == {"drive": ("done", True)}
+    assert ended(again) == {"drive": ("done", False)}
+    after = {path.name: path.stat().st_mtime_ns for path in (out / "drive").iterdir()}
+    assert "cvat.xml" not in after, "what was written before is not left beside it"
+    assert after["coco.json"] == before["coco.json"]
+    assert (out / "drive" / "cvat").is_dir()
 
 
 def test_a_folder_of_images_of_many_sizes_with_a_broken_one(tmp_path: Path, toy: ToyRuntime) -> None:

@@ -88,7 +88,8 @@ def gap_pixels(back: list[masks.Rle], exact: list[masks.Rle], size: tuple[int, i
     was, now = (masks.paint(rles, size) > 0 for rles in (exact, back))
     padded = np.pad(was, 2)
     deep = np.all(
-        [padded[2 + y : 2 + y + size[0], 2 + x : 2 + x + size[1]] for y in (-2, 0, 2) for x in (-2, 0, 2)], axis=0
+        [padded[2 + y : 2 + y + size[0], 2 + x : 2 + x + size[1]] for y in (-2, 0, 2) for x in (-2, 0, 2)],
+        axis=0,
     )
     labels = masks.paint(exact, size)
     at_border = np.zeros(size, bool)
