@@ -11,10 +11,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from annotator import masks
+from annotator.conversion import convert
 from annotator.errors import UsageError
 from annotator.evaluation.diff import ADDED, ASSUMED_SECONDS, EDITS, KEPT, KINDS, Diff, diff, parse_seconds
 from annotator.instances import Instances
 from annotator.labels import BY_NAME
+from annotator.options import ConversionJob
 from tests.builders import Labels, Recording, frame_ref
 from tests.scenes import scene
 from tests.test_evaluation_sides import WRITERS, stored
@@ -184,3 +186,30 @@ def test_every_object_is_counted_once(tmp_path_factory: pytest.TempPathFactory, 
     assert found.drawn <= sum(map(len, true))
     by_track = sum(counts[ADDED] for counts in found.tracks.values())
     assert by_track == n["added"]
+
+
+def ragged(index: int) -> Instances:
+    """A car with a hole, of which a polygon loses more than a tenth."""
+    found = frame(index, (0, 40, CAR, 1))
+    pixels = masks.decode(found.masks[0]).copy()
+    pixels[4:16, 10:30] = False
+    return Instances.of(found.frame, [masks.encode(pixels)], [CAR], [1], track_ids=[1])
+
+
+@pytest.mark.parametrize("to", ["cvat", "run"])
+def test_what_comes_back_from_cvat_is_compared_with_what_was_sent(to: str, tmp_path: Path) -> None:
+    labels = Labels([ragged(k) for k in range(3)])
+    machine = stored(tmp_path, labels, VIDEO)
+    sent = WRITERS["cvat"](machine / "drive", labels, VIDEO)
+    back = sent.rename(tmp_path / "export.xml")
+    if to == "run":
+        list(convert(ConversionJob(back, "run", tmp_path / "back", like=machine)))
+        back = tmp_path / "back"
+    assert edits(diff(machine, back)) == {"reshaped": 3}, "without what was sent, masks are all there is"
+    WRITERS["cvat"](machine / "drive", labels, VIDEO)
+    assert edits(diff(machine, back)) == {"kept": 3}
+
+
+def test_a_track_has_the_class_that_it_is_published_with(compared) -> None:
+    machine = [[(0, 20, BUS if k == 1 else CAR, 1)] for k in range(4)]
+    assert edits(compared(machine, [[(0, 20, CAR, 1)]] * 4)) == {"kept": 4}

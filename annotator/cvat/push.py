@@ -22,6 +22,7 @@ from annotator.store import Store
 
 IMPORT_FORMAT = "CVAT 1.1"
 XML, LABELS = "cvat.xml", "cvat_labels.json"
+SENT = "cvat_sent.xml"  # kept beside the labels: what people change is told from it
 
 Tell = Callable[[int, int], None]  # bytes sent, of so many
 
@@ -103,6 +104,7 @@ class _Push:
             if task.sent and not self.job.replace:
                 self._insist_on_untouched(task)
             self._import(task, scratch / XML)
+            (scratch / XML).replace(self.folder / SENT)
         digest = self.server.annotations_digest(task.task_id)
         replace(task, sent=sent, digest=digest).write(self.folder)
         return Pushed(self.recording.name, task.task_id, f"{frames.count} frames and their tracks are there")

@@ -22,9 +22,11 @@ from annotator.evaluation.matching import Pairs, assign
 from annotator.evaluation.overlap import Overlap, judged
 from annotator.evaluation.tracks import disjoint
 from annotator.formats.classes import AS_NAMED, Classes
-from annotator.formats.recognise import bad_input
+from annotator.formats.recognise import Kind, Labels, bad_input
+from annotator.formats.survey import Survey
 from annotator.instances import Instances, Truth
 from annotator.labels import BY_ID
+from annotator.store import Store
 
 KEPT, RESHAPED, ADDED, DELETED, RELABELLED = "kept", "reshaped", "added", "deleted", "relabelled"
 KINDS = (KEPT, RESHAPED, ADDED, DELETED, RELABELLED, JOIN, CUT)
@@ -41,6 +43,7 @@ ASSUMED_SECONDS = {  # of an act; drawing a polygon as in a public count of 119 
 }
 KEYFRAME_EVERY = 10  # frames for which a drawn or reshaped outline is assumed to serve
 WEIGHT = {ADDED: 1.0, DELETED: 1.0, RELABELLED: 1.0, RESHAPED: 0.5}  # of what a network can learn from
+SENT = ("cvat_sent.xml", "cvat.xml")  # what people were sent of a recording of a run
 APART = 5  # frames that two frames worth training on are apart at least, as neighbours show the same
 
 
@@ -146,7 +149,7 @@ def diff(machine: Path, corrected: Path, classes: Classes = AS_NAMED, kept_iou: 
     result = Diff(machine, corrected)
     with bad_input():
         for recording in comparison.recordings:
-            _Reading(result, recording, kept_iou).add_all()
+            _Reading(result, _as_sent(recording), kept_iou).add_all()
         comparison.insist_on_frames()
     result.frames = comparison.counts.compared
     result.left_out = {name: count for name, count in _left_out(comparison).items() if count}
@@ -164,11 +167,44 @@ def parse_seconds(text: str) -> dict[str, float]:
     return seconds
 
 
+def _as_sent(recording: Recording) -> Recording:
+    """The same with the CVAT file of a run in its place, if that is what people corrected.
+
+    Polygons are not quite the masks of a run: nobody reshaped what only comes back as it was sent.
+    """
+    if not all(_is_of_cvat(labels) for labels in recording.true):
+        return recording
+    return replace(recording, predicted=tuple(_sent(labels) for labels in recording.predicted))
+
+
+def _is_of_cvat(labels: Labels) -> bool:
+    """Whether labels are an export of CVAT, or a run made of one."""
+    if labels.kind is not Kind.RUN:
+        return labels.kind is Kind.CVAT
+    with Store.read(labels.path) as store:
+        return store.fingerprint.get("converted") == Kind.CVAT.value
+
+
+def _sent(labels: Labels) -> Labels:
+    files = [labels.path / name for name in SENT] if labels.kind is Kind.RUN else []
+    file = next((file for file in files if file.is_file()), None)
+    return replace(labels, path=file, kind=Kind.CVAT) if file else labels
+
+
+def _surveys(labels: tuple[Labels, ...]) -> Survey | None:
+    """What a run is seen from afar: as it is published, a track has one class."""
+    if len(labels) != 1 or labels[0].kind is not Kind.RUN:
+        return None
+    with Store.read(labels[0].path) as store:
+        return Survey.of(store)
+
+
 class _Reading:
     """The edits of one recording while its frames come in."""
 
     def __init__(self, result: Diff, recording: Recording, kept_iou: float) -> None:
         self._result, self._recording, self._kept_iou = result, recording, kept_iou
+        self._machine, self._corrected = _surveys(recording.predicted), _surveys(recording.true)
         self._links = Links()
         self._acts = _Acts(result.acts)
         self._drawing = _Acts(Counter())
@@ -180,8 +216,10 @@ class _Reading:
         self._result.drawn += self._drawing.counts[ADDED]
 
     def _add(self, place: int, found: Instances, truth: Truth) -> None:
+        found = self._machine.disjoint(found) if self._machine else found
+        true = self._corrected.disjoint(truth.instances) if self._corrected else truth.instances
         found, _ = disjoint(judged(found, truth))
-        true, _ = disjoint(judged(truth.instances, truth))
+        true, _ = disjoint(judged(true, truth))
         overlap = Overlap.of(found, replace(truth, instances=true))
         p, t = _paired(overlap)
         counts = Counter[str]()
