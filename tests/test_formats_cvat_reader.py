@@ -20,7 +20,6 @@ from annotator.formats.classes import Classes
 from annotator.formats.cvat_interpolation import interpolate
 from annotator.formats.recognise import Kind, recognise
 from annotator.labels import BY_NAME
-from tests.builders import blob
 from tests.test_formats_cvat import exported, track
 
 CAR, PERSON = BY_NAME["car"].id, BY_NAME["person"].id
@@ -130,15 +129,20 @@ def test_the_order_of_tracks_decides_which_keeps_a_number(tmp_path: Path) -> Non
 # ---- interpolation
 
 
+def circle() -> polygons.Ring:
+    angles = np.linspace(0, 2 * np.pi, 24, endpoint=False)
+    return 20 + 12 * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+
+
 def test_a_ring_on_its_way_to_itself_stays() -> None:
-    ring = polygons.outer_rings(masks.encode(blob((40, 40), 20, 20, 12)))[0]
+    ring = circle()
     for between in interpolate(ring, ring, [0.25, 0.5]):
         assert np.allclose(between, ring)
 
 
 @given(st.floats(-50, 50), st.floats(-50, 50), st.floats(0.01, 0.99))
 def test_a_ring_that_moves_is_moved(x: float, y: float, share: float) -> None:
-    ring = polygons.outer_rings(masks.encode(blob((40, 40), 20, 20, 12)))[0]
+    ring = circle()
     (between,) = interpolate(ring, ring + np.array([x, y]), [share])
     assert np.allclose(between, ring + share * np.array([x, y]))
 
