@@ -14,11 +14,12 @@ from annotator.masks import Rle
 from annotator.options import TrackingOptions
 from annotator.store import INTERPOLATED, Linked, Made, Store
 from annotator.tracking.repair import interpolated
-from annotator.tracking.stretch import strength
+from annotator.tracking.stretch import STEADY, strength
 from annotator.tracking.windows import TimedFrame, named, timed
 
 TICK_S = 0.1  # what is known of motion is in tenths of a second
 FAR_APART_S = 0.5  # from here on, a tick is the usual time from frame to frame
+MISSED = 3  # frames that do not end a run
 MOST_WAITING = 1024  # frames that wait for what becomes of their tracks
 
 
@@ -49,6 +50,8 @@ class _Life:
     """What is known of a track so far."""
 
     strength: float = 0.0
+    run: int = 0  # instances since the last gap
+    is_steady: bool = False
     track_id: int = 0
     tick: float = 0.0  # when it was seen last
     number: int = -1  # of that frame
@@ -71,7 +74,7 @@ def finished(frames: Iterable[TimedFrame], options: TrackingOptions, longest: fl
     born = 0
     for number, frame in enumerate(frames):
         waiting.append(_Waiting(frame))
-        _live_on(lives, waiting, number, options.fill_gaps)
+        _live_on(lives, waiting, number, options.fill_gaps, options.min_track)
         while _is_settled(waiting, lives, options, longest):
             linked, born = _linked(waiting.popleft(), lives, born, options.min_track)
             yield linked
@@ -83,7 +86,9 @@ def finished(frames: Iterable[TimedFrame], options: TrackingOptions, longest: fl
         yield linked
 
 
-def _live_on(lives: dict[int, _Life], waiting: deque[_Waiting], number: int, fill_gaps: int) -> None:
+def _live_on(
+    lives: dict[int, _Life], waiting: deque[_Waiting], number: int, fill_gaps: int, min_track: int
+) -> None:
     """Tell tracks of the newest frame, and fill the gaps that end there."""
     frame = waiting[-1].frame
     found = frame.found
@@ -95,6 +100,8 @@ def _live_on(lives: dict[int, _Life], waiting: deque[_Waiting], number: int, fil
         if life.number >= 0 and 0 < gap <= min(fill_gaps, len(waiting) - 1):
             _fill(list(waiting)[-gap - 1 : -1], name, life, frame, place)
         life.strength += strength(score)
+        life.run = 1 if gap > MISSED else life.run + 1
+        life.is_steady |= life.run >= STEADY * min_track
         life.tick, life.number, life.mask, life.score = frame.tick, number, mask, score
 
 
@@ -128,7 +135,7 @@ def _is_settled(
 
 
 def _is_real(life: _Life, min_track: int) -> bool:
-    return min_track == 1 or life.strength >= min_track
+    return min_track == 1 or life.is_steady or life.strength >= min_track
 
 
 def _linked(waiting: _Waiting, lives: dict[int, _Life], born: int, min_track: int) -> tuple[Linked, int]:

@@ -32,12 +32,12 @@ class Motion:
         return len(self.edges)
 
     @classmethod
-    def begin(cls, edges: Floats) -> Motion:
-        """Objects seen for the first time."""
+    def begin(cls, edges: Floats, drift: Floats | float) -> Motion:
+        """Objects seen for the first time; others drift to the right by `drift`, (N,) or the same for all."""
         seen = noise(edges, SEEN)
-        return cls(
-            edges, np.zeros_like(edges), np.stack([seen, np.zeros_like(seen), noise(edges, STARTED)], -1)
-        )
+        velocity = np.zeros_like(edges)
+        velocity[:, ::2] = np.reshape(drift, (-1, 1))
+        return cls(edges, velocity, np.stack([seen, np.zeros_like(seen), noise(edges, STARTED)], -1))
 
     def only(self, which: Indices) -> Motion:
         """Some of them."""

@@ -25,7 +25,7 @@ FAR = 2.5  # mean log(1 + d^2 / TAILS) from which two ends are not compared
 LEAST = -3.0  # log-odds: the false link of a rare pair costs less than the identity that a missing one breaks
 ROUNDS = 3  # joined tracklets have better known ends
 # Log-odds of a join: constant, and for each cue of `_cues`. By logistic regression on KITTI MOTS with noise.
-WEIGHTS = np.array([-0.4, -2.4, -0.15, 2.0, -0.32, 0.32, 2.8, -0.25, 6.0])
+WEIGHTS = np.array([-0.4, -2.3, -0.19, 2.0, -0.34, 0.19, 3.1, -0.28, 3.9])
 
 
 @dataclass(frozen=True)
@@ -39,12 +39,12 @@ class _Ends:
 
 
 def stitch(
-    tracklets: Sequence[Tracklet], observed: Sequence[Observed], ticks: Floats, longest: float
+    tracklets: Sequence[Tracklet], observed: Sequence[Observed], ticks: Floats, drift: Floats, longest: float
 ) -> list[Tracklet]:
     """Tracklets joined over gaps of at most `longest` ticks, in order of appearance."""
     tracks = list(tracklets)
     for _ in range(ROUNDS):
-        following = _following(tracks, observed, ticks, longest)
+        following = _following(tracks, observed, ticks, drift, longest)
         if not following:
             break
         tracks = _joined(tracks, following)
@@ -64,7 +64,7 @@ def _joined(tracks: Sequence[Tracklet], following: dict[int, int]) -> list[Track
 
 
 def _following(
-    tracks: Sequence[Tracklet], observed: Sequence[Observed], ticks: Floats, longest: float
+    tracks: Sequence[Tracklet], observed: Sequence[Observed], ticks: Floats, drift: Floats, longest: float
 ) -> dict[int, int]:
     """Which tracklet follows on which."""
     begins = np.array([ticks[track[0][0]] for track in tracks])
@@ -72,8 +72,8 @@ def _following(
     first, second = _pairs(begins, ends, longest)
     if not len(first):
         return {}
-    before = _ends(tracks, observed, ticks, is_end=True)
-    after = _ends(tracks, observed, ticks, is_end=False)
+    before = _ends(tracks, observed, ticks, drift, is_end=True)
+    after = _ends(tracks, observed, ticks, drift, is_end=False)
     is_possible = before.seen.categories[first] == after.seen.categories[second]
     first, second = first[is_possible], second[is_possible]
     cues = _cues(before, after, first, second)
@@ -93,13 +93,16 @@ def _pairs(begins: Floats, ends: Floats, longest: float) -> tuple[Indices, Indic
     return first, order[place]
 
 
-def _ends(tracks: Sequence[Tracklet], observed: Sequence[Observed], ticks: Floats, is_end: bool) -> _Ends:
+def _ends(
+    tracks: Sequence[Tracklet], observed: Sequence[Observed], ticks: Floats, drift: Floats, is_end: bool
+) -> _Ends:
     """The motion of the ends (or of the beginnings, filtered backwards) of all tracks at once."""
     stretches = [track[-ENDS:] if is_end else track[:ENDS][::-1] for track in tracks]
     frames = np.array([stretch[-1][0] for stretch in stretches])
     seen = _gather([stretch[-1] for stretch in stretches], observed)
     edges = np.array([observed[frame].edges[place] for frame, place in (s[0] for s in stretches)])
-    motion = Motion.begin(edges)
+    first = np.array([stretch[0][0] for stretch in stretches])
+    motion = Motion.begin(edges, drift[first] if is_end else -drift[first])
     for step in range(1, ENDS):
         rows = np.array([k for k, stretch in enumerate(stretches) if len(stretch) > step], np.intp)
         if not len(rows):

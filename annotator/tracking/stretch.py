@@ -8,9 +8,9 @@ from annotator.tracking.observations import Floats, Observed
 from annotator.tracking.stitching import stitch
 from annotator.tracking.tracklets import Tracklet, link
 
-DOUBTFUL, CERTAIN = 0.45, 0.75  # scores that count for little and for a whole instance
-LITTLE = 0.2  # what any instance counts for: what is seen again and again is there
+DOUBTFUL, CERTAIN = 0.45, 0.75  # scores that count for nothing and for a whole instance
 LEAST_STRENGTH = 1 / 3  # of a tracklet that may become part of a track
+STEADY = 2  # a tracklet this many times as long as the shortest track is one, whatever its scores
 
 
 def tracks_of(observed: Sequence[Observed], ticks: Floats, longest: float, min_track: int) -> list[Tracklet]:
@@ -18,14 +18,18 @@ def tracks_of(observed: Sequence[Observed], ticks: Floats, longest: float, min_t
 
     Gaps may be `longest` ticks. With `min_track` above 1, tracklets of weak instances alone are left out.
     """
-    tracklets = link(observed, ticks)
+    tracklets, drift = link(observed, ticks)
     if min_track > 1:
-        tracklets = [
-            t for t in tracklets if sum(strength(observed[f].scores[k]) for f, k in t) > LEAST_STRENGTH
-        ]
-    return stitch(tracklets, observed, ticks, longest)
+        tracklets = [each for each in tracklets if _is_worth(each, observed, min_track)]
+    return stitch(tracklets, observed, ticks, drift, longest)
+
+
+def _is_worth(tracklet: Tracklet, observed: Sequence[Observed], min_track: int) -> bool:
+    if len(tracklet) >= STEADY * min_track:
+        return True
+    return sum(strength(observed[frame].scores[place]) for frame, place in tracklet) > LEAST_STRENGTH
 
 
 def strength(score: float) -> float:
-    """What an instance of this score counts for: 1 from CERTAIN on, LITTLE below DOUBTFUL."""
-    return min(1.0, max(LITTLE, (float(score) - DOUBTFUL) / (CERTAIN - DOUBTFUL)))
+    """What an instance of this score counts for: 1 from CERTAIN on, less than nothing below DOUBTFUL."""
+    return min(1.0, (float(score) - DOUBTFUL) / (CERTAIN - DOUBTFUL))
