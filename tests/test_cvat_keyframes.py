@@ -88,6 +88,17 @@ def test_frames_between_keyframes_keep_the_bound(tmp_path: Path, bound: float) -
     assert sum(1 for _ in root.iter("polygon")) < 40
 
 
+def test_every_stretch_keeps_the_bound_by_itself(tmp_path: Path) -> None:
+    def trembling(k: int) -> np.ndarray:
+        return blob(WIDE, 45, 100 + (0, 9, -7, 4)[k % 4], 20 + (0, 4, -3)[k % 3])
+
+    steady = [instances(k, (blob(WIDE, 45, 100, 20), CAR, 0.9, 1), size=WIDE) for k in range(20)]
+    away = [instances(20, size=WIDE)]
+    back = [instances(k, (trembling(k), CAR, 0.9, 1), size=WIDE) for k in range(21, 50)]
+    labels = Labels([*steady, *away, *back])
+    assert min(overlaps(written(tmp_path, labels), labels)) >= 0.9
+
+
 def test_a_lower_bound_never_needs_more_keyframes(tmp_path: Path) -> None:
     labels = driving(40, wobble=1.5)
     counts = [

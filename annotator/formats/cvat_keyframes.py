@@ -52,21 +52,15 @@ class Keyframes:
 
     def end(self) -> Iterator[Keyframe]:
         """The object is not seen any more; yield the keyframes that are left, and a closing one."""
-        while len(self._waiting) > 1:
-            closing = self._closing()
-            if closing is not None and self._shows(self._waiting[1:], closing.ring, len(self._waiting)):
-                yield Keyframe(self._merged(len(self._waiting)), False)
-                yield Keyframe(closing, True)
-                self._waiting = []
-                return
-            yield self._go_to(
-                self._farthest(min(self._reach, len(self._waiting) - 1), len(self._waiting) - 1)
-            )
-        if self._waiting:
-            yield Keyframe(self._waiting[0], False)
-            if (closing := self._closing()) is not None:
-                yield Keyframe(closing, True)
-        self._waiting = []
+        while self._waiting:
+            closing, count = self._closing(), len(self._waiting)
+            if count == 1 or (closing is not None and self._shows(self._waiting[1:], closing.ring, count)):
+                yield Keyframe(self._merged(count), False)
+                if closing is not None:
+                    yield Keyframe(closing, True)
+                self._waiting, self._reach = [], 1
+            else:
+                yield self._go_to(self._farthest(min(self._reach, count - 1), count - 1))
 
     def _go_to(self, place: int) -> Keyframe:
         """Make a waiting shape the last keyframe; the one before it, which is decided now."""
