@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -25,6 +28,7 @@ from annotator.tracking import associate
 from tests.builders import Labels, Recording, frame_ref
 from tests.test_evaluation_sides import IN_IMAGES, IN_VIDEO, TRACKED, VIDEO, WRITERS, labelled, stored
 from tests.test_formats import CAR, PERSON, any_labels, expected, instances
+from tests.toy import ROOT
 
 IMAGES = Recording("drive", False, Path("/data/drive"))
 FILES = {"cityscapes": "cityscapes", "coco": "coco.json", "cvat": "cvat.xml", "mots": "mots.txt", "run": ""}
@@ -192,6 +196,25 @@ def test_what_breaks_off_leaves_nothing_half_imported(tmp_path: Path) -> None:
         assert left == []
     record = json.loads((tmp_path / "run" / "run.json").read_text())
     assert record["sources"][0]["state"] == "failed"
+
+
+def test_killed_on_the_way_nothing_is_there_and_the_same_command_makes_it(tmp_path: Path) -> None:
+    source, run = WRITERS["coco"](tmp_path, IN_VIDEO, VIDEO), tmp_path / "run"
+    script = (
+        "import os, signal\n"
+        "from pathlib import Path\n"
+        "from annotator import conversion\n"
+        "from annotator.options import ConversionJob\n"
+        "conversion.publish_all = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)\n"
+        f"list(conversion.convert(ConversionJob(Path({str(source)!r}), 'run', Path({str(run)!r}))))\n"
+    )
+    killed = subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=False, timeout=60)
+    assert killed.returncode == -signal.SIGKILL
+    with pytest.raises(UsageError, match="a run that has labelled nothing yet"):
+        list(read_truth(run))
+    name = converted(source, RUN_FOLDER, run).name
+    assert [path.name for path in run.iterdir() if path.is_dir()] == [name]
+    assert len(content(run)) == 4
 
 
 def test_a_second_object_of_a_track_in_a_frame_loses_its_identity(tmp_path: Path) -> None:

@@ -133,6 +133,13 @@ def test_categories_of_other_names_are_what_the_user_says(tmp_path: Path) -> Non
     assert truth.class_ids == {CAR, BY_NAME["rider"].id}
 
 
+def test_images_of_several_recordings_are_numbered_by_place(tmp_path: Path) -> None:
+    images = [image(k, frame_index=k % 2) for k in range(4)]
+    assert [found.frame.index for found in coco.read(saved(tmp_path, images=images))] == [0, 1, 2, 3]
+    images = [image(k, frame_index=7 + 2 * k) for k in range(3)]
+    assert [found.frame.index for found in coco.read(saved(tmp_path, images=images))] == [7, 9, 11]
+
+
 # ---- lists of results
 
 
@@ -223,3 +230,26 @@ def test_a_list_of_something_else_is_not_recognised(tmp_path: Path) -> None:
     (tmp_path / "b.json").write_text('[{"name": "x"}]')
     with pytest.raises(FormatError, match="'image_id' is odd"):
         list(coco.read(tmp_path / "b.json"))
+
+
+def test_fuzzed_files_give_labels_or_a_sentence(tmp_path: Path) -> None:
+    entry = annotation(segmentation=COMPRESSED, attributes={"uid": "7", "track_id": 1}, score=0.5)
+    text = saved(tmp_path, annotation(), entry).read_bytes()
+    random = np.random.default_rng(5)
+    path = tmp_path / "fuzzed.json"
+    for _ in range(500):
+        content = bytearray(text)
+        for place in random.integers(0, len(content), random.integers(1, 4)):
+            content[place] = random.integers(32, 127)
+        path.write_bytes(bytes(content))
+        sentence = refusal(path)
+        assert sentence is None or (sentence.startswith(f"{path}: no COCO") and "\n" not in sentence)
+
+
+def refusal(path: Path) -> str | None:
+    """The sentence that a file is refused with, None for one that is read."""
+    try:
+        list(coco.read(path))
+    except FormatError as error:
+        return str(error)
+    return None

@@ -93,7 +93,11 @@ def _images(content: Any) -> list[Record]:
     """The images by id. Those of a list of results are what their masks say."""
     if not isinstance(content, list):
         content["categories"]  # other JSON lacks them
-        return sorted(content["images"], key=lambda image: image["id"])
+        images = sorted(content["images"], key=lambda image: image["id"])
+        numbers = {image.get("frame_index") for image in images}
+        if len(numbers) < len(images):  # of several recordings: then numbers are places
+            images = [image | {"frame_index": place} for place, image in enumerate(images)]
+        return images
     sizes = {entry["image_id"]: _size_of_mask(entry) for entry in content}
     return [
         {"id": number, "height": size[0], "width": size[1], "frame_index": number}

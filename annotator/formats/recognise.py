@@ -156,7 +156,7 @@ def bad_input() -> Iterator[None]:
 
 
 def _recognise_folder(path: Path) -> Side:
-    stores = [file.parent for file in sorted(path.rglob(STORE))]
+    stores = [file.parent for file in sorted(path.rglob(STORE)) if not _is_hidden(file.relative_to(path))]
     if stores:
         run = next((above for above in (path, *path.absolute().parents) if (above / RUN).is_file()), path)
         labels = [Labels(_relative(folder, run), folder, Kind.RUN) for folder in stores]
@@ -172,6 +172,11 @@ def _recognise_folder(path: Path) -> Side:
         mots = [Labels(_relative(file.with_suffix(""), path), file, Kind.MOTS) for file in texts]
         return Side(path, Kind.MOTS, tuple(mots))
     raise UsageError(f"{path}: holds no labels that are known; give {KNOWN}")
+
+
+def _is_hidden(relative: Path) -> bool:
+    """Whether a file lies in a folder that is not whole yet."""
+    return any(part.startswith(".") for part in relative.parts)
 
 
 def _relative(path: Path, folder: Path) -> str:
