@@ -38,7 +38,7 @@ def write(path: Path, frames: int, every: int) -> None:
                 centre = (70 + (frame * 3 + 117 * track) % 1140, 50 + 60 * track)
                 points = ";".join(f"{x:.2f},{y:.2f}" for x, y in (ring + centre).tolist())
                 file.write(
-                    f'<polygon frame="{frame}" keyframe="{frame % 10 == 0:d}" outside="0" occluded="0"'
+                    f'<polygon frame="{frame}" keyframe="{every > 1 or frame % 10 == 0:d}" outside="0" occluded="0"'
                     f' points="{points}" z_order="0"><attribute name="uid">{track + 1}</attribute></polygon>\n'
                 )
             file.write("</track>\n")
