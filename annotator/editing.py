@@ -38,7 +38,7 @@ def edit(job: EditJob) -> list[str]:
     recording = recording_of(labels.path, labels.name)
     with Store.read(labels.path) as store:
         made_with = store.fingerprint
-    with _locked(recording, labels.path) as run, Store.open(labels.path, made_with) as store:
+    with locked(recording, labels.path) as run, Store.open(labels.path, made_with) as store:
         try:
             done = _change(store, job)
         except UsageError as error:
@@ -68,7 +68,7 @@ def one_recording(path: Path) -> Labels:
 
 
 @contextmanager
-def _locked(recording: Recording, folder: Path) -> Iterator[Run | None]:
+def locked(recording: Recording, folder: Path) -> Iterator[Run | None]:
     """The run that the recording is in, locked; None for a folder without `run.json`."""
     out = run_folder(folder, recording.name)
     if not (out / RUN_FILE).is_file():

@@ -215,6 +215,28 @@ PUBLISHED_AS_USUAL = PublishOptions()
 
 
 @dataclass(frozen=True)
+class TrackingJob:
+    """Labels whose tracks are to be made anew."""
+
+    inputs: tuple[Path, ...]  # runs, recordings of runs, MOTS text
+    out: Path | None = field(
+        default=None,
+        metadata=option(
+            "For MOTS text: folder for the tracked files, or a .txt for one; runs are changed in place."
+        ),
+    )
+    overwrite: bool = field(
+        default=False, metadata=option("Also where people edited tracks: their edits are lost.")
+    )
+    tracking: TrackingOptions = field(default_factory=TrackingOptions)
+
+    def __post_init__(self) -> None:
+        check(self)
+        if not self.inputs:
+            raise UsageError("nothing to track: name a run, a recording of a run, or MOTS text")
+
+
+@dataclass(frozen=True)
 class Job:
     """Everything that one run is asked to do."""
 

@@ -98,12 +98,7 @@ def track(source: Source, store: Store, options: TrackingOptions) -> Generator[E
     if tracked == asdict(options) or (tracked and EDITED in tracked):
         return False
     yield StepStarted(source.name, "associate")
-    store.set_note("tracked", None)
-    if options.enabled:
-        associate(store, options)
-    else:
-        store.set_tracks(())
-    store.set_note("tracked", asdict(options))
+    associate(store, options)
     return True
 
 

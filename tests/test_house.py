@@ -31,6 +31,7 @@ FLOORS = [  # design/house.md: lowest first, and so within a floor; a name cover
         "annotator.publishing",
         "annotator.conversion",
         "annotator.editing",
+        "annotator.retracking",
         "annotator.cvat",
         "annotator.integrations",
     ],
@@ -93,7 +94,7 @@ def test_click_and_rich_stay_in_the_command_line(module: str) -> None:
     assert not {name.split(".")[0] for name in imports(module)} & ONLY_IN_CLI
 
 
-@pytest.mark.parametrize("command", sorted(MODULES.keys() & {"cli.annotate", "cli.convert", "cli.cvat", "cli.evaluate", "cli.train"}))
+@pytest.mark.parametrize("command", sorted(MODULES.keys() & {"cli.annotate", "cli.convert", "cli.cvat", "cli.evaluate", "cli.track", "cli.train"}))
 def test_help_answers_at_once(command: str) -> None:
     script = (
         f"import sys, {command} as c; code = c.shell.run(c.command, ['--help']); print(code, *sys.modules)"

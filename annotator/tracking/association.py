@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from itertools import islice
 
 import numpy as np
 
 from annotator.frames import FrameRef
+from annotator.instances import Instances
 from annotator.masks import Rle
 from annotator.options import TrackingOptions
 from annotator.store import INTERPOLATED, Linked, Made, Store
@@ -24,15 +25,24 @@ MOST_WAITING = 1024  # frames that wait for what becomes of their tracks
 
 
 def associate(store: Store, options: TrackingOptions) -> None:
-    """Give the instances of a store their tracks. Ids count from 1 in order of appearance."""
-    store.set_links(links(store, options))
+    """Give the instances of a store their tracks, or none if that is asked. Ids count from 1 in order of appearance."""
+    store.set_note("tracked", None)  # until all is done
+    if options.enabled:
+        store.set_links(links(store, options))
+    else:
+        store.set_tracks(())
+    store.set_note("tracked", asdict(options))
 
 
 def links(store: Store, options: TrackingOptions) -> Iterator[Linked]:
     """What association makes of every frame, in order."""
-    frames = timed(store.found(), tick_of(store.frames()))
+    return linked(store.found(), tick_of(store.frames()), options)
+
+
+def linked(frames: Iterable[Instances], tick_s: float, options: TrackingOptions) -> Iterator[Linked]:
+    """What association makes of frames; a tick is `tick_s` seconds long. In constant memory."""
     longest = options.max_gap / TICK_S
-    return finished(named(frames, longest, options.min_track), options, longest)
+    return finished(named(timed(frames, tick_s), longest, options.min_track), options, longest)
 
 
 def tick_of(frames: Iterable[FrameRef]) -> float:
@@ -76,14 +86,14 @@ def finished(frames: Iterable[TimedFrame], options: TrackingOptions, longest: fl
         waiting.append(_Waiting(frame))
         _live_on(lives, waiting, number, options.fill_gaps, options.min_track)
         while _is_settled(waiting, lives, options, longest):
-            linked, born = _linked(waiting.popleft(), lives, born, options.min_track)
-            yield linked
+            settled, born = _linked(waiting.popleft(), lives, born, options.min_track)
+            yield settled
         if number % MOST_WAITING == 0:
             oldest = number - 2 * MOST_WAITING
             lives = {name: life for name, life in lives.items() if life.number > oldest}
     while waiting:
-        linked, born = _linked(waiting.popleft(), lives, born, options.min_track)
-        yield linked
+        settled, born = _linked(waiting.popleft(), lives, born, options.min_track)
+        yield settled
 
 
 def _live_on(

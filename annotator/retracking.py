@@ -1,0 +1,122 @@
+"""Tracks made anew from what was found before: runs are published again, of MOTS text a tracked one is written."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from annotator.editing import locked
+from annotator.errors import UsageError
+from annotator.formats import mots
+from annotator.formats.recognise import Kind, Labels, bad_input, recognise
+from annotator.formats.whole import scratch_folder
+from annotator.options import TrackingJob
+from annotator.publishing import Recording, publish_all, recording_of
+from annotator.store import EDITED, Store
+from annotator.tracking import associate
+
+BATCH = 64  # frames in a transaction
+SUFFIX = ".txt"
+
+
+@dataclass(frozen=True)
+class Retracked:
+    """What became of a recording."""
+
+    name: str
+    frames: int
+    instances: int  # with those that fill gaps
+    tracks: int
+    file: Path  # the folder of the recording, or the text that was written
+
+
+def retrack(job: TrackingJob) -> Iterator[Retracked]:
+    """Make the tracks of every recording anew, one after the other; each changes whole or not at all.
+
+    Raises UsageError for labels that can't be tracked, before anything is changed, and FormatError for tracks that
+    the format can't hold.
+    """
+    with bad_input():
+        found = [labels for path in job.inputs for labels in recognise(path).labels]
+    goals = _goals(found, job.out)
+    for labels, goal in zip(found, goals, strict=True):
+        if labels.kind is Kind.RUN:
+            yield _retrack_run(labels, job)
+        else:
+            yield _track_text(labels, goal, job)
+
+
+def _goals(found: list[Labels], out: Path | None) -> list[Path]:
+    """Where the tracks of each recording go."""
+    texts = [labels for labels in found if labels.kind is Kind.MOTS]
+    for labels in found:
+        if labels.kind not in (Kind.RUN, Kind.MOTS):
+            raise UsageError(
+                f"{labels.path}: is {labels.kind.value}; make a run of it with spatialemb-convert --to run"
+            )
+    if texts and out is None:
+        raise UsageError(f"{texts[0].path}: is MOTS text; say with --out where its tracks go")
+    if out is not None and not texts:
+        raise UsageError("--out is for MOTS text; the tracks of a run are made anew in place")
+    goals = [labels.path if labels.kind is Kind.RUN else _goal(labels, out, len(texts)) for labels in found]
+    for labels, goal in zip(found, goals, strict=True):
+        if goals.count(goal) > 1:
+            raise UsageError(f"{labels.path}: {goal} would be written twice; track these files one by one")
+        if labels.kind is Kind.MOTS and goal.exists() and goal.samefile(labels.path):
+            raise UsageError(f"{labels.path}: would be overwritten by its tracks; choose another --out")
+    return goals
+
+
+def _goal(labels: Labels, out: Path | None, texts: int) -> Path:
+    assert out is not None
+    is_file = out.suffix == SUFFIX and not out.is_dir()
+    if is_file and texts > 1:
+        raise UsageError(f"--out {out}: is one file for {texts} recordings; name a folder")
+    return out if is_file else out / labels.path.name
+
+
+def _retrack_run(labels: Labels, job: TrackingJob) -> Retracked:
+    recording = recording_of(labels.path, labels.name)
+    with Store.read(labels.path) as store:
+        made_with = store.fingerprint
+        if EDITED in (store.note("tracked") or {}) and not job.overwrite:
+            raise UsageError(
+                f"{labels.path}: has tracks that people made or edited; use --overwrite to make them anew all the same"
+            )
+        if not store.note("detected"):
+            raise UsageError(
+                f"{labels.path}: is not labelled to its end; run spatialemb-annotate again first"
+            )
+    with locked(recording, labels.path) as run, Store.open(labels.path, made_with) as store:
+        associate(store, job.tracking)
+        publish_all(store, recording, labels.path)
+        if run:
+            run.started(recording)
+            run.count(recording, store)
+            run.done(recording)
+        return _retracked(labels, store, labels.path)
+
+
+def _track_text(labels: Labels, goal: Path, job: TrackingJob) -> Retracked:
+    """By way of a store, so that memory does not grow with the text."""
+    with ExitStack() as stack:
+        scratch = stack.enter_context(scratch_folder(goal))
+        store = stack.enter_context(Store.open(scratch, {}))
+        with bad_input():
+            frames = (truth.instances.with_tracks([0] * len(truth.instances)) for truth in labels.truth())
+            while batch := list(islice(frames, BATCH)):
+                store.add(batch)
+        if not store.frame_count:
+            raise UsageError(f"{labels.path}: holds no frame")
+        associate(store, job.tracking)
+        [written] = mots.write(store, Recording(labels.name, labels.path), scratch).files
+        os.replace(written, goal)
+        return _retracked(labels, store, goal)
+
+
+def _retracked(labels: Labels, store: Store, file: Path) -> Retracked:
+    return Retracked(labels.name, store.frame_count, store.instance_count, store.track_count, file)
