@@ -185,21 +185,6 @@ def are_disjoint(rles: Sequence[Rle]) -> bool:
     return sum(each) == together
 
 
-def split_parts(rle: Rle) -> list[Rle]:
-    """The 8-connected parts of a mask (as cv2 traces contours), largest first; an empty mask has none."""
-    size: tuple[int, int] = (rle["size"][0], rle["size"][1])
-    window, top, left = decode_window(rle)
-    if not window.size:
-        return []
-    import cv2  # here, because most uses of masks need not wait for it
-
-    count, parts = cv2.connectedComponents(window.astype(np.uint8), connectivity=8)
-    if count == 2:
-        return [rle]
-    found = [encode_window(parts == k, top, left, size) for k in range(1, count)]
-    return [found[k] for k in np.argsort(-areas(found), kind="stable")]
-
-
 def decode_window(rle: Rle) -> Window:
     """The mask within its box (h, w), with the top and the left of the box; (0, 0) for an empty mask."""
     return decode_windows([rle])[0]

@@ -133,17 +133,6 @@ def test_there_may_be_more_masks_than_a_byte_counts() -> None:
     assert masks.iou(many, many).shape == (300, 300)
 
 
-def test_parts_hang_together_over_corners_and_come_largest_first() -> None:
-    parts = masks.split_parts(
-        masks.encode(mask("#....###", ".#...###", "........", "...##...")),
-    )
-    drawn = [masks.decode(part) for part in parts]
-    assert np.array_equal(drawn[0], mask(".....###", ".....###", "........", "........"))
-    assert np.array_equal(drawn[1], mask("#.......", ".#......", "........", "........"))
-    assert np.array_equal(drawn[2], mask("........", "........", "........", "...##..."))
-    assert masks.split_parts(masks.empty((4, 8))) == []
-
-
 @given(MASKS)
 def test_every_coco_segmentation_becomes_the_same_mask(pixels: np.ndarray) -> None:
     rle, size = masks.encode(pixels), pixels.shape

@@ -165,6 +165,18 @@ def test_vertices_can_be_limited_at_the_cost_of_overlap() -> None:
         assert sum(len(part.ring) > 12 for part in of_mask.parts) == 0, "what neighbours need comes on top"
 
 
+def test_parts_hang_together_over_corners_and_come_largest_first() -> None:
+    pixels = mask("#....###", ".#...###", "........", "...##...")
+    (of_mask,) = outlined(pixels.astype(np.uint8), EXACT)
+    parts = [masks.decode(part.exact) for part in of_mask.parts]
+    assert np.array_equal(parts[0], mask(".....###", ".....###", "........", "........"))
+    small = (
+        mask("#.......", ".#......", "........", "........"),
+        mask("........", "........", "........", "...##..."),
+    )
+    assert sorted(part.tolist() for part in parts[1:]) == sorted(part.tolist() for part in small)
+
+
 def test_specks_are_left_out_and_counted() -> None:
     pixels = blob((60, 60), 30, 30, 20)
     pixels[2, 2] = pixels[57, 57] = True

@@ -23,14 +23,12 @@ from annotator import masks
 from annotator.formats.classes import AS_NAMED, Classes
 from annotator.formats.cvat_interpolation import interpolate
 from annotator.formats.cvat_spool import MASK, POLYGON, Drawn, ShapeSpool
-from annotator.formats.cvat_xml import elements, faults, parts
+from annotator.formats.cvat_xml import faults, parts
 from annotator.formats.identity import NO_TRACK, track_id, track_ids
 from annotator.formats.survey import frame_without_time
 from annotator.frames import FrameRef
 from annotator.instances import Instances, Truth
 from annotator.polygons import Ring
-
-__all__ = ["elements", "names", "read", "read_truth", "ring_of"]
 
 NO_GROUP = ("", "0")
 SHAPES = ("polygon", "mask")

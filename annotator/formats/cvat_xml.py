@@ -76,20 +76,6 @@ def parts(path: Path) -> Iterator[Part]:
                 kept = 0
 
 
-def elements(path: Path, *names: str) -> Iterator[Element]:
-    """The elements of these names below the root, each whole, one in memory at a time."""
-    with _open(path) as file:
-        root = None
-        for event, element in iterparse(file, events=("start", "end"), forbid_dtd=True):
-            file.is_heard()
-            if root is None:
-                root = element
-                _check([root], 0)
-            elif event == "end" and element.tag in names:
-                yield element
-                root.clear()
-
-
 class _Watched:
     """A file that is read as long as elements come of it."""
 
