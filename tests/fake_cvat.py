@@ -39,6 +39,7 @@ class Keyframe:
 @dataclass
 class Track:
     label: str
+    group: str
     keyframes: dict[int, Keyframe]  # by frame
 
 
@@ -335,7 +336,7 @@ def take_annotations(task: FakeTask, content: bytes, format_name: str) -> str:
             if shape.attrib["keyframe"] == "1":
                 attributes = {a.attrib["name"]: a.text or "" for a in shape.iterfind("attribute")}
                 keyframes[frame] = Keyframe(points, shape.attrib["outside"] == "1", attributes)  # type: ignore[arg-type]
-        tracks.append(Track(element.attrib["label"], keyframes))
+        tracks.append(Track(element.attrib["label"], element.get("group_id", "0"), keyframes))
     task.tracks = tracks
     task.images = {
         image.attrib["name"]: [ET.tostring(shape, encoding="unicode") for shape in image]
@@ -364,7 +365,9 @@ def exported(number: int, task: FakeTask, format_name: str) -> str:
         return f"{head}{body}</annotations>"
     assert format_name == "CVAT for video 1.1"
     body = "".join(
-        f'<track id="{k}" label={quoteattr(track.label)} source="file">{"".join(_shapes(track, task, step))}</track>'
+        f'<track id="{k}" label={quoteattr(track.label)} source="file"'
+        + (f' group_id="{track.group}"' if track.group != "0" else "")
+        + f">{''.join(_shapes(track, task, step))}</track>"
         for k, track in enumerate(task.tracks)
     )
     return f"{head}{body}</annotations>"

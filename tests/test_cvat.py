@@ -226,7 +226,9 @@ def corrected(server: FakeCvat) -> None:
     drawn = type(first)(
         [(30.0, 2.0), (40.0, 2.0), (40.0, 12.0), (30.0, 12.0)], False, {"uid": "", "score": ""}
     )
-    task.tracks.append(type(car)("car", {4: drawn, 8: type(first)(drawn.points, True, drawn.attributes)}))
+    task.tracks.append(
+        type(car)("car", "0", {4: drawn, 8: type(first)(drawn.points, True, drawn.attributes)})
+    )
 
 
 def test_corrections_come_back_into_a_run_with_the_frames_that_were_sent(
