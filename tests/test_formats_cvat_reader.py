@@ -14,10 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from annotator import masks, polygons
-from annotator.errors import FormatError, UsageError
+from annotator.errors import FormatError, OutputError, UsageError
 from annotator.formats import cvat
 from annotator.formats.classes import Classes
 from annotator.formats.cvat_interpolation import interpolate
+from annotator.formats.cvat_spool import POLYGON, Drawn, ShapeSpool
 from annotator.formats.recognise import Kind, recognise
 from annotator.labels import BY_NAME
 from tests.test_formats_cvat import exported, track
@@ -270,6 +271,17 @@ def test_an_image_twice_is_refused(tmp_path: Path) -> None:
     image = '<image id="0" name="a.png" width="10" height="8"/>'
     with pytest.raises(FormatError, match="image 0 is there twice"):
         list(cvat.read(exported(tmp_path, image * 2, "annotation", 2)))
+
+
+def test_without_room_for_temporary_files_it_is_told() -> None:
+    drawn = Drawn(0, 0, 0, CAR, 1.0, 0, POLYGON, bytes(4000))
+    with (  # noqa: PT012
+        pytest.raises(OutputError, match=r"temporary files can't be written \(.*full\); make room"),
+        ShapeSpool.opened() as spool,
+    ):
+        spool.db.execute("PRAGMA max_page_count = 20")
+        for _ in range(2000):
+            spool.add(drawn)
 
 
 def test_memory_follows_tracks_and_not_frames(tmp_path: Path) -> None:

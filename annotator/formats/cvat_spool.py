@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from annotator import masks, polygons
+from annotator.errors import OutputError
 from annotator.formats.survey import frame_without_time
 from annotator.frames import FrameRef
 
@@ -48,8 +49,8 @@ class ShapeSpool:
     @classmethod
     @contextmanager
     def opened(cls) -> Iterator[ShapeSpool]:
-        """An empty spool: in memory while it is small, then in a temporary file."""
-        with closing(sqlite3.connect("", isolation_level=None)) as db:
+        """An empty spool: in memory while it is small, then in a temporary file. Raises OutputError without room."""
+        with _faults(), closing(sqlite3.connect("", isolation_level=None)) as db:
             db.executescript(
                 "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -16000;"
                 "CREATE TABLE shapes (frame, number, thing, track_id, class_id, score, z_order, kind, shape,"
@@ -103,3 +104,13 @@ class ShapeSpool:
         if self._waiting:
             self.db.executemany("INSERT INTO shapes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", self._waiting)
             self._waiting = []
+
+
+@contextmanager
+def _faults() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        raise OutputError(
+            f"temporary files can't be written ({error}); make room, or name another folder in SQLITE_TMPDIR"
+        ) from error
