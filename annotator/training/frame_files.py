@@ -8,8 +8,9 @@ from pathlib import Path
 
 import cv2
 
-from annotator.errors import OutputError, SourceError, UsageError
+from annotator.errors import SourceError, UsageError
 from annotator.formats.recognise import RUN, Kind, Labels, ways_to_name
+from annotator.formats.whole import whole_file
 from annotator.frames import Frame, FrameRef
 from annotator.run import read_records
 from annotator.video import Source, find_sources
@@ -98,7 +99,6 @@ def _of_video(source: Source, refs: Sequence[FrameRef], folder: Path) -> list[Pa
     files = {ref.index: folder / f"{ref.index:06}.jpg" for ref in refs}
     lacking = {index for index, file in files.items() if not file.exists()}
     if lacking:
-        folder.mkdir(parents=True, exist_ok=True)
         with closing(_frames(source, max(lacking))) as frames:
             for frame in frames:
                 if frame.ref.index in lacking:
@@ -118,10 +118,5 @@ def _frames(source: Source, last: int) -> Generator[Frame, None, None]:
 
 def _save(frame: Frame, file: Path) -> None:
     _, content = cv2.imencode(".jpg", cv2.cvtColor(frame.image, cv2.COLOR_RGB2BGR), JPEG)
-    part = file.with_suffix(".part")
-    try:
-        part.write_bytes(content.tobytes())
-        part.replace(file)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise OutputError(f"{file}: can't be written ({error.strerror}); make room and run again") from error
+    with whole_file(file) as temporary:
+        temporary.write_bytes(content.tobytes())

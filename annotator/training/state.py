@@ -13,7 +13,8 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel
 
-from annotator.errors import OutputError, UsageError
+from annotator.errors import UsageError
+from annotator.formats.whole import whole_file
 from annotator.model.checkpoint import save_checkpoint
 from annotator.model.network import SpatialEmbeddingNetwork
 
@@ -74,26 +75,17 @@ class State:
             "average": self.average.state_dict(),
             "optimizer": self.optimizer.state_dict(),
         }
-        part = out / f"{STATE}.part"
-        try:
-            torch.save(state, part)
-            part.replace(out / STATE)
-        except (OSError, RuntimeError) as error:  # torch.save raises RuntimeError when the disk is full
-            part.unlink(missing_ok=True)
-            raise OutputError(
-                f"{out / STATE}: can't be written ({error}); make room and run again"
-            ) from error
+        with whole_file(out / STATE) as temporary:
+            try:
+                torch.save(state, temporary)
+            except RuntimeError as error:  # which is what torch makes of a full disk
+                raise OSError(None, str(error)) from error
         self.save_checkpoint(out / LAST)
 
     def save_checkpoint(self, path: Path) -> None:
         """Write the averaged weights for labelling. Raises OutputError; what was there stays."""
-        try:
-            save_checkpoint(path, self.averaged, {**self.about, "step": self.step})
-        except OSError as error:
-            path.with_name(path.name + ".part").unlink(missing_ok=True)
-            raise OutputError(
-                f"{path}: can't be written ({error.strerror}); make room and run again"
-            ) from error
+        with whole_file(path) as temporary:
+            save_checkpoint(temporary, self.averaged, {**self.about, "step": self.step})
 
 
 Update = Callable[[Sequence[Tensor], Sequence[Tensor], Tensor | int], None]

@@ -14,9 +14,9 @@ import torch
 
 from annotator import masks
 from annotator.clustering import instances_of
-from annotator.errors import OutputError
 from annotator.evaluation.average_precision import CityscapesAP
 from annotator.evaluation.overlap import Overlap
+from annotator.formats.whole import whole_file
 from annotator.instances import Instances
 from annotator.model.checkpoint import Checkpoint
 from annotator.model.embedding import decode
@@ -118,14 +118,7 @@ def _directions(offset: npt.NDArray[np.float32]) -> Picture:
 
 def write_pictures(pictures: Sequence[Picture], folder: Path, step: int) -> None:
     """Write them as STEP_NUMBER.png. Raises OutputError."""
-    folder.mkdir(parents=True, exist_ok=True)
     for k, image in enumerate(pictures):
-        path = folder / f"{step:06}_{k}.png"
         _, content = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
-        part = path.with_suffix(".part")
-        try:
-            part.write_bytes(content.tobytes())
-            part.replace(path)
-        except OSError as error:
-            part.unlink(missing_ok=True)
-            raise OutputError(f"{path}: can't be written ({error.strerror}); make room") from error
+        with whole_file(folder / f"{step:06}_{k}.png") as temporary:
+            temporary.write_bytes(content.tobytes())
