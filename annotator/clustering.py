@@ -16,6 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from annotator.appearance import described
 from annotator.frames import FrameRef
 from annotator.instances import Instances
 from annotator.masks import Rle, areas, encode_window, visible
@@ -50,11 +51,15 @@ class Cluster(NamedTuple):
 def instances_of(maps: RawMaps, frames: Sequence[FrameRef], options: DetectionOptions) -> list[Instances]:
     """The instances of each frame of a batch, in source pixels."""
     spec = maps.spec
-    grid = spec.grid.coordinates((maps.raw.shape[-2], maps.raw.shape[-1]), device=maps.raw.device)
-    return [
+    size = (maps.raw.shape[-2], maps.raw.shape[-1])
+    grid = spec.grid.coordinates(size, device=maps.raw.device)
+    found = [
         _instances_of_frame(raw, grid, spec, frame, options)
         for raw, frame in zip(maps.raw, frames, strict=True)
     ]
+    if maps.features is None:
+        return found
+    return [described(each, features, size) for each, features in zip(found, maps.features, strict=True)]
 
 
 def default_min_pixels(spec: NetworkSpec) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from annotator.model.checkpoint import Checkpoint
 from annotator.model.network import RawMaps
@@ -20,6 +20,8 @@ class EagerRuntime:
         self.checkpoint = checkpoint
         self.device = device
         self._network = checkpoint.network.to(device).to(memory_format=torch.channels_last)
+        self._encoded: list[Tensor] = []  # by the passes of a batch
+        self._network.body.encoder.register_forward_hook(self._keep)
 
     @torch.inference_mode()
     def maps(self, images: Tensor, scale: float | None) -> RawMaps:
@@ -28,7 +30,13 @@ class EagerRuntime:
         x = resize(images, size).contiguous(memory_format=torch.channels_last)
         # On a CPU batches gain nothing, and one image at a time comes out with the same bits in any batch.
         parts = x.split(1) if self.device.type == "cpu" else [x]
-        return RawMaps(torch.cat([self._network(part).float() for part in parts]), self.checkpoint.spec)
+        self._encoded.clear()
+        raw = torch.cat([self._network(part).float() for part in parts])
+        return RawMaps(raw, self.checkpoint.spec, torch.cat(self._encoded))
+
+    def _keep(self, encoder: nn.Module, images: object, features: Tensor | list[Tensor]) -> None:
+        """Keep the encoder's features at an eighth of the resolution; of several, those are the second."""
+        self._encoded.append(features if isinstance(features, Tensor) else features[1])
 
 
 def processed_size(size: tuple[int, int], scale: float | None, trained: tuple[int, int]) -> tuple[int, int]:
