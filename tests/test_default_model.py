@@ -37,7 +37,7 @@ def test_it_is_small_and_says_what_it_is() -> None:
     assert checkpoint.spec.class_ids == INSTANCE_CLASSES
     assert checkpoint.spec.n_sigma == 2
     assert checkpoint.provenance["step"] > 0
-    assert "Cityscapes" in checkpoint.provenance["mix"]
+    assert {part["name"] for part in checkpoint.provenance["data"]} > {"train-cityscapes.json", "rendered"}
     assert default_weights().with_name("README.md").exists()
 
 
