@@ -148,9 +148,9 @@ class TrackingOptions:
         ),
     )
     max_gap: float = field(
-        default=2.0,
+        default=2.5,
         metadata=option(
-            "Longest time, in seconds, that an object may be out of sight; 20 frames where those are far apart.",
+            "Longest time, in seconds, that an object may be out of sight; 25 frames where those are far apart.",
             minimum=0,
             maximum=60,
         ),

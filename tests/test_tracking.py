@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import tracemalloc
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from annotator.labels import BY_NAME
 from annotator.options import TrackingOptions
 from annotator.store import Store
 from annotator.tracking import associate
+from annotator.tracking.association import linked
 
 SIZE = (60, 200)
 ALL = TrackingOptions(min_track=1, fill_gaps=0)  # every instance is labelled, and nothing else
@@ -49,8 +52,11 @@ def frames_of(
     """Frames of a scene, ten a second unless told; scores vary, so that positions say nothing about objects."""
     rng = np.random.default_rng(0)
     found = []
+    size = SIZE
     for k, seen in enumerate(scene):
-        size = next((mask.shape for _, mask in seen.values()), SIZE)
+        size = next(
+            (mask.shape for _, mask in seen.values()), size
+        )  # that of the frame before, without objects
         ref = FrameRef(
             indices[k] if indices else k, times_ms[k] if times_ms else 100 * k, Fraction(1, 1000), size
         )
@@ -81,7 +87,7 @@ def follow(
             mask["counts"]: int(k) for mask, k in zip(instances.masks, instances.track_ids, strict=True)
         }
         for name, of_object in ids.items():
-            of_object.append(by_mask[masks.encode(seen[name][1])["counts"]] if name in seen else 0)
+            of_object.append(by_mask.get(masks.encode(seen[name][1])["counts"], 0) if name in seen else 0)
     return ids
 
 
@@ -189,6 +195,90 @@ def test_how_detection_was_batched_makes_no_difference(tmp_path: Path, batch: in
     assert follow(tmp_path / "a", scene, batch=batch) == follow(tmp_path / "b", scene, batch=7)
 
 
+# ---- what is real, and what was missed
+
+
+def test_what_shows_up_too_briefly_is_left_out_but_stays_in_the_store(tmp_path: Path) -> None:
+    scene = [{"a": car(20), **({"false": car(120)} if k in (5, 6) else {})} for k in range(12)]
+    ids = follow(tmp_path, scene, options=TrackingOptions())
+    assert {*ids["a"]} == {1}
+    assert {*ids["false"]} == {0}
+    with Store.read(tmp_path) as store:
+        assert (store.instance_count, store.track_count) == (12, 1)
+        assert sum(map(len, store.found())) == 14
+
+
+def test_gaps_are_filled_with_masks_on_the_way_and_marked(tmp_path: Path) -> None:
+    scene = [{} if k in (5, 6, 7) else {"a": car(20 + 4 * k)} for k in range(12)]
+    follow(tmp_path, scene, options=TrackingOptions(fill_gaps=3))
+    with Store.read(tmp_path) as store:
+        shown = list(store.instances())
+    assert [found.interpolated.tolist() for found in shown] == [[k in (5, 6, 7)] for k in range(12)]
+    assert [found.track_ids.tolist() for found in shown] == [[1]] * 12
+    lefts = [masks.boxes_xywh(found.masks)[0, 0] for found in shown]
+    assert lefts == [20 + 4 * k for k in range(12)]
+
+
+def test_longer_gaps_stay_open(tmp_path: Path) -> None:
+    scene = [{} if k in (5, 6, 7) else {"a": car(20 + 4 * k)} for k in range(12)]
+    follow(tmp_path, scene, options=TrackingOptions(fill_gaps=2))
+    with Store.read(tmp_path) as store:
+        assert [len(found) for found in store.instances()] == [1] * 5 + [0] * 3 + [1] * 4
+
+
+def test_windows_make_no_difference_to_an_object_that_is_followed_through_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("annotator.tracking.windows.WINDOW", 64)
+    monkeypatch.setattr("annotator.tracking.windows.OVERLAP", 32)
+    scene = [{"a": car(50 + 30 * np.sin(k / 20)), "b": car(120, 5), "c": person(150)} for k in range(300)]
+    ids = follow(tmp_path, scene)
+    assert all(len({*of_one}) == 1 for of_one in ids.values())
+
+
+def test_memory_does_not_grow_with_the_recording(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("annotator.tracking.windows.WINDOW", 64)
+    monkeypatch.setattr("annotator.tracking.windows.OVERLAP", 32)
+
+    def frames(count: int) -> Iterator[Instances]:
+        scene = frames_of([{"a": car(50), "b": person(120)}])[0]
+        return (replace(scene, frame=replace(scene.frame, index=k, pts=100 * k)) for k in range(count))
+
+    peaks = []
+    for count in (300, 900):
+        tracemalloc.start()
+        assert sum(1 for _ in linked(frames(count), 0.1, TrackingOptions())) == count
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.2 * peaks[0]
+
+
+def test_without_appearance_or_with_it_of_another_length_tracks_are_made(tmp_path: Path) -> None:
+    plain = frames_of([{"a": car(50 + k), "b": car(120)} for k in range(6)])
+    mixed = [
+        replace(found, features=np.ones((len(found), 4 * (k % 2)), np.float16))
+        for k, found in enumerate(plain)
+    ]
+    for found in (plain, mixed):
+        ids = [each.track_ids for each in linked(iter(found), 0.1, ALL)]
+        assert all(sorted(of_frame) == [1, 2] for of_frame in ids)
+
+
+def test_appearance_tells_apart_what_motion_cannot(tmp_path: Path) -> None:
+    """Two side by side change places while nobody looks; their looks say so."""
+    names = [("red", "blue")] * 8 + [None] * 4 + [("blue", "red")] * 8
+    looks = {"red": [1.0, 0.0], "blue": [0.0, 1.0]}
+    frames = []
+    for k, pair in enumerate(names):
+        [found] = frames_of([{"left": car(50), "right": car(58, 22)} if pair else {}])
+        features = np.array([looks[name] for name in pair], np.float16) if pair else np.zeros((0, 2))
+        ref = replace(found.frame, index=k, pts=100 * k)
+        frames.append(Instances.of(ref, found.masks, found.class_ids, np.full(len(found), 0.9), features))
+    ids = [list(each.track_ids) for each in linked(iter(frames), 0.1, ALL)]
+    assert ids[0] == [1, 2]
+    assert ids[-1] == [2, 1]
+
+
 # ---- classes
 
 
@@ -219,6 +309,26 @@ def test_an_object_hidden_for_some_frames_comes_back_with_its_id(
     gap = range(8, 8 + hidden)
     scene = [{} if k in gap else {"a": car(10 + speed * k)} for k in range(25)]
     assert {*follow(tmp_path, scene)["a"]} == {0, 1}
+
+
+@pytest.mark.parametrize("speed", [2, 4])
+def test_two_that_cross_out_of_sight_for_20_frames_come_out_with_their_ids(
+    tmp_path: Path, speed: float
+) -> None:
+    """Both are hidden where their paths cross; only motion tells which is which."""
+    wide = (60, 420)
+    scene = [
+        {
+            "right": ("car", box(20 + speed * k, 20, size=wide)),
+            "left": ("car", box(380 - speed * k, 24, size=wide)),
+        }
+        for k in range(int(360 / speed))
+    ]
+    middle = int(180 / speed)
+    hidden = range(middle - 10, middle + 10)
+    ids = follow(tmp_path, [{} if k in hidden else seen for k, seen in enumerate(scene)])
+    assert {*ids["right"]} | {*ids["left"]} == {0, 1, 2}
+    assert len({*ids["right"]} - {0}) == len({*ids["left"]} - {0}) == 1
 
 
 @pytest.mark.parametrize(
@@ -267,7 +377,7 @@ def test_frames_more_than_a_second_apart_still_make_tracks(tmp_path: Path, step_
 
 
 def test_but_not_across_a_pause_that_is_long_for_them(tmp_path: Path) -> None:
-    times = [0, 1000, 2000, 3000, 24_000, 25_000, 26_000]
+    times = [0, 1000, 2000, 3000, 30_000, 31_000, 32_000]
     assert follow(tmp_path, [{"a": car(50)}] * 7, times)["a"] == [1] * 4 + [2] * 3
 
 

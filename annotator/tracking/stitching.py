@@ -23,6 +23,7 @@ from annotator.tracking.tracklets import TAILS, Tracklet, appearance
 ENDS = 12  # observations at an end that its motion is taken from
 FAR = 2.5  # mean log(1 + d^2 / TAILS) from which two ends are not compared
 LEAST = -3.0  # log-odds: the false link of a rare pair costs less than the identity that a missing one breaks
+LONG = 14.0  # ticks; the detections that weights were fitted on have no gaps much longer
 ROUNDS = 3  # joined tracklets have better known ends
 # Log-odds of a join: constant, and for each cue of `_cues`. By logistic regression on KITTI MOTS with noise.
 WEIGHTS = np.array([-0.4, -2.3, -0.19, 2.0, -0.34, 0.19, 3.1, -0.28, 3.9])
@@ -136,7 +137,7 @@ def _cues(before: _Ends, after: _Ends, first: Indices, second: Indices) -> Float
             np.log1p(distance / TAILS).mean(1),
             np.log(spread / size**4).mean(1),
             shape_overlap(before.seen.shapes[first], after.seen.shapes[second]),
-            gap[:, 0],
+            np.minimum(gap[:, 0], LONG),
             np.log(np.minimum(before.lengths[first], 20)),
             _box_overlap(of_a, of_b),
             np.minimum(away.max(1), 5),

@@ -31,7 +31,7 @@ STRONG = 0.5  # score
 KNOWN = 3  # times seen, from which the velocity of a tracklet says something
 # Log-odds of a link: constant, and for each cue of `_cues`. By logistic regression on KITTI MOTS with noise.
 WEIGHTS = np.array([-1.0, -1.2, -1.7, 9.7, -7.0, 0.8, 0.36])
-ALIKE = 4.0  # weight of the cosine between appearance vectors; they come from real pictures only
+ALIKE = 6.0  # weight of the cosine between appearance vectors, which come from real pictures only
 
 
 @dataclass

@@ -18,7 +18,7 @@ from annotator.tracking.observations import Floats, Observed
 from annotator.tracking.stretch import tracks_of
 from annotator.tracking.tracklets import Tracklet
 
-WINDOW, OVERLAP = 512, 128  # frames
+WINDOW, OVERLAP = 1024, 128  # frames
 
 Names = npt.NDArray[np.int64]  # (N,) track of each instance of a frame, from 1; 0 = none
 
