@@ -219,6 +219,16 @@ def test_gaps_are_filled_with_masks_on_the_way_and_marked(tmp_path: Path) -> Non
     assert lefts == [20 + 4 * k for k in range(12)]
 
 
+def test_what_is_hidden_by_another_is_not_drawn_over_it(tmp_path: Path) -> None:
+    scene = [
+        {"front": car(44, width=28), **({} if k in (5, 6, 7) else {"a": car(20 + 4 * k, 22, width=12)})}
+        for k in range(14)
+    ]
+    follow(tmp_path, scene, options=TrackingOptions())
+    with Store.read(tmp_path) as store:
+        assert not any(found.interpolated.any() for found in store.instances())
+
+
 def test_longer_gaps_stay_open(tmp_path: Path) -> None:
     scene = [{} if k in (5, 6, 7) else {"a": car(20 + 4 * k)} for k in range(12)]
     follow(tmp_path, scene, options=TrackingOptions(fill_gaps=2))
@@ -237,15 +247,16 @@ def test_windows_make_no_difference_to_an_object_that_is_followed_through_them(
 
 
 def test_memory_does_not_grow_with_the_recording(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("annotator.tracking.windows.WINDOW", 64)
-    monkeypatch.setattr("annotator.tracking.windows.OVERLAP", 32)
+    monkeypatch.setattr("annotator.tracking.windows.WINDOW", 32)
+    monkeypatch.setattr("annotator.tracking.windows.OVERLAP", 16)
+    monkeypatch.setattr("annotator.tracking.association.MOST_WAITING", 32)
 
     def frames(count: int) -> Iterator[Instances]:
         scene = frames_of([{"a": car(50), "b": person(120)}])[0]
         return (replace(scene, frame=replace(scene.frame, index=k, pts=100 * k)) for k in range(count))
 
     peaks = []
-    for count in (300, 900):
+    for count in (80, 240):
         tracemalloc.start()
         assert sum(1 for _ in linked(frames(count), 0.1, TrackingOptions())) == count
         peaks.append(tracemalloc.get_traced_memory()[1])

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from annotator.masks import Rle, boxes_xywh, decode_window, encode_window
+from annotator.masks import Rle, areas, boxes_xywh, decode_window, encode_window, shared, union
 from annotator.tracking.observations import Floats
+
+SEEN = 0.5  # share of an interpolated mask that nothing found covers
 
 
 def interpolated(before: Rle, after: Rle, share: float) -> Rle | None:
@@ -14,6 +18,12 @@ def interpolated(before: Rle, after: Rle, share: float) -> Rle | None:
     boxes = boxes_xywh([before, after])
     box = boxes[0] * (1 - share) + boxes[1] * share
     return moved_into(nearer, box)
+
+
+def is_free(mask: Rle, found: Sequence[Rle]) -> bool:
+    """Whether most of a mask would be seen beside those that were found; else the object was hidden, not missed."""
+    area = areas([mask])
+    return not found or bool(shared([mask], [union(found, mask["size"])], area)[0, 0] < (1 - SEEN) * area[0])
 
 
 def moved_into(mask: Rle, box_xywh: Floats) -> Rle | None:
