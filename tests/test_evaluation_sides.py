@@ -15,8 +15,8 @@ from annotator import masks
 from annotator.errors import EXIT_USAGE, UsageError
 from annotator.evaluation import Overlap
 from annotator.evaluation.comparison import Comparison, compare
-from annotator.formats.recognise import bad_input, recognise
 from annotator.formats import FORMATS
+from annotator.formats.recognise import bad_input, recognise
 from annotator.instances import Instances, Region
 from annotator.labels import BY_NAME
 from annotator.store import Store

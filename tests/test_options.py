@@ -73,7 +73,11 @@ def test_every_option_is_in_the_help_with_its_default() -> None:
 
 
 def test_no_two_records_share_an_option() -> None:
-    names = [name for record in (Job, DetectionOptions, TrackingOptions, PublishOptions) for name in options_of(record)]
+    names = [
+        name
+        for record in (Job, DetectionOptions, TrackingOptions, PublishOptions)
+        for name in options_of(record)
+    ]
     assert len(names) == len(set(names))
 
 

@@ -68,7 +68,9 @@ class RawMaps:
 
     raw: Tensor  # (B, 2 + S + C, h, w) float32 at the processed size, on the runtime's device
     spec: NetworkSpec
-    features: Tensor | None = None  # (B, C, h / 8, w / 8) what the encoder makes of the images, padded as it pads them
+    features: Tensor | None = (
+        None  # (B, C, h / 8, w / 8) what the encoder makes of the images, padded as it pads them
+    )
 
 
 class SpatialEmbeddingNetwork(nn.Module):
