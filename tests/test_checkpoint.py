@@ -20,8 +20,10 @@ from annotator.errors import EXIT_USAGE, CheckpointError
 from annotator.labels import BY_NAME, INSTANCE_CLASSES
 from annotator.model.checkpoint import default_weights, load_checkpoint, save_checkpoint
 from annotator.model.network import NetworkSpec, SpatialEmbeddingNetwork, erfnet_spec
-from annotator.training.start import DEFAULT_SPEC
+from annotator.options import TrainingOptions
+from annotator.training.start import spec_of
 
+UNET = spec_of(TrainingOptions())
 CARS = erfnet_spec((BY_NAME["car"].id,), 1)
 EIGHT_CLASSES = erfnet_spec(INSTANCE_CLASSES, 2)
 
@@ -77,7 +79,7 @@ def refusal(path: Path) -> str:
 # ---- our files
 
 
-@pytest.mark.parametrize("spec", [CARS, EIGHT_CLASSES, DEFAULT_SPEC], ids=["car", "eight", "default"])
+@pytest.mark.parametrize("spec", [CARS, EIGHT_CLASSES, UNET], ids=["car", "eight", "default"])
 def test_a_saved_network_comes_back_with_its_description_and_provenance(
     tmp_path: Path, spec: NetworkSpec
 ) -> None:

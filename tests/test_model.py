@@ -14,9 +14,11 @@ from annotator.labels import BY_NAME, INSTANCE_CLASSES
 from annotator.model.embedding import PAPER_GRID, Grid, decode
 from annotator.model.network import NetworkSpec, SpatialEmbeddingNetwork, enlarge, erfnet_spec
 from annotator.model.timm_unet import TimmUNet
-from annotator.training.start import DEFAULT_SPEC
+from annotator.options import TrainingOptions
+from annotator.training.start import spec_of
 from tests.builders import PARITY, needs_parity
 
+UNET = spec_of(TrainingOptions())
 CARS = erfnet_spec((BY_NAME["car"].id,), 1)
 EIGHT_CLASSES = erfnet_spec(INSTANCE_CLASSES, 2)
 PARITY_SPECS = {"car_1sigma": CARS, "eight_class_2sigma": EIGHT_CLASSES}
@@ -95,14 +97,14 @@ def test_before_training_it_claims_no_offset_and_a_sigma_of_one_everywhere(spec:
 def test_the_fast_network_starts_with_no_offset_middling_objects_and_background() -> None:
     torch.manual_seed(1)
     with torch.inference_mode():
-        raw = network(DEFAULT_SPEC)(torch.rand(1, 3, 64, 96))
+        raw = network(UNET)(torch.rand(1, 3, 64, 96))
     assert torch.equal(raw[:, :2], torch.zeros(1, 2, 64, 96))
     assert torch.equal(raw[:, 2:4], torch.full((1, 2, 64, 96), 0.5))
     assert torch.sigmoid(raw[:, 4:]).mean() < 0.1
 
 
 def test_its_encoder_keeps_its_statistics_in_training_while_its_decoders_learn_theirs() -> None:
-    net = network(DEFAULT_SPEC).train()
+    net = network(UNET).train()
     before = {name: tensor.clone() for name, tensor in net.body.state_dict().items() if "running" in name}
     net.fields(torch.rand(2, 3, 32, 32))
     moved = {
@@ -116,7 +118,7 @@ def test_its_encoder_keeps_its_statistics_in_training_while_its_decoders_learn_t
 
 
 def test_frozen_stages_don_t_learn_and_the_later_ones_do() -> None:
-    body = network(DEFAULT_SPEC).body
+    body = network(UNET).body
     assert isinstance(body, TimmUNet)
     body.freeze(3)
     learning = {name for name, parameter in body.encoder.named_parameters() if parameter.requires_grad}
@@ -130,7 +132,7 @@ def test_frozen_stages_don_t_learn_and_the_later_ones_do() -> None:
 # ---- images of any size
 
 
-@pytest.mark.parametrize("spec", [EIGHT_CLASSES, DEFAULT_SPEC], ids=["erfnet", "unet"])
+@pytest.mark.parametrize("spec", [EIGHT_CLASSES, UNET], ids=["erfnet", "unet"])
 @pytest.mark.parametrize("size", [(1, 1), (7, 13), (8, 8), (31, 65)], ids=str)
 def test_an_image_of_any_size_gets_maps_of_its_size(spec: NetworkSpec, size: tuple[int, int]) -> None:
     with torch.inference_mode():
@@ -139,7 +141,7 @@ def test_an_image_of_any_size_gets_maps_of_its_size(spec: NetworkSpec, size: tup
     assert torch.isfinite(maps).all()
 
 
-@pytest.mark.parametrize("spec", [EIGHT_CLASSES, DEFAULT_SPEC], ids=["erfnet", "unet"])
+@pytest.mark.parametrize("spec", [EIGHT_CLASSES, UNET], ids=["erfnet", "unet"])
 def test_padding_repeats_the_last_row_and_column_and_is_cut_off_again(spec: NetworkSpec) -> None:
     net = scrambled(spec)
     torch.manual_seed(2)
@@ -208,7 +210,7 @@ def test_decoded_maps_are_an_embedding_on_the_grid_a_positive_sigma_and_a_seed_i
 # ---- the description in a checkpoint
 
 
-@pytest.mark.parametrize("spec", [CARS, EIGHT_CLASSES, DEFAULT_SPEC], ids=["car", "eight", "default"])
+@pytest.mark.parametrize("spec", [CARS, EIGHT_CLASSES, UNET], ids=["car", "eight", "default"])
 def test_a_description_survives_json(spec: NetworkSpec) -> None:
     assert NetworkSpec.from_dict(json.loads(json.dumps(spec.to_dict()))) == spec
 

@@ -11,13 +11,15 @@ from annotator.errors import UsageError
 from annotator.labels import INSTANCE_CLASSES
 from annotator.model.checkpoint import Checkpoint, save_checkpoint
 from annotator.model.network import SpatialEmbeddingNetwork, erfnet_spec
+from annotator.options import TrainingOptions
 from annotator.runtime import load_runtime
 from annotator.runtime.eager import EagerRuntime, processed_size
-from annotator.training.start import DEFAULT_SPEC
+from annotator.training.start import spec_of
 from annotator.video.loader import resize
 
+UNET = spec_of(TrainingOptions())
 CPU = torch.device("cpu")
-SPECS = {"erfnet": erfnet_spec(INSTANCE_CLASSES, 2), "unet": DEFAULT_SPEC}
+SPECS = {"erfnet": erfnet_spec(INSTANCE_CLASSES, 2), "unet": UNET}
 
 
 def scrambled_checkpoint(architecture: str) -> Checkpoint:
@@ -119,7 +121,7 @@ def test_a_gpu_gives_the_maps_of_the_cpu(architecture: str) -> None:
 
 def test_a_runtime_is_weights_on_a_device(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    save_checkpoint(tmp_path / "net.safetensors", SpatialEmbeddingNetwork(DEFAULT_SPEC), {"step": 3})
+    save_checkpoint(tmp_path / "net.safetensors", SpatialEmbeddingNetwork(UNET), {"step": 3})
     runtime = load_runtime(tmp_path / "net.safetensors", "cpu")
     assert runtime.device == CPU
     assert runtime.checkpoint.provenance == {"step": 3}
@@ -129,7 +131,7 @@ def test_a_runtime_is_weights_on_a_device(tmp_path: Path) -> None:
 @pytest.fixture
 def weights(tmp_path: Path) -> Path:
     torch.manual_seed(0)
-    save_checkpoint(tmp_path / "net.safetensors", SpatialEmbeddingNetwork(DEFAULT_SPEC), {})
+    save_checkpoint(tmp_path / "net.safetensors", SpatialEmbeddingNetwork(UNET), {})
     return tmp_path / "net.safetensors"
 
 
