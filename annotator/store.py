@@ -24,10 +24,6 @@ from annotator.errors import OutputError, SourceError, UsageError
 from annotator.frames import FrameRef, Gap
 from annotator.instances import Instances, Track
 
-Camera = npt.NDArray[
-    np.float32
-]  # (4,) scale and rotation (a, b), shift (x, y): x' = a x - b y + x0, y' = b x + a y + y0
-
 FILE_NAME = "labels.sqlite"
 SCHEMA_VERSION = 2
 SCHEMA = """
@@ -37,8 +33,7 @@ SCHEMA = """
         pts INTEGER NOT NULL,               -- ticks of time_base
         time_base_numerator INTEGER NOT NULL, time_base_denominator INTEGER NOT NULL,  -- seconds per tick
         height INTEGER NOT NULL, width INTEGER NOT NULL,
-        name TEXT NOT NULL,                 -- file of an image folder, '' in a video
-        camera BLOB NOT NULL                -- how the background moved since the frame before, '' where unknown
+        name TEXT NOT NULL                  -- file of an image folder, '' in a video
     );
     CREATE TABLE instances (
         frame_index INTEGER NOT NULL, position INTEGER NOT NULL,  -- position in score order within the frame
@@ -174,18 +169,14 @@ class Store:
 
     # ---- writing
 
-    def add(
-        self, batch: Sequence[Instances], gaps: Iterable[Gap] = (), cameras: Sequence[Camera | None] = ()
-    ) -> None:
+    def add(self, batch: Sequence[Instances], gaps: Iterable[Gap] = ()) -> None:
         """Add frames, with the gaps found on the way to them, in one transaction: all of it or nothing.
 
-        Instances that have a track keep it; `cameras` may say how the background moved to each frame. Raises
-        ValueError for a frame that is there.
+        Instances that have a track keep it. Raises ValueError for a frame that is there.
         """
-        motions = [b"" if camera is None else camera.tobytes() for camera in cameras] or [b""] * len(batch)
         frames = [
-            (f.index, f.pts, f.time_base.numerator, f.time_base.denominator, *f.size, f.name, motion)
-            for f, motion in zip((found.frame for found in batch), motions, strict=True)
+            (f.index, f.pts, f.time_base.numerator, f.time_base.denominator, *f.size, f.name)
+            for f in (found.frame for found in batch)
         ]
         instances = [
             (
@@ -217,7 +208,7 @@ class Store:
         ]
         with self._transaction():
             try:
-                self._db.executemany("INSERT INTO frames VALUES (?, ?, ?, ?, ?, ?, ?, ?)", frames)
+                self._db.executemany("INSERT INTO frames VALUES (?, ?, ?, ?, ?, ?, ?)", frames)
             except sqlite3.IntegrityError as error:
                 raise ValueError("a frame twice") from error
             self._db.executemany("INSERT INTO instances VALUES (?, ?, ?, ?, ?, ?, ?)", instances)
@@ -376,18 +367,6 @@ class Store:
         Instance k of a frame is the one that association knows as position k.
         """
         return self._instances(f"kind < {INTERPOLATED}")
-
-    def cameras(self) -> Iterator[Camera | None]:
-        """How the background moved from the frame before to every frame, in frame order; None where unknown."""
-        after = -1
-        while rows := self._rows(
-            "SELECT frame_index, camera FROM frames WHERE frame_index > ? ORDER BY frame_index LIMIT ?",
-            after,
-            SLICE,
-        ):
-            after = rows[-1][0]
-            for _, motion in rows:
-                yield np.frombuffer(motion, "<f4") if motion else None
 
     def _instances(self, which: str) -> Iterator[Instances]:
         after = -1

@@ -240,7 +240,7 @@ store = Store.open(Path(sys.argv[1]), FINGERPRINT)
 for k in range(10):
     store.add([found(2 * k), found(2 * k + 1)])
 store._db.execute("BEGIN")
-store._db.execute("INSERT INTO frames VALUES (999, 0, 1, 1, 8, 10, '', x'')")
+store._db.execute("INSERT INTO frames VALUES (999, 0, 1, 1, 8, 10, '')")
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
