@@ -1,0 +1,58 @@
+"""What can be asked for: frozen records, checked at birth. Default, bounds and help of an option stand here.
+
+The command line and its help, `run.json` and the checks are all made from these records.
+"""
+
+from annotator.options.corrections import RUN_FOLDER, ConversionJob, EditJob, PullJob, PushJob
+from annotator.options.evaluation import METRICS, EvaluationOptions
+from annotator.options.labelling import (
+    DEVICES,
+    FORMATS,
+    HOLES,
+    PUBLISHED_AS_USUAL,
+    DetectionOptions,
+    Job,
+    PublishOptions,
+    TrackingJob,
+    TrackingOptions,
+)
+from annotator.options.record import Option, check, option, options_of
+from annotator.options.training import (
+    ARCHITECTURES,
+    PRECISIONS,
+    PRESETS,
+    CropOptions,
+    LossOptions,
+    TrainingJob,
+    TrainingOptions,
+)
+
+__all__ = [
+    "ARCHITECTURES",
+    "DEVICES",
+    "FORMATS",
+    "HOLES",
+    "METRICS",
+    "PRECISIONS",
+    "PRESETS",
+    "PUBLISHED_AS_USUAL",
+    "RUN_FOLDER",
+    "ConversionJob",
+    "CropOptions",
+    "DetectionOptions",
+    "EditJob",
+    "EvaluationOptions",
+    "Job",
+    "LossOptions",
+    "Option",
+    "PublishOptions",
+    "PullJob",
+    "PushJob",
+    "TrackingJob",
+    "TrackingOptions",
+    "TrainingJob",
+    "TrainingOptions",
+    "check",
+    "option",
+    "options_of",
+]
