@@ -13,7 +13,7 @@ from annotator.frames import FrameRef
 from annotator.instances import Instances
 from annotator.masks import Rle
 from annotator.options import TrackingOptions
-from annotator.store import INTERPOLATED, Linked, Made, Store
+from annotator.store import Linked, Made, Store
 from annotator.tracking.repair import interpolated, is_free
 from annotator.tracking.stretch import STEADY, strength
 from annotator.tracking.windows import TimedFrame, named, timed
@@ -125,7 +125,7 @@ def _fill(missed: list[_Waiting], name: int, life: _Life, frame: TimedFrame, pla
         if mask is not None and is_free(mask, each.frame.found.masks):
             lowest = min([score, *each.frame.found.scores[-1:].tolist()])  # beneath all that was seen
             class_id = int(found.class_ids[place])
-            each.made.append((name, Made(0, class_id, lowest, mask["counts"], INTERPOLATED)))
+            each.made.append((name, Made(0, class_id, lowest, mask["counts"])))
 
 
 def _is_settled(
