@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from annotator import masks
 from annotator.frames import FrameRef
@@ -20,6 +22,8 @@ from annotator.options import TrackingOptions
 from annotator.store import Store
 from annotator.tracking import associate
 from annotator.tracking.association import linked
+from annotator.tracking.repair import interpolated
+from tests.builders import blob
 
 SIZE = (60, 200)
 ALL = TrackingOptions(min_track=1, fill_gaps=0)  # every instance is labelled, and nothing else
@@ -217,6 +221,28 @@ def test_gaps_are_filled_with_masks_on_the_way_and_marked(tmp_path: Path) -> Non
     assert [found.track_ids.tolist() for found in shown] == [[1]] * 12
     lefts = [masks.boxes_xywh(found.masks)[0, 0] for found in shown]
     assert lefts == [20 + 4 * k for k in range(12)]
+
+
+def test_the_outline_of_a_filled_gap_is_on_its_way_from_one_side_to_the_other() -> None:
+    def bitten(depth: int, left: int) -> masks.Rle:
+        mask = box(left, top=10, width=60, height=40)
+        mask[10 : 10 + depth, left + 10 : left + 50] = False
+        return masks.encode(mask)
+
+    for share, depth, left in ((1 / 6, 6, 25), (1 / 2, 10, 35), (5 / 6, 14, 45)):
+        made = interpolated(bitten(4, 20), bitten(16, 50), share)
+        assert made is not None
+        assert masks.iou([made], [bitten(depth, left)])[0, 0] > 0.95
+
+
+@settings(max_examples=50)
+@given(share=st.floats(0, 1))
+def test_what_fills_a_gap_between_equal_masks_is_one_of_them_moved(share: float) -> None:
+    round_ = blob((60, 200), 30, 100, 15)
+    seen, gone = masks.encode(round_), masks.encode(np.roll(round_, 40, axis=1))
+    made = interpolated(seen, gone, share)
+    assert made is not None
+    assert masks.iou([made], [masks.encode(np.roll(round_, round(40 * share), axis=1))])[0, 0] > 0.9
 
 
 def test_what_is_hidden_by_another_is_not_drawn_over_it(tmp_path: Path) -> None:
