@@ -15,6 +15,7 @@ from annotator import masks, polygons
 from annotator.polygons import Limits, Polygons, Ring, outline
 from annotator.polygons.borders import trace
 from annotator.polygons.rings import with_keyholes
+from annotator.polygons.thinning import are_alone, dispensable
 from tests.builders import blob, mask
 
 MASKS = arrays.arrays(np.bool_, st.tuples(st.integers(1, 16), st.integers(1, 16)))
@@ -155,6 +156,32 @@ def test_neighbours_neither_overlap_nor_leave_a_gap(seed: int, bound: float, dep
 def test_a_round_thing_needs_few_vertices() -> None:
     disc = blob((200, 300), 100, 150, radius=60)
     assert len(ring_of(disc, Limits())) < 0.04 * len(ring_of(disc))
+
+
+def test_vertices_go_by_how_little_they_say() -> None:
+    house = np.array([[0, 10], [0, 0], [5, -1], [10, 0], [10, 5], [10, 10], [4, 10]], np.float64)
+    free = np.ones(len(house), bool)
+    assert set(dispensable(house, free)[:2]) == {4, 6}  # on straight lines
+    assert dispensable(house, free)[2:] == [2]  # the roof; four stay
+    assert dispensable(house, ~free) == []
+
+
+@given(LABEL_MAPS)
+def test_vertices_of_common_borders_stay(label_map: np.ndarray) -> None:
+    rings = [part.ring for of_mask in outlined(label_map, EXACT) for part in of_mask.parts]
+    for ring, is_free in zip(rings, are_alone(rings), strict=True):
+        others = {tuple(point) for other in rings if other is not ring for point in other.tolist()}
+        assert all(
+            tuple(point) not in others for point, free in zip(ring.tolist(), is_free, strict=True) if free
+        )
+        gone = dispensable(ring, is_free)
+        assert len(ring) - len(gone) >= min(len(ring), 4)
+        assert all(is_free[gone])
+
+
+def test_small_round_things_need_few_vertices_too() -> None:
+    for radius in (8, 12, 20):
+        assert len(ring_of(blob((60, 60), 30, 30, radius), Limits())) <= 10
 
 
 def test_vertices_can_be_limited_at_the_cost_of_overlap() -> None:

@@ -1,12 +1,13 @@
 """Masks of a frame as polygons: of few vertices within a bound of the overlap, and neighbours with one border.
 
 The price of a vertex is searched for every ring by itself; a border between two takes the lower of their prices. What
-falls short of the bound or overlaps a neighbour then, gets a lower price.
+falls short of the bound or overlaps a neighbour then, gets a lower price. In the end vertices go that no neighbour has,
+as many as the bound allows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -18,6 +19,7 @@ from annotator.masks import Rle
 from annotator.polygons.borders import Borders, Curves, Integers, Outline, trace
 from annotator.polygons.rings import Ring, area, fill_all, length, with_keyholes
 from annotator.polygons.stretches import Simplifier
+from annotator.polygons.thinning import are_alone, dispensable
 
 Floats = npt.NDArray[np.float64]
 MIN_IOU = 0.97
@@ -152,15 +154,13 @@ class _Search:
         """A ring for each piece, and its IoU with what it stands for."""
         self._search()
         rings = self._shared()
-        overlaps, wrong = self._judged(rings)
-        while wrong.any():
+        while (wrong := self._wrong(rings)).any():
             self._levels[wrong] = np.maximum(self._levels[wrong] - 2, 0)
             rings = self._shared()
-            overlaps, wrong = self._judged(rings)
+        rings = self._thinned(rings)
         if self._limits.max_vertices is not None:
             rings = self._cut(rings, self._limits.max_vertices)
-            overlaps = self._overlap(rings, range(len(rings)))
-        return rings, overlaps
+        return rings, self._overlap(rings, range(len(rings)))
 
     def _cut(self, rings: list[Ring], most: int) -> list[Ring]:
         """Rings of few vertices at any price; neighbours follow."""
@@ -170,25 +170,40 @@ class _Search:
             if not long.any():
                 return rings
             forced[long] = np.maximum(forced[long], self._levels[long]) + 2
-            cut = self._shared(forced)
+            cut = self._thinned(self._shared(forced))
             rings = [new if _is_solid(new) else old for new, old in zip(cut, rings, strict=True)]
 
     def _search(self) -> None:
-        """Bisect the level of every ring, as if it had no neighbours."""
-        low, high = np.zeros(len(self._pieces), int), np.full(len(self._pieces), LEVELS)
-        while (open_ := np.flatnonzero(low < high)).size:
-            middle = (low + high + 1) // 2
-            prices = self._prices(middle)
-            pieces = [self._pieces[k] for k in open_.tolist()]
-            wanted = [
-                (arc, price) for piece, price in zip(pieces, prices[open_], strict=True) for arc in piece.arcs
-            ]
+        """Search the level of every ring, as if it had no neighbours."""
+
+        def fit(of: Integers, levels: Integers) -> npt.NDArray[np.bool_]:
+            prices = np.where(levels > 0, self._lowest[of] * STEP**levels, 0)
+            pieces = [self._pieces[k] for k in of.tolist()]
+            wanted = [(arc, price) for piece, price in zip(pieces, prices, strict=True) for arc in piece.arcs]
             curves = iter(self._simplifier.curves(wanted))
             rings = [piece.ring({arc: next(curves) for arc in piece.arcs}) for piece in pieces]
-            fits = self._overlap(rings, open_) >= self._limits.min_iou
-            low[open_[fits]] = middle[open_[fits]]
-            high[open_[~fits]] = middle[open_[~fits]] - 1
-        self._levels = low
+            return self._overlap(rings, of) >= self._limits.min_iou
+
+        self._levels = _highest(np.full(len(self._pieces), LEVELS), fit)
+
+    def _thinned(self, rings: list[Ring]) -> list[Ring]:
+        """The rings without such vertices as no other ring has and the bound can do without."""
+        orders = [dispensable(*each) for each in zip(rings, are_alone(rings), strict=True)]
+
+        def without(k: int, count: int) -> Ring:
+            return np.delete(rings[k], orders[k][:count], axis=0)
+
+        def fit(of: Integers, counts: Integers) -> npt.NDArray[np.bool_]:
+            thin = [without(*each) for each in zip(of.tolist(), counts.tolist(), strict=True)]
+            return self._overlap(thin, of) >= self._limits.min_iou
+
+        counts = _highest(np.array([len(order) for order in orders], int), fit)
+        while True:
+            thin = [without(*each) for each in enumerate(counts.tolist())]
+            wrong = self._meeting(thin) & (counts > 0)
+            if not wrong.any():
+                return thin
+            counts[wrong] = 0
 
     def _shared(self, forced: Integers | None = None) -> list[Ring]:
         """The rings at their levels, every arc at the lower one of its sides, or at one that is forced."""
@@ -203,15 +218,18 @@ class _Search:
         curves = dict(zip(price_of, self._simplifier.curves(list(price_of.items())), strict=True))
         return [piece.ring(curves) for piece in self._pieces]
 
-    def _judged(self, rings: Sequence[Ring]) -> tuple[Floats, npt.NDArray[np.bool_]]:
-        """IoU of all rings, and whose level must go down: those that fall short of the bound or overlap others."""
-        overlaps = self._overlap(rings, range(len(rings)))
+    def _wrong(self, rings: Sequence[Ring]) -> npt.NDArray[np.bool_]:
+        """Whose level must go down: those that fall short of the bound or overlap others."""
+        falls_short = self._overlap(rings, range(len(rings))) < self._limits.min_iou
+        return np.asarray((falls_short | self._meeting(rings)) & (self._levels > 0))
+
+    def _meeting(self, rings: Sequence[Ring]) -> npt.NDArray[np.bool_]:
+        """Which rings share pixels with another one that they should not."""
         filled = fill_all(rings, self._size)
-        wrong = overlaps < self._limits.min_iou
-        if not masks.are_disjoint(filled):
-            meet = (masks.iou(filled, filled) > 0) & (masks.iou(self._exact, self._exact) == 0)
-            wrong |= meet.any(axis=1)
-        return overlaps, wrong & (self._levels > 0)
+        if masks.are_disjoint(filled):
+            return np.zeros(len(rings), np.bool_)
+        meet = (masks.iou(filled, filled) > 0) & (masks.iou(self._exact, self._exact) == 0)
+        return np.asarray(meet.any(axis=1))
 
     def _overlap(self, rings: Sequence[Ring], of: Sequence[int] | Integers) -> Floats:
         """IoU of rings with the parts that they stand for, given by number: (N,)."""
@@ -220,6 +238,20 @@ class _Search:
 
     def _prices(self, levels: Integers) -> Floats:
         return np.where(levels > 0, self._lowest * STEP**levels, 0)
+
+
+def _highest(most: Integers, fit: Callable[[Integers, Integers], npt.NDArray[np.bool_]]) -> Integers:
+    """For each of N things the highest number from 0 to its `most` that fits, by bisection.
+
+    `fit` is given things by number, and a number for each. 0 always does.
+    """
+    low, high = np.zeros_like(most), most.copy()
+    while (open_ := np.flatnonzero(low < high)).size:
+        middle = (low[open_] + high[open_] + 1) // 2
+        fits = fit(open_, middle)
+        low[open_[fits]] = middle[fits]
+        high[open_[~fits]] = middle[~fits] - 1
+    return low
 
 
 def _is_solid(ring: Ring) -> bool:
