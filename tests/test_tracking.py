@@ -22,6 +22,7 @@ from annotator.options import TrackingOptions
 from annotator.store import Store
 from annotator.tracking import associate
 from annotator.tracking.association import linked
+from annotator.tracking.observations import Observed
 from annotator.tracking.repair import interpolated
 from tests.builders import blob
 
@@ -140,6 +141,16 @@ def test_neighbours_keep_their_ids_in_a_crowd(tmp_path: Path) -> None:
 
 
 # ---- ids
+
+
+def test_an_edge_behind_something_nearer_or_at_the_border_of_the_frame_may_be_hidden() -> None:
+    scene = {"far": car(60, 10), "near": car(80, 20, width=30), "leaving": car(180, 30)}
+    hidden = dict(zip(scene, Observed.of(frames_of([scene])[0], 0).hidden.tolist(), strict=True))
+    assert hidden == {
+        "far": [False, False, True, False],
+        "near": [False, False, False, False],
+        "leaving": [False, False, True, False],
+    }
 
 
 def test_ids_count_from_1_in_order_of_appearance_without_holes(tmp_path: Path) -> None:

@@ -11,13 +11,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from annotator.tracking.observations import Floats, Indices, sizes
+from annotator.tracking.observations import Bools, Floats, Indices, sizes
 
 # Standard deviations are a share of the object's size and some pixels. Fitted on KITTI MOTS with noise.
 SEEN = (0.04, 1.0)  # of an edge as it is seen
 PUSHED = (0.02, 0.7)  # of the change of velocity in a tick
 STARTED = (0.35, 6.0)  # of the velocity of something seen once
+HIDDEN = 6.0  # times as much variance of an edge behind which the object is expected to go on, and may
 OUTLIER = 6.0  # squared deviation from which an edge counts for less: legs, and what is half hidden
+OUTWARDS = np.array([-1, -1, 1, 1])  # directions
 
 
 @dataclass(frozen=True)
@@ -65,12 +67,12 @@ class Motion:
         )
         return Motion(self.edges + self.velocity * ticks, self.velocity, variance)
 
-    def seen_at(self, edges: Floats) -> Motion:
-        """The motion, given where the objects are seen now."""
+    def seen_at(self, edges: Floats, hidden: Bools) -> Motion:
+        """The motion, given where the objects are seen now, and which (N, 4) edges are hidden."""
         away = edges - self.edges
-        expected = self.variance[..., 0] + noise(edges, SEEN)
-        doubt = 1 + np.maximum(0, away**2 / expected - OUTLIER) / OUTLIER
-        total = self.variance[..., 0] + noise(edges, SEEN) * doubt
+        seen = noise_of_seen(self.edges, edges, hidden)
+        doubt = 1 + np.maximum(0, away**2 / (self.variance[..., 0] + seen) - OUTLIER) / OUTLIER
+        total = self.variance[..., 0] + seen * doubt
         edge, both, velocity = self.variance.transpose(2, 0, 1)
         gain, velocity_gain = edge / total, both / total
         return Motion(
@@ -93,5 +95,11 @@ class Motion:
 
 
 def noise(edges: Floats, deviation: tuple[float, float]) -> Floats:
-    """(N, 4) variance of each edge, given a share of the size and some pixels."""
+    """(..., 4) variance of each edge, given a share of the size and some pixels."""
     return np.asarray((deviation[0] * sizes(edges) + deviation[1]) ** 2)
+
+
+def noise_of_seen(expected: Floats, edges: Floats, hidden: Bools) -> Floats:
+    """(..., 4) variance of edges as they are seen; more where the object is expected to go on behind a hidden one."""
+    goes_on = hidden & ((expected - edges) * OUTWARDS > 0)
+    return np.asarray(noise(edges, SEEN) * np.where(goes_on, HIDDEN, 1.0))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,8 @@ Bools = npt.NDArray[np.bool_]
 Indices = npt.NDArray[np.intp]
 
 GRID = 16  # a shape is its mask at the centres of GRID x GRID cells of its box
+BESIDE = 3.0  # pixels behind an edge in which another object hides it
+BORDER = 2.0  # pixels from the edge of the frame
 CENTRES = (np.arange(GRID) + 0.5) / GRID
 
 
@@ -30,6 +32,7 @@ class Observed:
     categories: Indices  # (N,) person and rider, or car, truck and bus, may be taken for each other
     class_ids: Indices  # (N,) Cityscapes ids
     features: Floats  # (N, D) appearance, of length 1; D may be 0
+    hidden: Bools  # (N, 4) edges behind which the object may go on: behind a nearer one, or out of the frame
 
     def __len__(self) -> int:
         return len(self.edges)
@@ -42,20 +45,22 @@ class Observed:
         if features.shape[1] != width:
             features = np.zeros((len(found), width))
         length = np.linalg.norm(features, axis=1, keepdims=True)
+        edges = np.hstack([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]])
+        shapes = np.array([_shape(window) for window, _, _ in decode_windows(found.masks)], np.bool_)
+        shapes = shapes.reshape(-1, GRID, GRID)
         return cls(
-            edges=np.hstack([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]]),
-            shapes=np.array(
-                [_shape(window) for window, _, _ in decode_windows(found.masks)], np.bool_
-            ).reshape(-1, GRID, GRID),
+            edges=edges,
+            shapes=shapes,
             scores=found.scores.astype(np.float64),
             categories=np.array([BY_ID[int(c)].category_id for c in found.class_ids], np.intp),
             class_ids=found.class_ids.astype(np.intp),
             features=features / np.maximum(length, 1e-9),
+            hidden=_behind_others(edges, shapes) | _at_border(edges, found.frame.size),
         )
 
     @property
     def _columns(self) -> tuple[npt.NDArray[Any], ...]:
-        return (self.edges, self.shapes, self.scores, self.categories, self.class_ids, self.features)
+        return tuple(getattr(self, each.name) for each in fields(self))
 
     def only(self, which: Indices) -> Observed:
         """Some of the instances."""
@@ -77,6 +82,43 @@ def _shape(window: Bools) -> Bools:
     if not height:
         return np.zeros((GRID, GRID), np.bool_)
     return window[(CENTRES * height).astype(int)[:, None], (CENTRES * width).astype(int)]
+
+
+def _behind_others(edges: Floats, shapes: Bools) -> Bools:
+    """(N, 4) whether half of what reaches an edge, or more, touches something nearer: that goes further down."""
+    behind, nearer = np.nonzero(_touch(edges) & (edges[:, None, 3] < edges[None, :, 3]))
+    extent = np.maximum(edges[:, 2:] - edges[:, :2], 1)
+    points = np.empty((len(edges), 4, GRID, 2))  # beside the edges
+    points[:, ::2, :, 1] = (edges[:, 1, None] + CENTRES * extent[:, 1, None])[:, None]
+    points[:, 1::2, :, 0] = (edges[:, 0, None] + CENTRES * extent[:, 0, None])[:, None]
+    points[:, ::2, :, 0] = (edges[:, ::2] + [-BESIDE, BESIDE])[..., None]
+    points[:, 1::2, :, 1] = (edges[:, 1::2] + [-BESIDE, BESIDE])[..., None]
+    reaching = np.stack(
+        [shapes[:, :, :2].any(2), shapes[:, :2].any(1), shapes[:, :, -2:].any(2), shapes[:, -2:].any(1)], 1
+    )
+    cells = np.floor(
+        (points[behind] - edges[nearer, None, None, :2]) / extent[nearer, None, None] * GRID
+    ).astype(np.intp)
+    is_inside = ((cells >= 0) & (cells < GRID)).all(-1)
+    column, row = np.clip(cells, 0, GRID - 1).transpose(3, 0, 1, 2)
+    covered = np.zeros_like(reaching)
+    np.logical_or.at(covered, behind, is_inside & shapes[nearer[:, None, None], row, column])
+    covered &= reaching
+    return np.asarray(2 * covered.sum(2) >= np.maximum(reaching.sum(2), 1))
+
+
+def _touch(edges: Floats) -> Bools:
+    """(N, N) whether boxes come as near to each other as BESIDE."""
+    left, top, right, bottom = edges.T
+    across = (left[:, None] - BESIDE < right) & (right[:, None] + BESIDE >= left)
+    along = (top[:, None] - BESIDE < bottom) & (bottom[:, None] + BESIDE >= top)
+    return np.asarray(across & along)
+
+
+def _at_border(edges: Floats, size: tuple[int, int]) -> Bools:
+    """(N, 4) whether an edge is that of the frame."""
+    height, width = size
+    return np.hstack([edges[:, :2] < BORDER, edges[:, 2:] > np.array([width, height]) - BORDER])
 
 
 def sizes(edges: Floats) -> Floats:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
@@ -22,9 +22,10 @@ from annotator.tracking.tracklets import TAILS, Tracklet, appearance
 
 ENDS = 12  # observations at an end that its motion is taken from
 FAR = 2.5  # mean log(1 + d^2 / TAILS) from which two ends are not compared
-LEAST = -3.0  # log-odds: the false link of a rare pair costs less than the identity that a missing one breaks
+# Log-odds of round after round, the certain first: what is joined has better known ends, and is in nobody's way. At the
+# end, the false link of a rare pair costs less than the identity that a missing one breaks.
+LEAST = (2.0, 0.0, -1.5, -3.0, -3.0)
 LONG = 14.0  # ticks; the detections that weights were fitted on have no gaps much longer
-ROUNDS = 3  # joined tracklets have better known ends
 # Log-odds of a join: constant, and for each cue of `_cues`. By logistic regression on KITTI MOTS with noise.
 WEIGHTS = np.array([-0.4, -2.3, -0.19, 2.0, -0.34, 0.19, 3.1, -0.28, 3.9])
 
@@ -44,11 +45,9 @@ def stitch(
 ) -> list[Tracklet]:
     """Tracklets joined over gaps of at most `longest` ticks, in order of appearance."""
     tracks = list(tracklets)
-    for _ in range(ROUNDS):
-        following = _following(tracks, observed, ticks, drift, longest)
-        if not following:
-            break
-        tracks = _joined(tracks, following)
+    for least in LEAST:
+        following = _following(tracks, observed, ticks, drift, longest, least)
+        tracks = _joined(tracks, following) if following else tracks
     return tracks
 
 
@@ -65,9 +64,14 @@ def _joined(tracks: Sequence[Tracklet], following: dict[int, int]) -> list[Track
 
 
 def _following(
-    tracks: Sequence[Tracklet], observed: Sequence[Observed], ticks: Floats, drift: Floats, longest: float
+    tracks: Sequence[Tracklet],
+    observed: Sequence[Observed],
+    ticks: Floats,
+    drift: Floats,
+    longest: float,
+    least: float,
 ) -> dict[int, int]:
-    """Which tracklet follows on which."""
+    """Which tracklet follows on which, by log-odds above `least`."""
     begins = np.array([ticks[track[0][0]] for track in tracks])
     ends = np.array([ticks[track[-1][0]] for track in tracks])
     first, second = _pairs(begins, ends, longest)
@@ -79,8 +83,8 @@ def _following(
     first, second = first[is_possible], second[is_possible]
     cues = _cues(before, after, first, second)
     odds = WEIGHTS[0] + cues @ WEIGHTS[1:] + appearance(before.seen, after.seen, first, second)
-    good = (odds > LEAST) & (cues[:, 0] < FAR)
-    return _assign(first[good], second[good], odds[good] - LEAST)
+    good = (odds > least) & (cues[:, 0] < FAR)
+    return _assign(first[good], second[good], odds[good] - least)
 
 
 def _pairs(begins: Floats, ends: Floats, longest: float) -> tuple[Indices, Indices]:
@@ -111,15 +115,16 @@ def _ends(
         steps = [(stretches[k][step - 1], stretches[k][step]) for k in rows]
         passed = np.array([abs(ticks[b[0]] - ticks[a[0]]) for a, b in steps])[:, None]
         edges = np.array([observed[frame].edges[place] for _, (frame, place) in steps])
-        motion.put(rows, motion.only(rows).after(passed).seen_at(edges))
+        hidden = np.array([observed[frame].hidden[place] for _, (frame, place) in steps])
+        motion.put(rows, motion.only(rows).after(passed).seen_at(edges, hidden))
     lengths = np.array([len(track) for track in tracks])
     return _Ends(motion if is_end else motion.reversed(), ticks[frames], seen, lengths)
 
 
 def _gather(places: Sequence[tuple[int, int]], observed: Sequence[Observed]) -> Observed:
-    columns = ("edges", "shapes", "scores", "categories", "class_ids", "features")
+    names = [each.name for each in fields(Observed)]
     return Observed(
-        *(np.array([getattr(observed[frame], name)[place] for frame, place in places]) for name in columns)
+        *(np.array([getattr(observed[frame], name)[place] for frame, place in places]) for name in names)
     )
 
 

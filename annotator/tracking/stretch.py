@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from annotator.tracking.observations import Floats, Observed
-from annotator.tracking.refinement import refine
 from annotator.tracking.stitching import stitch
 from annotator.tracking.tracklets import Tracklet, link
 
 DOUBTFUL, CERTAIN = 0.45, 0.75  # scores that count for nothing and for a whole instance
 LEAST_STRENGTH = 1 / 3  # of a tracklet that may become part of a track
-ROUNDS = 1  # of refinement
 STEADY = 2  # a tracklet this many times as long as the shortest track is one, whatever its scores
 
 
@@ -23,10 +21,7 @@ def tracks_of(observed: Sequence[Observed], ticks: Floats, longest: float, min_t
     tracklets, drift = link(observed, ticks)
     if min_track > 1:
         tracklets = [each for each in tracklets if _is_worth(each, observed, min_track)]
-    tracks = stitch(tracklets, observed, ticks, drift, longest)
-    for _ in range(ROUNDS):
-        tracks = stitch(refine(tracks, observed, ticks, drift), observed, ticks, drift, longest)
-    return tracks
+    return stitch(tracklets, observed, ticks, drift, longest)
 
 
 def _is_worth(tracklet: Tracklet, observed: Sequence[Observed], min_track: int) -> bool:

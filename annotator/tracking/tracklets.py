@@ -1,8 +1,9 @@
-"""Observations of a stretch -> tracklets: frame by frame, where there is little doubt.
+"""Observations of a stretch -> tracklets: frame by frame forwards and backwards, where both have little doubt.
 
 An instance goes on with a tracklet by the log-odds that the two are one object, given how far it is from where the
 tracklet should be (motion), how their masks overlap there, and how alike their shapes are. Strong instances choose
-first, as in Zhang et al., "ByteTrack", ECCV 2022.
+first, as in Zhang et al., "ByteTrack", ECCV 2022. What is new in a crowd has no velocity yet, and takes the next one
+for itself; seen from behind, it was known before.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from annotator.tracking.motion import SEEN, Motion, noise
+from annotator.tracking.motion import Motion, noise_of_seen
 from annotator.tracking.observations import (
     Floats,
     Indices,
@@ -22,7 +23,9 @@ from annotator.tracking.observations import (
     shape_overlap,
 )
 
-Tracklet = list[tuple[int, int]]  # (frame of the stretch, position in the frame), frames ascending
+Instance = tuple[int, int]  # frame of the stretch, position in the frame
+Tracklet = list[Instance]  # frames ascending
+Links = dict[Instance, Instance]  # from an instance to that of a later frame
 
 TAILS = 4.0  # degrees of freedom of Student's t: edges are often far off, by legs and by what hides them
 FAR = 2.2  # mean log(1 + d^2 / TAILS) of the edges from which two are not compared
@@ -39,18 +42,20 @@ class _Alive:
     """N tracklets that may go on."""
 
     motion: Motion
-    names: Indices  # (N,) which tracklet
+    frames: Indices  # (N,) of the stretch, where they were seen last
+    places: Indices  # (N,) position in that frame
     missed: Floats  # (N,) ticks since they were seen
     lengths: Floats  # (N,) times seen
     seen: Observed  # N, as they were seen last
 
     def __len__(self) -> int:
-        return len(self.names)
+        return len(self.frames)
 
     def only(self, which: Indices) -> _Alive:
         return _Alive(
             self.motion.only(which),
-            self.names[which],
+            self.frames[which],
+            self.places[which],
             self.missed[which],
             self.lengths[which],
             self.seen.only(which),
@@ -62,8 +67,44 @@ def link(observed: Sequence[Observed], ticks: Floats) -> tuple[list[Tracklet], F
 
     With them, (T,) how fast objects drift to the right, in pixels per tick, as they do when the camera turns.
     """
-    drift = np.zeros(len(observed))
+    forwards, drift = _followed(observed, ticks)
+    backwards, _ = _followed(observed[::-1], -ticks[::-1])
+    last = len(observed) - 1
+    reversed_links = {
+        (last - frame, place): (last - before, other) for (before, other), (frame, place) in backwards.items()
+    }
+    following = _agreed(forwards, reversed_links)
+    later = set(following.values())
     tracklets: list[Tracklet] = []
+    for frame, seen in enumerate(observed):
+        for place in range(len(seen)):
+            if (frame, place) not in later:
+                tracklets.append(_from((frame, place), following))
+    return tracklets, drift
+
+
+def _agreed(one: Links, another: Links) -> Links:
+    """What both say, and what one says of instances of which the other says nothing."""
+    agreed: Links = {}
+    for links, others in ((one, another), (another, one)):
+        reached = set(others.values())
+        for a, b in links.items():
+            if others.get(a) == b or (a not in others and b not in reached):
+                agreed[a] = b
+    return agreed
+
+
+def _from(head: Instance, following: Links) -> Tracklet:
+    tracklet = [head]
+    while tracklet[-1] in following:
+        tracklet.append(following[tracklet[-1]])
+    return tracklet
+
+
+def _followed(observed: Sequence[Observed], ticks: Floats) -> tuple[Links, Floats]:
+    """Which instance follows on which, as it shows frame by frame; and (T,) the drift."""
+    drift = np.zeros(len(observed))
+    following: Links = {}
     alive: _Alive | None = None
     for frame, seen in enumerate(observed):
         pairs: list[tuple[int, int]] = []
@@ -71,14 +112,10 @@ def link(observed: Sequence[Observed], ticks: Floats) -> tuple[list[Tracklet], F
             alive = _moved(alive, float(ticks[frame] - ticks[frame - 1]))
             pairs = list(_match(alive, seen))
             for row, place in pairs:
-                tracklets[alive.names[row]].append((frame, place))
-        fresh = np.setdiff1d(np.arange(len(seen)), [place for _, place in pairs])
-        names = len(tracklets) + np.arange(len(fresh))
-        tracklets += [[(frame, int(place))] for place in fresh]
-        if alive is not None:
+                following[int(alive.frames[row]), int(alive.places[row])] = (frame, place)
             drift[frame] = _drift(alive)
-        alive = _gone_on(alive, seen, pairs, fresh, names, drift[frame])
-    return tracklets, drift
+        alive = _gone_on(alive, seen, frame, pairs, drift[frame])
+    return following, drift
 
 
 def _moved(alive: _Alive, ticks: float) -> _Alive:
@@ -98,17 +135,14 @@ def _drift(alive: _Alive) -> float:
 
 
 def _gone_on(
-    alive: _Alive | None,
-    seen: Observed,
-    pairs: Sequence[tuple[int, int]],
-    fresh: Indices,
-    names: Indices,
-    drift: float,
+    alive: _Alive | None, seen: Observed, frame: int, pairs: Sequence[tuple[int, int]], drift: float
 ) -> _Alive:
     """The tracklets after a frame, new ones behind the others."""
+    fresh = np.setdiff1d(np.arange(len(seen)), [place for _, place in pairs])
     born = _Alive(
         Motion.begin(seen.edges[fresh], drift),
-        names,
+        np.full(len(fresh), frame),
+        fresh,
         np.zeros(len(fresh)),
         np.ones(len(fresh)),
         seen.only(fresh),
@@ -117,13 +151,16 @@ def _gone_on(
         return born
     if pairs:
         rows, places = np.array(pairs).T
-        alive.motion.put(rows, alive.motion.only(rows).seen_at(seen.edges[places]))
+        now = seen.only(places)
+        alive.motion.put(rows, alive.motion.only(rows).seen_at(now.edges, now.hidden))
+        alive.frames[rows], alive.places[rows] = frame, places
         alive.missed[rows] = 0
         alive.lengths[rows] += 1
-        alive.seen.put(rows, seen.only(places))
+        alive.seen.put(rows, now)
     return _Alive(
         alive.motion.with_others(born.motion),
-        np.concatenate([alive.names, born.names]),
+        np.concatenate([alive.frames, born.frames]),
+        np.concatenate([alive.places, born.places]),
         np.concatenate([alive.missed, born.missed]),
         np.concatenate([alive.lengths, born.lengths]),
         alive.seen.with_others(born.seen),
@@ -148,8 +185,9 @@ def _match(alive: _Alive, seen: Observed) -> Iterator[tuple[int, int]]:
 
 def near(motion: Motion, categories: Indices, seen: Observed) -> tuple[Indices, Indices, Floats]:
     """Pairs of predicted objects and instances that are worth a look, (K,) each, and (K, 4) how far edges are off."""
-    variance = motion.variance[:, None, :, 0] + noise(seen.edges, SEEN)[None]
-    misfit = (seen.edges[None] - motion.edges[:, None]) ** 2 / variance
+    expected = motion.edges[:, None]
+    variance = motion.variance[:, None, :, 0] + noise_of_seen(expected, seen.edges, seen.hidden)
+    misfit = (seen.edges - expected) ** 2 / variance
     is_near = np.log1p(misfit / TAILS).mean(2) < FAR
     rows, places = np.nonzero(is_near & (categories[:, None] == seen.categories[None]))
     return rows, places, misfit[rows, places]
@@ -161,7 +199,7 @@ def _cues(alive: _Alive, seen: Observed, rows: Indices, places: Indices, misfit:
     shapes, others = alive.seen.shapes[rows], seen.shapes[places]
     overlap = mask_overlap(predicted, shapes, edges, others)
     missed = np.minimum(alive.missed[rows] - 1, 1).clip(0)
-    variance = alive.motion.variance[rows, :, 0] + noise(edges, SEEN)
+    variance = alive.motion.variance[rows, :, 0] + noise_of_seen(predicted, edges, seen.hidden[places])
     return np.stack(
         [
             np.log1p(misfit / TAILS).mean(1),
