@@ -52,7 +52,8 @@ SCHEMA = """
     ) WITHOUT ROWID;
     CREATE UNIQUE INDEX tracks_by_id ON tracks (track_id, frame_index);
 """
-FOUND, LEFT_OUT, INTERPOLATED = range(3)  # kinds of instances; the last is made by association
+FOUND, LEFT_OUT, INTERPOLATED, JOINED = range(4)  # kinds of instances
+MADE = (INTERPOLATED, JOINED)  # by association
 EDITED = "edited"  # key in the note "tracked": tracks as people made them, not to be made anew unasked
 SLICE = 64  # frames that a reader holds at once
 FRAME_COLUMNS = "frame_index, pts, time_base_numerator, time_base_denominator, height, width, name"
@@ -65,6 +66,7 @@ class Made(NamedTuple):
     class_id: int  # Cityscapes id
     score: float
     counts: bytes  # COCO compressed RLE of the frame's size
+    kind: int  # of MADE
 
 
 class Linked(NamedTuple):
@@ -245,7 +247,7 @@ class Store:
                 rows += [(index, first + k, made.track_id) for k, made in enumerate(linked.made)]
                 self._db.executemany("INSERT INTO temp.assignments VALUES (?, ?, ?)", rows)
                 made = [
-                    (index, first + k, m.class_id, m.score, m.counts, INTERPOLATED)
+                    (index, first + k, m.class_id, m.score, m.counts, m.kind)
                     for k, m in enumerate(linked.made)
                 ]
                 self._db.executemany("INSERT INTO temp.made VALUES (?, ?, ?, ?, ?, x'', ?)", made)
@@ -266,7 +268,7 @@ class Store:
     def _replace_tracks(self) -> None:
         """Put the temporary tables in place of what an association before made."""
         self._db.execute("DELETE FROM tracks")
-        self._db.execute(f"DELETE FROM instances WHERE kind = {INTERPOLATED}")
+        self._db.execute(f"DELETE FROM instances WHERE kind IN {MADE}")
         self._db.execute(f"UPDATE instances SET kind = {FOUND} WHERE kind != {FOUND}")
         self._db.execute("INSERT INTO instances SELECT * FROM temp.made")
         unknown = self._one(
@@ -365,7 +367,7 @@ class Store:
 
         Instance k of a frame is the one that association knows as position k.
         """
-        return self._instances(f"kind != {INTERPOLATED}")
+        return self._instances(f"kind NOT IN {MADE}")
 
     def _instances(self, which: str) -> Iterator[Instances]:
         after = -1

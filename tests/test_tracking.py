@@ -24,6 +24,7 @@ from annotator.tracking import associate
 from annotator.tracking.association import linked
 from annotator.tracking.observations import Observed
 from annotator.tracking.repair import interpolated
+from annotator.tracking.windows import named, timed
 from tests.builders import blob
 
 SIZE = (60, 200)
@@ -266,6 +267,32 @@ def test_what_is_hidden_by_another_is_not_drawn_over_it(tmp_path: Path) -> None:
         assert not any(found.interpolated.any() for found in store.instances())
 
 
+@pytest.mark.parametrize(("speed", "pole"), [(5, 98), (0, 62), (0, 47)])
+def test_an_object_behind_a_pole_is_whole_in_the_labels(tmp_path: Path, speed: int, pole: int) -> None:
+    """Three frames show its fragments, with the pole between them; next to it stands another."""
+    scene = []
+    for k in range(20):
+        whole = box(40 + speed * k, width=30)
+        left, right = whole.copy(), whole.copy()
+        left[:, pole:], right[:, : pole + 3] = False, False
+        parts = {"left": ("car", left), "right": ("car", right)} if 8 <= k < 11 else {"car": ("car", whole)}
+        scene.append({**parts, "other": car(175, 35)})
+    with Store.open(tmp_path, {}) as store:
+        store.add(frames_of(scene))
+        associate(store, ALL)
+        assert [len(found) for found in store.found()] == [3 if 8 <= k < 11 else 2 for k in range(20)]
+        labelled = list(store.instances())
+    assert all(sorted(found.track_ids.tolist()) == [1, 2] for found in labelled)
+    for found in labelled[8:11]:
+        assert sorted(masks.areas(list(found.masks))) == [400, (30 - 3) * 20]
+        assert not found.interpolated.any()
+
+
+def test_halves_that_go_on_apart_are_two(tmp_path: Path) -> None:
+    scene = [{"a": car(20 + 3 * k), "b": car(42 + 3 * k)} for k in range(20)]
+    assert {len(set(of_one)) for of_one in follow(tmp_path, scene).values()} == {1}
+
+
 def test_longer_gaps_stay_open(tmp_path: Path) -> None:
     scene = [{} if k in (5, 6, 7) else {"a": car(20 + 4 * k)} for k in range(12)]
     follow(tmp_path, scene, options=TrackingOptions(fill_gaps=2))
@@ -281,6 +308,15 @@ def test_windows_make_no_difference_to_an_object_that_is_followed_through_them(
     scene = [{"a": car(50 + 30 * np.sin(k / 20)), "b": car(120, 5), "c": person(150)} for k in range(300)]
     ids = follow(tmp_path, scene)
     assert all(len({*of_one}) == 1 for of_one in ids.values())
+
+
+def test_what_a_window_has_named_keeps_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("annotator.tracking.windows.WINDOW", 16)
+    monkeypatch.setattr("annotator.tracking.windows.OVERLAP", 8)
+    found = frames_of([{"a": car(5 * k), "b": car(150, 35)} for k in range(30)])
+    kept = [(frame, frame.names) for frame in named(timed(found, 0.1), 20.0, 1)]
+    assert len(kept) == 30
+    assert all(frame.names is names for frame, names in kept)
 
 
 def test_memory_does_not_grow_with_the_recording(monkeypatch: pytest.MonkeyPatch) -> None:

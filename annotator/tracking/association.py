@@ -6,17 +6,18 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from itertools import islice
+from typing import NamedTuple
 
 import numpy as np
 
 from annotator.frames import FrameRef
 from annotator.instances import Instances
-from annotator.masks import Rle
+from annotator.masks import Rle, union
 from annotator.options import TrackingOptions
-from annotator.store import Linked, Made, Store
+from annotator.store import INTERPOLATED, JOINED, Linked, Made, Store
 from annotator.tracking.repair import interpolated, is_free
 from annotator.tracking.stretch import STEADY, strength
-from annotator.tracking.windows import TimedFrame, named, timed
+from annotator.tracking.windows import Names, TimedFrame, named, timed
 
 TICK_S = 0.1  # what is known of motion is in tenths of a second
 FAR_APART_S = 0.5  # from here on, a tick is the usual time from frame to frame
@@ -69,12 +70,36 @@ class _Life:
     score: float = 0.0
 
 
+class _Seen(NamedTuple):
+    """What a frame shows of a track: an instance, or its fragments as one."""
+
+    name: int
+    class_id: int
+    score: float
+    mask: Rle
+
+
 @dataclass
 class _Waiting:
     """A frame whose tracks may not be known yet to be real."""
 
     frame: TimedFrame
     made: list[tuple[int, Made]] = field(default_factory=list)  # by name
+
+    def joined(self) -> list[_Seen]:
+        """What the frame shows of its tracks, by ascending name; fragments are made one instance."""
+        names, found = self.frame.names.copy(), self.frame.found
+        seen = []
+        for name, places in _places(names).items():
+            first = places[0]  # of the best score
+            each = _Seen(name, int(found.class_ids[first]), float(found.scores[first]), found.masks[first])
+            if len(places) > 1:
+                each = each._replace(mask=union([found.masks[place] for place in places], found.frame.size))
+                self.made.append((name, Made(0, each.class_id, each.score, each.mask["counts"], JOINED)))
+                names[places] = 0
+            seen.append(each)
+        self.frame.names = names
+        return seen
 
 
 def finished(frames: Iterable[TimedFrame], options: TrackingOptions, longest: float) -> Iterator[Linked]:
@@ -100,32 +125,36 @@ def _live_on(
     lives: dict[int, _Life], waiting: deque[_Waiting], number: int, fill_gaps: int, min_track: int
 ) -> None:
     """Tell tracks of the newest frame, and fill the gaps that end there."""
-    frame = waiting[-1].frame
-    found = frame.found
-    for place in np.flatnonzero(frame.names).tolist():
-        name = int(frame.names[place])
-        life = lives.setdefault(name, _Life())
-        mask, score = found.masks[place], float(found.scores[place])
+    tick = waiting[-1].frame.tick
+    for seen in waiting[-1].joined():
+        life = lives.setdefault(seen.name, _Life())
         gap = number - life.number - 1
         if life.number >= 0 and 0 < gap <= min(fill_gaps, len(waiting) - 1):
-            _fill(list(waiting)[-gap - 1 : -1], name, life, frame, place)
-        life.strength += strength(score)
+            _fill(list(waiting)[-gap - 1 : -1], life, seen, tick)
+        life.strength += strength(seen.score)
         life.run = 1 if gap > MISSED else life.run + 1
         life.is_steady |= life.run >= STEADY * min_track
-        life.tick, life.number, life.mask, life.score = frame.tick, number, mask, score
+        life.tick, life.number, life.mask, life.score = tick, number, seen.mask, seen.score
 
 
-def _fill(missed: list[_Waiting], name: int, life: _Life, frame: TimedFrame, place: int) -> None:
+def _fill(missed: list[_Waiting], life: _Life, seen: _Seen, tick: float) -> None:
     """Add interpolated instances of a track to the frames that missed it."""
-    found = frame.found
-    score = min(life.score, float(found.scores[place]))
+    score = min(life.score, seen.score)
     for each in missed:
-        share = (each.frame.tick - life.tick) / max(frame.tick - life.tick, 1e-9)
-        mask = interpolated(life.mask, found.masks[place], share)
+        share = (each.frame.tick - life.tick) / max(tick - life.tick, 1e-9)
+        mask = interpolated(life.mask, seen.mask, share)
         if mask is not None and is_free(mask, each.frame.found.masks):
             lowest = min([score, *each.frame.found.scores[-1:].tolist()])  # beneath all that was seen
-            class_id = int(found.class_ids[place])
-            each.made.append((name, Made(0, class_id, lowest, mask["counts"])))
+            made = Made(0, seen.class_id, lowest, mask["counts"], INTERPOLATED)
+            each.made.append((seen.name, made))
+
+
+def _places(names: Names) -> dict[int, list[int]]:
+    """Where each name is, by ascending name."""
+    places: dict[int, list[int]] = {int(name): [] for name in np.unique(names[names > 0])}
+    for place in np.flatnonzero(names).tolist():
+        places[int(names[place])].append(place)
+    return places
 
 
 def _is_settled(
@@ -139,7 +168,7 @@ def _is_settled(
     newest = waiting[-1].frame.tick
     return all(
         _is_real(lives[name], options.min_track) or abs(newest - lives[name].tick) > longest
-        for name in waiting[0].frame.names.tolist()
+        for name in [*waiting[0].frame.names.tolist(), *(name for name, _ in waiting[0].made)]
         if name
     )
 

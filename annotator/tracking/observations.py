@@ -134,6 +134,13 @@ def areas(edges: Floats) -> Floats:
     return np.maximum(edges[:, 2:] - edges[:, :2], 1).prod(1)
 
 
+def box_overlap(a: Floats, b: Floats) -> Floats:
+    """IoU of boxes given by (K, 4) edges, pair by pair: (K,)."""
+    extent = np.minimum(a[:, 2:], b[:, 2:]) - np.maximum(a[:, :2], b[:, :2])
+    shared = np.maximum(extent, 0).prod(1)
+    return np.asarray(shared / (areas(a) + areas(b) - shared))
+
+
 def shape_overlap(a: Bools, b: Bools) -> Floats:
     """IoU of (K, GRID, GRID) shapes, pair by pair, each stretched over its own box: (K,)."""
     return (a & b).sum((1, 2)) / np.maximum((a | b).sum((1, 2)), 1)

@@ -17,8 +17,8 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from annotator.tracking.motion import Motion
-from annotator.tracking.observations import Floats, Indices, Observed, areas, shape_overlap, sizes
-from annotator.tracking.tracklets import TAILS, Tracklet, appearance
+from annotator.tracking.observations import Floats, Indices, Observed, box_overlap, shape_overlap, sizes
+from annotator.tracking.tracklets import TAILS, Tracklet, appearance, joined
 
 ENDS = 12  # observations at an end that its motion is taken from
 FAR = 2.5  # mean log(1 + d^2 / TAILS) from which two ends are not compared
@@ -47,20 +47,8 @@ def stitch(
     tracks = list(tracklets)
     for least in LEAST:
         following = _following(tracks, observed, ticks, drift, longest, least)
-        tracks = _joined(tracks, following) if following else tracks
+        tracks = joined(tracks, following) if following else tracks
     return tracks
-
-
-def _joined(tracks: Sequence[Tracklet], following: dict[int, int]) -> list[Tracklet]:
-    heads = sorted(set(range(len(tracks))) - set(following.values()))
-    joined = []
-    for head in heads:
-        track, last = list(tracks[head]), head
-        while last in following:
-            last = following[last]
-            track += tracks[last]
-        joined.append(track)
-    return joined
 
 
 def _following(
@@ -144,7 +132,7 @@ def _cues(before: _Ends, after: _Ends, first: Indices, second: Indices) -> Float
             shape_overlap(before.seen.shapes[first], after.seen.shapes[second]),
             np.minimum(gap[:, 0], LONG),
             np.log(np.minimum(before.lengths[first], 20)),
-            _box_overlap(of_a, of_b),
+            box_overlap(of_a, of_b),
             np.minimum(away.max(1), 5),
             np.log1p((np.abs(b.velocity - a.velocity) / size).mean(1)),
         ],
@@ -159,13 +147,6 @@ def _distance(a: Motion, b: Motion) -> tuple[Floats, Floats]:
     away, faster = b.edges - a.edges, b.velocity - a.velocity
     distance = (velocity * away**2 - 2 * both * away * faster + edge * faster**2) / spread
     return np.maximum(distance, 0), spread
-
-
-def _box_overlap(a: Floats, b: Floats) -> Floats:
-    """IoU of boxes given by (K, 4) edges, pair by pair: (K,)."""
-    extent = np.minimum(a[:, 2:], b[:, 2:]) - np.maximum(a[:, :2], b[:, :2])
-    shared = np.maximum(extent, 0).prod(1)
-    return np.asarray(shared / (areas(a) + areas(b) - shared))
 
 
 def _assign(first: Indices, second: Indices, gain: Floats) -> dict[int, int]:

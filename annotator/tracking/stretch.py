@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from annotator.tracking.fragments import joined_by_fragments, with_fragments
 from annotator.tracking.observations import Floats, Observed
 from annotator.tracking.stitching import stitch
 from annotator.tracking.tracklets import Tracklet, link
@@ -16,12 +17,16 @@ STEADY = 2  # a tracklet this many times as long as the shortest track is one, w
 def tracks_of(observed: Sequence[Observed], ticks: Floats, longest: float, min_track: int) -> list[Tracklet]:
     """The tracks of frames at times `ticks` (T,), in order of appearance; not every instance has one.
 
+    A frame comes twice in a track when fragments of the object were found.
+
     Gaps may be `longest` ticks. With `min_track` above 1, tracklets of weak instances alone are left out.
     """
     tracklets, drift = link(observed, ticks)
     if min_track > 1:
         tracklets = [each for each in tracklets if _is_worth(each, observed, min_track)]
-    return stitch(tracklets, observed, ticks, drift, longest)
+    tracklets = joined_by_fragments(tracklets, observed, ticks)
+    tracks = stitch(tracklets, observed, ticks, drift, longest)
+    return with_fragments(tracks, observed, ticks)
 
 
 def _is_worth(tracklet: Tracklet, observed: Sequence[Observed], min_track: int) -> bool:

@@ -101,6 +101,18 @@ def _from(head: Instance, following: Links) -> Tracklet:
     return tracklet
 
 
+def joined(tracklets: Sequence[Tracklet], following: dict[int, int]) -> list[Tracklet]:
+    """The tracklets in which each is one with the one that follows on it, by number; in order of appearance."""
+    tracks = []
+    for head in sorted(set(range(len(tracklets))) - set(following.values())):
+        track, last = list(tracklets[head]), head
+        while last in following:
+            last = following[last]
+            track += tracklets[last]
+        tracks.append(sorted(track))
+    return tracks
+
+
 def _followed(observed: Sequence[Observed], ticks: Floats) -> tuple[Links, Floats]:
     """Which instance follows on which, as it shows frame by frame; and (T,) the drift."""
     drift = np.zeros(len(observed))

@@ -7,7 +7,7 @@ runs makes no difference.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -61,7 +61,7 @@ def named(frames: Iterable[TimedFrame], longest: float, min_track: int) -> Itera
             _name(window, used, longest, min_track)
             used = _most(window, used)
             middle = WINDOW - OVERLAP // 2
-            yield from window[done:middle]
+            yield from map(replace, window[done:middle])  # copies: the next window names these frames anew
             window, done = window[-OVERLAP:], OVERLAP // 2
     if window:
         _name(window, used, longest, min_track)
