@@ -200,6 +200,20 @@ def decode_windows(rles: Sequence[Rle]) -> list[Window]:
     return [_in_box(*parts) for parts in zip(runs, boxes, (rle["size"][0] for rle in rles), strict=True)]
 
 
+def at_pixels(
+    rles: Sequence[Rle], rows: npt.NDArray[np.int64], columns: npt.NDArray[np.int64]
+) -> npt.NDArray[np.bool_]:
+    """(N, R, C) whether N masks of one size have the pixels where their rows (N, R) and columns (N, C) cross."""
+    if not rles:
+        return np.zeros((0, rows.shape[1], columns.shape[1]), np.bool_)
+    lengths, first = _decompress([rle["counts"] for rle in rles])
+    bounds = np.cumsum(lengths)
+    begins = np.append(0, bounds)[first]
+    pixels = columns[:, None, :] * rles[0]["size"][0] + rows[:, :, None]
+    runs = np.searchsorted(bounds, begins[:, None, None] + pixels, side="right")
+    return np.asarray((runs - first[:, None, None]) % 2 == 1)
+
+
 def _in_box(lengths: npt.NDArray[np.int64], box_xywh: list[int], frame_height: int) -> Window:
     """The mask that runs of these lengths make, within its box."""
     left, top, width, height = box_xywh

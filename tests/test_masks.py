@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -87,6 +88,18 @@ def test_many_masks_are_cut_out_at_once(stack: list[np.ndarray]) -> None:
     windows = masks.decode_windows([masks.encode(pixels) for pixels in stack])
     assert [masks.encode_window(*window, stack[0].shape) for window in windows] == [*map(official, stack)]
     assert masks.decode_windows([]) == []
+
+
+@given(SAME_SIZE_MASKS, st.randoms(use_true_random=False))
+def test_pixels_are_looked_up_without_decoding(stack: list[np.ndarray], random: Random) -> None:
+    height, width = stack[0].shape
+    rows = np.array([[random.randrange(height) for _ in range(3)] for _ in stack])
+    columns = np.array([[random.randrange(width) for _ in range(2)] for _ in stack])
+    expected = [pixels[np.ix_(r, c)] for pixels, r, c in zip(stack, rows, columns, strict=True)]
+    assert np.array_equal(
+        masks.at_pixels([masks.encode(pixels) for pixels in stack], rows, columns), expected
+    )
+    assert masks.at_pixels([], rows[:0], columns[:0]).shape == (0, 3, 2)
 
 
 @given(SAME_SIZE_MASKS)

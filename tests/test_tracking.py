@@ -23,7 +23,7 @@ from annotator.store import Store
 from annotator.tracking import associate
 from annotator.tracking.association import linked
 from annotator.tracking.observations import Observed
-from annotator.tracking.repair import interpolated
+from annotator.tracking.repair import Between
 from annotator.tracking.windows import named, timed
 from tests.builders import blob
 
@@ -242,7 +242,7 @@ def test_the_outline_of_a_filled_gap_is_on_its_way_from_one_side_to_the_other() 
         return masks.encode(mask)
 
     for share, depth, left in ((1 / 6, 6, 25), (1 / 2, 10, 35), (5 / 6, 14, 45)):
-        made = interpolated(bitten(4, 20), bitten(16, 50), share)
+        made = Between(bitten(4, 20), bitten(16, 50)).at(share)
         assert made is not None
         assert masks.iou([made], [bitten(depth, left)])[0, 0] > 0.95
 
@@ -252,7 +252,7 @@ def test_the_outline_of_a_filled_gap_is_on_its_way_from_one_side_to_the_other() 
 def test_what_fills_a_gap_between_equal_masks_is_one_of_them_moved(share: float) -> None:
     round_ = blob((60, 200), 30, 100, 15)
     seen, gone = masks.encode(round_), masks.encode(np.roll(round_, 40, axis=1))
-    made = interpolated(seen, gone, share)
+    made = Between(seen, gone).at(share)
     assert made is not None
     assert masks.iou([made], [masks.encode(np.roll(round_, round(40 * share), axis=1))])[0, 0] > 0.9
 

@@ -15,7 +15,7 @@ from annotator.instances import Instances
 from annotator.masks import Rle, union
 from annotator.options import TrackingOptions
 from annotator.store import INTERPOLATED, JOINED, Linked, Made, Store
-from annotator.tracking.repair import interpolated, is_free
+from annotator.tracking.repair import Between, is_free
 from annotator.tracking.stretch import STEADY, strength
 from annotator.tracking.windows import Names, TimedFrame, named, timed
 
@@ -140,9 +140,10 @@ def _live_on(
 def _fill(missed: list[_Waiting], life: _Life, seen: _Seen, tick: float) -> None:
     """Add interpolated instances of a track to the frames that missed it."""
     score = min(life.score, seen.score)
+    between = Between(life.mask, seen.mask)
     for each in missed:
         share = (each.frame.tick - life.tick) / max(tick - life.tick, 1e-9)
-        mask = interpolated(life.mask, seen.mask, share)
+        mask = between.at(share)
         if mask is not None and is_free(mask, each.frame.found.masks):
             lowest = min([score, *each.frame.found.scores[-1:].tolist()])  # beneath all that was seen
             made = Made(0, seen.class_id, lowest, mask["counts"], INTERPOLATED)

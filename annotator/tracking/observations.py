@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy.typing as npt
 
 from annotator.instances import Instances
 from annotator.labels import BY_ID
-from annotator.masks import boxes_xywh, decode_windows
+from annotator.masks import at_pixels, boxes_xywh
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -46,8 +47,8 @@ class Observed:
             features = np.zeros((len(found), width))
         length = np.linalg.norm(features, axis=1, keepdims=True)
         edges = np.hstack([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]])
-        shapes = np.array([_shape(window) for window, _, _ in decode_windows(found.masks)], np.bool_)
-        shapes = shapes.reshape(-1, GRID, GRID)
+        columns, rows = (boxes[:, axis, None] + CENTRES * boxes[:, 2 + axis, None] for axis in (0, 1))
+        shapes = at_pixels(found.masks, rows.astype(np.int64), columns.astype(np.int64))
         return cls(
             edges=edges,
             shapes=shapes,
@@ -60,28 +61,26 @@ class Observed:
 
     @property
     def _columns(self) -> tuple[npt.NDArray[Any], ...]:
-        return tuple(getattr(self, each.name) for each in fields(self))
+        return (
+            self.edges,
+            self.shapes,
+            self.scores,
+            self.categories,
+            self.class_ids,
+            self.features,
+            self.hidden,
+        )
 
     def only(self, which: Indices) -> Observed:
         """Some of the instances."""
         return Observed(*(column[which] for column in self._columns))
 
-    def with_others(self, others: Observed) -> Observed:
-        """These and others, whose appearance vectors must be as long."""
-        pairs = zip(self._columns, others._columns, strict=True)
-        return Observed(*(np.concatenate(pair) for pair in pairs))
-
-    def put(self, which: Indices, others: Observed) -> None:
-        """Replace some of them, in place."""
-        for column, other in zip(self._columns, others._columns, strict=True):
-            column[which] = other
-
-
-def _shape(window: Bools) -> Bools:
-    height, width = window.shape
-    if not height:
-        return np.zeros((GRID, GRID), np.bool_)
-    return window[(CENTRES * height).astype(int)[:, None], (CENTRES * width).astype(int)]
+    @classmethod
+    def concatenated(cls, parts: Sequence[Observed]) -> Observed:
+        """The instances of several frames, whose appearance vectors must be as long."""
+        return cls(
+            *(np.concatenate(columns) for columns in zip(*(each._columns for each in parts), strict=True))
+        )
 
 
 def _behind_others(edges: Floats, shapes: Bools) -> Bools:

@@ -25,7 +25,6 @@ from annotator.tracking.observations import (
 
 Instance = tuple[int, int]  # frame of the stretch, position in the frame
 Tracklet = list[Instance]  # frames ascending
-Links = dict[Instance, Instance]  # from an instance to that of a later frame
 
 TAILS = 4.0  # degrees of freedom of Student's t: edges are often far off, by legs and by what hides them
 FAR = 2.2  # mean log(1 + d^2 / TAILS) of the edges from which two are not compared
@@ -42,23 +41,22 @@ class _Alive:
     """N tracklets that may go on."""
 
     motion: Motion
-    frames: Indices  # (N,) of the stretch, where they were seen last
-    places: Indices  # (N,) position in that frame
-    missed: Floats  # (N,) ticks since they were seen
+    last: Indices  # (N,) the instance that was seen last, of those of the stretch
+    missed: Floats  # (N,) ticks since then
     lengths: Floats  # (N,) times seen
-    seen: Observed  # N, as they were seen last
 
     def __len__(self) -> int:
-        return len(self.frames)
+        return len(self.last)
 
     def only(self, which: Indices) -> _Alive:
+        return _Alive(self.motion.only(which), self.last[which], self.missed[which], self.lengths[which])
+
+    def with_others(self, others: _Alive) -> _Alive:
         return _Alive(
-            self.motion.only(which),
-            self.frames[which],
-            self.places[which],
-            self.missed[which],
-            self.lengths[which],
-            self.seen.only(which),
+            self.motion.with_others(others.motion),
+            np.concatenate([self.last, others.last]),
+            np.concatenate([self.missed, others.missed]),
+            np.concatenate([self.lengths, others.lengths]),
         )
 
 
@@ -67,38 +65,38 @@ def link(observed: Sequence[Observed], ticks: Floats) -> tuple[list[Tracklet], F
 
     With them, (T,) how fast objects drift to the right, in pixels per tick, as they do when the camera turns.
     """
-    forwards, drift = _followed(observed, ticks)
-    backwards, _ = _followed(observed[::-1], -ticks[::-1])
-    last = len(observed) - 1
-    reversed_links = {
-        (last - frame, place): (last - before, other) for (before, other), (frame, place) in backwards.items()
-    }
-    following = _agreed(forwards, reversed_links)
-    later = set(following.values())
-    tracklets: list[Tracklet] = []
-    for frame, seen in enumerate(observed):
-        for place in range(len(seen)):
-            if (frame, place) not in later:
-                tracklets.append(_from((frame, place), following))
-    return tracklets, drift
+    every = Observed.concatenated(observed)
+    ends = np.cumsum([len(seen) for seen in observed])
+    frames = [np.arange(end - len(seen), end) for end, seen in zip(ends, observed, strict=True)]
+    forwards, drift = _followed(every, frames, ticks)
+    backwards, _ = _followed(every, frames[::-1], -ticks[::-1])
+    following = _agreed(forwards, _turned(backwards))
+    names = [(frame, place) for frame, seen in enumerate(observed) for place in range(len(seen))]
+    heads = np.setdiff1d(np.arange(len(every)), following)
+    return [[names[k] for k in _from(int(head), following)] for head in heads], drift
 
 
-def _agreed(one: Links, another: Links) -> Links:
-    """What both say, and what one says of instances of which the other says nothing."""
-    agreed: Links = {}
+def _turned(links: Indices) -> Indices:
+    """The same links from the other side: (N,) from which instance each is reached; -1 = none."""
+    turned = np.full_like(links, -1)
+    begins = np.flatnonzero(links >= 0)
+    turned[links[begins]] = begins
+    return turned
+
+
+def _agreed(one: Indices, another: Indices) -> Indices:
+    """(N,) links that both have, and those of one between instances of which the other says nothing."""
+    agreed = np.where(one == another, one, -1)
     for links, others in ((one, another), (another, one)):
-        reached = set(others.values())
-        for a, b in links.items():
-            if others.get(a) == b or (a not in others and b not in reached):
-                agreed[a] = b
+        is_new = (links >= 0) & (others < 0) & (_turned(others)[links] < 0)
+        agreed[is_new] = links[is_new]
     return agreed
 
 
-def _from(head: Instance, following: Links) -> Tracklet:
-    tracklet = [head]
-    while tracklet[-1] in following:
-        tracklet.append(following[tracklet[-1]])
-    return tracklet
+def _from(head: int, following: Indices) -> Iterator[int]:
+    while head >= 0:
+        yield head
+        head = int(following[head])
 
 
 def joined(tracklets: Sequence[Tracklet], following: dict[int, int]) -> list[Tracklet]:
@@ -113,20 +111,20 @@ def joined(tracklets: Sequence[Tracklet], following: dict[int, int]) -> list[Tra
     return tracks
 
 
-def _followed(observed: Sequence[Observed], ticks: Floats) -> tuple[Links, Floats]:
-    """Which instance follows on which, as it shows frame by frame; and (T,) the drift."""
-    drift = np.zeros(len(observed))
-    following: Links = {}
+def _followed(every: Observed, frames: Sequence[Indices], ticks: Floats) -> tuple[Indices, Floats]:
+    """(N,) which instance follows on each, as it shows frame by frame, -1 = none; and (T,) the drift."""
+    drift = np.zeros(len(frames))
+    following = np.full(len(every), -1)
     alive: _Alive | None = None
-    for frame, seen in enumerate(observed):
-        pairs: list[tuple[int, int]] = []
+    for k, here in enumerate(frames):
+        seen = every.only(here)
+        pairs = np.zeros((0, 2), np.intp)
         if alive is not None:
-            alive = _moved(alive, float(ticks[frame] - ticks[frame - 1]))
-            pairs = list(_match(alive, seen))
-            for row, place in pairs:
-                following[int(alive.frames[row]), int(alive.places[row])] = (frame, place)
-            drift[frame] = _drift(alive)
-        alive = _gone_on(alive, seen, frame, pairs, drift[frame])
+            alive = _moved(alive, float(ticks[k] - ticks[k - 1]))
+            pairs = np.array([*_match(alive, every, seen)], np.intp).reshape(-1, 2)
+            following[alive.last[pairs[:, 0]]] = here[pairs[:, 1]]
+            drift[k] = _drift(alive)
+        alive = _gone_on(alive, seen, here, pairs, drift[k])
     return following, drift
 
 
@@ -146,56 +144,40 @@ def _drift(alive: _Alive) -> float:
     return float(np.median(alive.motion.velocity[known][:, ::2].mean(1)) * len(known) / (len(known) + 1))
 
 
-def _gone_on(
-    alive: _Alive | None, seen: Observed, frame: int, pairs: Sequence[tuple[int, int]], drift: float
-) -> _Alive:
+def _gone_on(alive: _Alive | None, seen: Observed, here: Indices, pairs: Indices, drift: float) -> _Alive:
     """The tracklets after a frame, new ones behind the others."""
-    fresh = np.setdiff1d(np.arange(len(seen)), [place for _, place in pairs])
+    rows, places = pairs.T
+    is_new = np.ones(len(seen), np.bool_)
+    is_new[places] = False
     born = _Alive(
-        Motion.begin(seen.edges[fresh], drift),
-        np.full(len(fresh), frame),
-        fresh,
-        np.zeros(len(fresh)),
-        np.ones(len(fresh)),
-        seen.only(fresh),
+        Motion.begin(seen.edges[is_new], drift), here[is_new], np.zeros(is_new.sum()), np.ones(is_new.sum())
     )
-    if alive is None or not len(alive):
+    if alive is None:
         return born
-    if pairs:
-        rows, places = np.array(pairs).T
-        now = seen.only(places)
-        alive.motion.put(rows, alive.motion.only(rows).seen_at(now.edges, now.hidden))
-        alive.frames[rows], alive.places[rows] = frame, places
-        alive.missed[rows] = 0
-        alive.lengths[rows] += 1
-        alive.seen.put(rows, now)
-    return _Alive(
-        alive.motion.with_others(born.motion),
-        np.concatenate([alive.frames, born.frames]),
-        np.concatenate([alive.places, born.places]),
-        np.concatenate([alive.missed, born.missed]),
-        np.concatenate([alive.lengths, born.lengths]),
-        alive.seen.with_others(born.seen),
-    )
+    alive.motion.put(rows, alive.motion.only(rows).seen_at(seen.edges[places], seen.hidden[places]))
+    alive.last[rows] = here[places]
+    alive.missed[rows] = 0
+    alive.lengths[rows] += 1
+    return alive.with_others(born)
 
 
-def _match(alive: _Alive, seen: Observed) -> Iterator[tuple[int, int]]:
+def _match(alive: _Alive, every: Observed, seen: Observed) -> Iterator[tuple[int, int]]:
     """(row, place) of the tracklets that go on with an instance of the frame; strong instances first."""
-    odds = np.full((len(alive), len(seen)), -np.inf)
-    rows, places, misfit = near(alive.motion, alive.seen.categories, seen)
+    rows, places, misfit = _near(alive.motion, every.categories[alive.last], seen)
     if not len(rows):
         return
-    cues = _cues(alive, seen, rows, places, misfit)
-    odds[rows, places] = WEIGHTS[0] + cues @ WEIGHTS[1:] + appearance(alive.seen, seen, rows, places)
-    free = np.ones(len(alive), bool)
+    odds = np.full((len(alive), len(seen)), -np.inf)
+    cues = _cues(alive, every, seen, rows, places, misfit)
+    odds[rows, places] = WEIGHTS[0] + cues @ WEIGHTS[1:] + appearance(every, seen, alive.last[rows], places)
+    free = np.ones(len(alive), np.bool_)
     strong = seen.scores >= STRONG
     for stage in (strong, ~strong):
-        for row, place in assign(odds, np.flatnonzero(free), np.flatnonzero(stage)):
+        for row, place in _assign(odds, np.flatnonzero(free), np.flatnonzero(stage)):
             free[row] = False
             yield row, place
 
 
-def near(motion: Motion, categories: Indices, seen: Observed) -> tuple[Indices, Indices, Floats]:
+def _near(motion: Motion, categories: Indices, seen: Observed) -> tuple[Indices, Indices, Floats]:
     """Pairs of predicted objects and instances that are worth a look, (K,) each, and (K, 4) how far edges are off."""
     expected = motion.edges[:, None]
     variance = motion.variance[:, None, :, 0] + noise_of_seen(expected, seen.edges, seen.hidden)
@@ -205,17 +187,19 @@ def near(motion: Motion, categories: Indices, seen: Observed) -> tuple[Indices, 
     return rows, places, misfit[rows, places]
 
 
-def _cues(alive: _Alive, seen: Observed, rows: Indices, places: Indices, misfit: Floats) -> Floats:
+def _cues(
+    alive: _Alive, every: Observed, seen: Observed, rows: Indices, places: Indices, misfit: Floats
+) -> Floats:
     """(K, 6) what speaks for a pair being one object."""
     predicted, edges = alive.motion.edges[rows], seen.edges[places]
-    shapes, others = alive.seen.shapes[rows], seen.shapes[places]
+    shapes, others = every.shapes[alive.last[rows]], seen.shapes[places]
     overlap = mask_overlap(predicted, shapes, edges, others)
     missed = np.minimum(alive.missed[rows] - 1, 1).clip(0)
     variance = alive.motion.variance[rows, :, 0] + noise_of_seen(predicted, edges, seen.hidden[places])
     return np.stack(
         [
             np.log1p(misfit / TAILS).mean(1),
-            centre_misfit(edges - predicted, variance),
+            _centre_misfit(edges - predicted, variance),
             overlap,
             overlap * missed,
             shape_overlap(shapes, others),
@@ -225,7 +209,7 @@ def _cues(alive: _Alive, seen: Observed, rows: Indices, places: Indices, misfit:
     )
 
 
-def centre_misfit(away: Floats, variance: Floats) -> Floats:
+def _centre_misfit(away: Floats, variance: Floats) -> Floats:
     """(K,) how far centres are off, given (K, 4) of the edges: misses of opposite edges cancel."""
     centre = (away[:, :2] + away[:, 2:]) / 2
     of_centre = (variance[:, :2] + variance[:, 2:]) / 4
@@ -240,8 +224,8 @@ def appearance(a: Observed, b: Observed, rows: Indices, places: Indices) -> Floa
     return ALIKE * (cosine - 0.8)
 
 
-def assign(odds: Floats, rows: Indices, places: Indices, least: float = 0.0) -> Iterable[tuple[int, int]]:
-    """One-to-one pairs of some rows and columns of largest total log-odds above `least`."""
-    gain = np.maximum(odds[np.ix_(rows, places)] - least, 0)
+def _assign(odds: Floats, rows: Indices, places: Indices) -> Iterable[tuple[int, int]]:
+    """One-to-one pairs of some rows and columns of largest total log-odds above 0."""
+    gain = np.maximum(odds[np.ix_(rows, places)], 0)
     chosen = zip(*linear_sum_assignment(gain, maximize=True), strict=True)
     return [(int(rows[r]), int(places[c])) for r, c in chosen if gain[r, c] > 0]
