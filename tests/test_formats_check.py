@@ -207,7 +207,7 @@ FAULTS: dict[str, tuple[Callable[[Path], Path], str]] = {
         "error: image 77 is not there",
     ),
     "an annotation of no category": (
-        edited(coco, '"category_id":26', '"category_id":77'),
+        edited(coco, '"category_id":26,"segm', '"category_id":77,"segm'),
         "error: category 77 is not there",
     ),
     "an annotation id twice": (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,15 @@ def test_pycocotools_loads_it(tmp_path: Path, labels: Labels) -> None:
         x, y, width, height = annotation["bbox"]
         assert (x, y) == (columns.min(), rows.min())
         assert (x + width, y + height) == (columns.max() + 1, rows.max() + 1)
+
+
+def test_a_track_has_a_score_which_filled_gaps_lower(tmp_path: Path) -> None:
+    seen = [instances(k, (SQUARE, CAR, 0.75, 3)) for k in (2, 3, 5)]
+    filled = replace(instances(4, (SQUARE, CAR, 0.75, 3)), interpolated=np.array([True]))
+    coco.write(Labels([*seen[:2], filled, seen[2]]), FOLDER, tmp_path)
+    assert json.loads((tmp_path / coco.FILE).read_text())["tracks"] == [
+        {"id": 3, "category_id": CAR, "score": 0.5625, "first_frame": 2, "last_frame": 5}
+    ]
 
 
 def test_the_fields_of_a_record(tmp_path: Path) -> None:

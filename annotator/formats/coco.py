@@ -1,7 +1,8 @@
 """COCO: one JSON file with RLE masks, written and checked record by record.
 
 Every image and annotation is one line of the file. Annotations carry `score` and `track_id` (null: none),
-images `frame_index` and `source`; category ids are Cityscapes ids. The reader is in `coco_reader`.
+images `frame_index` and `source`; category ids are Cityscapes ids. `tracks` has an entry for each, with its score: the
+mean of its instances, of which those filled in count for nothing. The reader is in `coco_reader`.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ FILE = "coco.json"
 
 
 def write(reader: LabelReader, source: Recorded, folder: Path) -> Written:
-    """Write DIR/coco.json: images in a first pass over the frames, annotations in a second one."""
+    """Write DIR/coco.json: images and tracks in a first pass over the frames, annotations in a second one."""
     goal, losses = folder / FILE, Counter[str]()
     survey = Survey.of(reader)
     with whole_file(goal) as temporary:
@@ -49,6 +50,16 @@ def _head(survey: Survey, source: Recorded) -> Record:
         "licenses": [],
         "categories": [
             {"id": label.id, "name": label.name, "supercategory": label.category} for label in survey.labels
+        ],
+        "tracks": [
+            {
+                "id": track_id,
+                "category_id": life.class_id,
+                "score": life.score,
+                "first_frame": life.first,
+                "last_frame": life.last,
+            }
+            for track_id, life in survey.tracks.items()
         ],
     }
 

@@ -26,6 +26,7 @@ class Life:
     class_id: int  # the most frequent of its instances; the smaller id of two
     first: int  # frame indices
     last: int
+    score: float  # mean of its instances, to 4 decimals; those that were not seen, but filled in, count for nothing
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class Survey:
         count, first, last, step, size = 0, 0, -1, 0, (0, 0)
         votes = Counter[tuple[int, int]]()  # of (track, class)
         spans: dict[int, tuple[int, int]] = {}
+        sums: dict[int, float] = {}
         classes = set(INSTANCE_CLASSES)
         for found in reader.instances():
             index = found.frame.index
@@ -55,14 +57,22 @@ class Survey:
                 step = min(step or index - last, index - last)
             count, last = count + 1, index
             classes.update(found.class_ids.tolist())
-            for track_id, class_id in zip(found.track_ids.tolist(), found.class_ids.tolist(), strict=True):
+            scores = np.where(found.interpolated, 0, found.scores)
+            columns = (found.track_ids, found.class_ids, scores)
+            for track_id, class_id, score in zip(*(column.tolist() for column in columns), strict=True):
                 if track_id:
                     votes[track_id, class_id] += 1
                     spans[track_id] = (spans.get(track_id, (index, index))[0], index)
+                    sums[track_id] = sums.get(track_id, 0.0) + score
         # From few votes to many, and from large ids to small: the last one stays.
         ranked = sorted(votes, key=lambda vote: (votes[vote], -vote[1]))
         class_of = dict(ranked)
-        tracks = {track_id: Life(class_of[track_id], *spans[track_id]) for track_id in sorted(spans)}
+        lengths = Counter[int]()
+        for (track_id, _), count_of in votes.items():
+            lengths[track_id] += count_of
+        tracks = {
+            k: Life(class_of[k], *spans[k], score=round(sums[k] / lengths[k], 4)) for k in sorted(spans)
+        }
         labels = tuple(BY_ID[class_id] for class_id in sorted(classes))
         return cls(count, first, last, step or 1, size, tracks, labels)
 
