@@ -52,8 +52,8 @@ SCHEMA = """
     ) WITHOUT ROWID;
     CREATE UNIQUE INDEX tracks_by_id ON tracks (track_id, frame_index);
 """
-FOUND, LEFT_OUT, INTERPOLATED, JOINED = range(4)  # kinds of instances
-MADE = (INTERPOLATED, JOINED)  # by association
+FOUND, LEFT_OUT, INTERPOLATED, RESHAPED = range(4)  # kinds of instances
+MADE = (INTERPOLATED, RESHAPED)  # by association
 EDITED = "edited"  # key in the note "tracked": tracks as people made them, not to be made anew unasked
 SLICE = 64  # frames that a reader holds at once
 FRAME_COLUMNS = "frame_index, pts, time_base_numerator, time_base_denominator, height, width, name"

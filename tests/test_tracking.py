@@ -293,6 +293,39 @@ def test_halves_that_go_on_apart_are_two(tmp_path: Path) -> None:
     assert {len(set(of_one)) for of_one in follow(tmp_path, scene).values()} == {1}
 
 
+@pytest.mark.parametrize("speed", [0, 2])
+def test_two_that_are_found_as_one_for_a_moment_are_cut_apart(tmp_path: Path, speed: int) -> None:
+    scene = []
+    for k in range(20):
+        a, b = box(40 + speed * k, width=12, height=30), box(52 + speed * k, 14, width=12, height=36)
+        scene.append({"both": ("person", a | b)} if 8 <= k < 11 else {"a": ("person", a), "b": ("person", b)})
+    with Store.open(tmp_path, {}) as store:
+        store.add(frames_of(scene))
+        associate(store, TrackingOptions(min_track=1))
+        assert [len(found) for found in store.found()] == [1 if 8 <= k < 11 else 2 for k in range(20)]
+        labelled = list(store.instances())
+    for found in labelled:
+        assert sorted(found.track_ids.tolist()) == [1, 2]
+        assert sorted(masks.areas(list(found.masks))) == [12 * 30, 12 * 36]
+        assert not found.interpolated.any()
+
+
+def test_what_hides_another_is_not_cut(tmp_path: Path) -> None:
+    scene: list[dict[str, Seen]] = []
+    for k in range(28):
+        left = 20 + 4 * k
+        scene.append({"large": car(50, 2, width=50, height=55)})
+        if not 38 < left < 100:
+            scene[-1]["small"] = car(left, 22, width=12, height=30)
+    with Store.open(tmp_path, {}) as store:
+        store.add(frames_of(scene))
+        associate(store, TrackingOptions(min_track=1))
+        labelled = list(store.instances())
+    assert {len(set(found.track_ids.tolist())) for found in labelled} == {1, 2}
+    assert max(found.track_ids.max() for found in labelled) == 2
+    assert {int(masks.areas(list(found.masks)).max()) for found in labelled} == {50 * 55}
+
+
 def test_longer_gaps_stay_open(tmp_path: Path) -> None:
     scene = [{} if k in (5, 6, 7) else {"a": car(20 + 4 * k)} for k in range(12)]
     follow(tmp_path, scene, options=TrackingOptions(fill_gaps=2))

@@ -12,10 +12,11 @@ import numpy as np
 
 from annotator.frames import FrameRef
 from annotator.instances import Instances
-from annotator.masks import Rle, union
+from annotator.labels import BY_ID
+from annotator.masks import Rle, areas, shared, union
 from annotator.options import TrackingOptions
-from annotator.store import INTERPOLATED, JOINED, Linked, Made, Store
-from annotator.tracking.repair import Between, is_free
+from annotator.store import INTERPOLATED, RESHAPED, Linked, Made, Store
+from annotator.tracking.repair import Between, is_free, parted
 from annotator.tracking.stretch import STEADY, strength
 from annotator.tracking.windows import Names, TimedFrame, named, timed
 
@@ -95,11 +96,26 @@ class _Waiting:
             each = _Seen(name, int(found.class_ids[first]), float(found.scores[first]), found.masks[first])
             if len(places) > 1:
                 each = each._replace(mask=union([found.masks[place] for place in places], found.frame.size))
-                self.made.append((name, Made(0, each.class_id, each.score, each.mask["counts"], JOINED)))
+                self.made.append((name, Made(0, each.class_id, each.score, each.mask["counts"], RESHAPED)))
                 names[places] = 0
             seen.append(each)
         self.frame.names = names
         return seen
+
+    def mask_of(self, name: int) -> Rle | None:
+        """What the frame shows of a track; None when it doesn't, or only by a guess."""
+        for of, made in self.made:
+            if of == name and made.kind == RESHAPED:
+                return {"size": list(self.frame.found.frame.size), "counts": made.counts}
+        places = np.flatnonzero(self.frame.names == name)
+        return self.frame.found.masks[places[0]] if len(places) else None
+
+    def reshape(self, place: int, mask: Rle) -> None:
+        """Give the track of an instance another mask."""
+        name, found = int(self.frame.names[place]), self.frame.found
+        made = Made(0, int(found.class_ids[place]), float(found.scores[place]), mask["counts"], RESHAPED)
+        self.made.append((name, made))
+        self.frame.names[place] = 0
 
 
 def finished(frames: Iterable[TimedFrame], options: TrackingOptions, longest: float) -> Iterator[Linked]:
@@ -130,24 +146,53 @@ def _live_on(
         life = lives.setdefault(seen.name, _Life())
         gap = number - life.number - 1
         if life.number >= 0 and 0 < gap <= min(fill_gaps, len(waiting) - 1):
-            _fill(list(waiting)[-gap - 1 : -1], life, seen, tick)
+            _fill(list(waiting)[-gap - 2 :], gap, life, seen)
         life.strength += strength(seen.score)
         life.run = 1 if gap > MISSED else life.run + 1
         life.is_steady |= life.run >= STEADY * min_track
         life.tick, life.number, life.mask, life.score = tick, number, seen.mask, seen.score
 
 
-def _fill(missed: list[_Waiting], life: _Life, seen: _Seen, tick: float) -> None:
-    """Add interpolated instances of a track to the frames that missed it."""
+def _fill(frames: list[_Waiting], gap: int, life: _Life, seen: _Seen) -> None:
+    """Add instances of a track to the frames that missed it: interpolated, or cut off another.
+
+    `frames` are those before the last, which shows it again, and the one before them, if it is still there.
+    """
     score = min(life.score, seen.score)
     between = Between(life.mask, seen.mask)
-    for each in missed:
-        share = (each.frame.tick - life.tick) / max(tick - life.tick, 1e-9)
+    for each in frames[-gap - 1 : -1]:
+        share = (each.frame.tick - life.tick) / max(frames[-1].frame.tick - life.tick, 1e-9)
         mask = between.at(share)
-        if mask is not None and is_free(mask, each.frame.found.masks):
+        if mask is None:
+            continue
+        if is_free(mask, each.frame.found.masks):
             lowest = min([score, *each.frame.found.scores[-1:].tolist()])  # beneath all that was seen
             made = Made(0, seen.class_id, lowest, mask["counts"], INTERPOLATED)
             each.made.append((seen.name, made))
+        elif len(frames) == gap + 2:
+            _cut_off(each, seen, mask, frames[0], frames[-1], share)
+
+
+def _cut_off(
+    frame: _Waiting, seen: _Seen, mask: Rle, before: _Waiting, behind: _Waiting, share: float
+) -> None:
+    """Give a track its part of an instance that holds another object, too, if that one's track says so."""
+    found = frame.frame.found
+    place = int(shared([mask], found.masks, areas([mask]))[0].argmax())
+    name = int(frame.frame.names[place])
+    ends = [each.mask_of(name) for each in (before, behind)] if name else []
+    if not ends or ends[0] is None or ends[1] is None or not _is_alike(found, place, seen):
+        return
+    own = Between(ends[0], ends[1]).at(share)
+    parts = parted(found.masks[place], own, mask) if own else None
+    if parts:
+        made = Made(0, seen.class_id, float(found.scores[place]), parts[1]["counts"], RESHAPED)
+        frame.reshape(place, parts[0])
+        frame.made.append((seen.name, made))
+
+
+def _is_alike(found: Instances, place: int, seen: _Seen) -> bool:
+    return BY_ID[int(found.class_ids[place])].category_id == BY_ID[seen.class_id].category_id
 
 
 def _places(names: Names) -> dict[int, list[int]]:

@@ -7,10 +7,15 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from annotator.masks import Rle, areas, boxes_xywh, decode_windows, encode_window, shared, union
+from annotator.masks import Rle, areas, boxes_xywh, decode_windows, encode_window, iou, shared, union, visible
 from annotator.tracking.observations import Bools, Floats
 
 SEEN = 0.5  # share of an interpolated mask that nothing found covers
+# Two objects are found as one when the mask is larger than the one should be, fits it better without the other, and
+# fits both together.
+LARGER = 1.1  # times as many pixels
+BETTER = 0.05  # IoU
+TOGETHER = 0.5  # IoU
 
 
 class Between:
@@ -42,6 +47,17 @@ def is_free(mask: Rle, found: Sequence[Rle]) -> bool:
     """Whether most of a mask would be seen beside those that were found; else the object was hidden, not missed."""
     area = areas([mask])
     return not found or bool(shared([mask], [union(found, mask["size"])], area)[0, 0] < (1 - SEEN) * area[0])
+
+
+def parted(both: Rle, own: Rle, other: Rle) -> tuple[Rle, Rle] | None:
+    """What two objects have of a mask that holds both, given where each should be; None when it is of one alone."""
+    if areas([both])[0] < LARGER * areas([own])[0]:
+        return None
+    rest = visible([other, both], both["size"])[1]
+    [[whole], [without]] = iou([both, rest], [own]).tolist()
+    if without < whole + BETTER or iou([both], [union([own, other], both["size"])])[0, 0] < TOGETHER:
+        return None
+    return rest, visible([rest, both], both["size"])[1]
 
 
 def _signed_distances(window: Bools) -> Floats:
