@@ -7,32 +7,22 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from cli import shell
 from cli.annotate import command
+from tests.commands import Answer, Run, assert_one_sentence, in_process
 from tests.faults import empty_video, text_named_mp4
 from tests.test_pipeline import label_files, run_json
 from tests.toy import ROOT, install, write_video
 
-Answer = subprocess.CompletedProcess[str]
-Annotate = Callable[..., Answer]
-
 
 @pytest.fixture
-def annotate(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Annotate:
+def annotate(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     """Run the command, with the toy in place of the network, in this process."""
     install(monkeypatch)
-
-    def run(*arguments: object) -> Answer:
-        code = shell.run(command, [str(argument) for argument in arguments])
-        said = capsys.readouterr()
-        return Answer([], code, said.out, said.err)
-
-    return run
+    return in_process(command, capsys)
 
 
 def annotate_in_process(*arguments: object, fault: str = "") -> Answer:
@@ -48,14 +38,7 @@ def annotate_in_process(*arguments: object, fault: str = "") -> Answer:
     )
 
 
-def assert_one_sentence(answer: Answer, *words: str) -> None:
-    assert "Traceback" not in answer.stderr
-    (line,) = [line for line in answer.stderr.splitlines() if line.startswith("error: ")]
-    for word in words:
-        assert word in line
-
-
-def test_a_recording_is_labelled_and_the_second_time_all_is_done(tmp_path: Path, annotate: Annotate) -> None:
+def test_a_recording_is_labelled_and_the_second_time_all_is_done(tmp_path: Path, annotate: Run) -> None:
     video, out = write_video(tmp_path / "drive.mp4"), tmp_path / "labels"
     first = annotate(video, "--out", out)
     assert (first.returncode, first.stderr.splitlines()[0]) == (0, "drive: labelling 24 frames")
@@ -89,7 +72,7 @@ def test_killed_or_stopped_and_run_again_the_label_files_are_equal(tmp_path: Pat
 
 
 def test_one_bad_recording_of_three_gives_1_and_the_others_are_labelled(
-    tmp_path: Path, annotate: Annotate
+    tmp_path: Path, annotate: Run
 ) -> None:
     a, c = write_video(tmp_path / "a.mp4"), write_video(tmp_path / "c.mp4")
     answer = annotate(a, text_named_mp4(tmp_path / "b.mp4"), c, "--out", tmp_path / "labels")
@@ -100,7 +83,7 @@ def test_one_bad_recording_of_three_gives_1_and_the_others_are_labelled(
     assert sorted(path.name for path in (tmp_path / "labels").iterdir()) == ["a", "c", "run.json"]
 
 
-def test_nothing_but_bad_recordings_gives_3(tmp_path: Path, annotate: Annotate) -> None:
+def test_nothing_but_bad_recordings_gives_3(tmp_path: Path, annotate: Run) -> None:
     bad = (empty_video(tmp_path / "a.mp4"), text_named_mp4(tmp_path / "b.mp4"))
     answer = annotate(*bad, "--out", tmp_path / "labels", "--quiet")
     assert (answer.returncode, answer.stdout) == (3, "")
@@ -122,7 +105,7 @@ def test_nothing_but_bad_recordings_gives_3(tmp_path: Path, annotate: Annotate) 
     ],
 )
 def test_wrong_usage_gives_2_and_a_sentence(
-    tmp_path: Path, wrong: list[str], words: list[str], annotate: Annotate
+    tmp_path: Path, wrong: list[str], words: list[str], annotate: Run
 ) -> None:
     answer = annotate(write_video(tmp_path / "drive.mp4"), "--out", tmp_path / "labels", *wrong)
     assert (answer.returncode, answer.stdout) == (2, "")
@@ -130,7 +113,7 @@ def test_wrong_usage_gives_2_and_a_sentence(
     assert not (tmp_path / "labels").exists()
 
 
-def test_inputs_that_are_not_there_give_2(tmp_path: Path, annotate: Annotate) -> None:
+def test_inputs_that_are_not_there_give_2(tmp_path: Path, annotate: Run) -> None:
     answer = annotate(tmp_path / "nowhere.mp4", "--out", tmp_path / "labels")
     assert answer.returncode == 2
     assert_one_sentence(answer, "nowhere.mp4")
@@ -138,14 +121,14 @@ def test_inputs_that_are_not_there_give_2(tmp_path: Path, annotate: Annotate) ->
     assert annotate(tmp_path / "nowhere.mp4").returncode == 2
 
 
-def test_an_output_folder_that_cannot_be_written_gives_2(tmp_path: Path, annotate: Annotate) -> None:
+def test_an_output_folder_that_cannot_be_written_gives_2(tmp_path: Path, annotate: Run) -> None:
     (tmp_path / "file").write_text("")
     answer = annotate(write_video(tmp_path / "drive.mp4"), "--out", tmp_path / "file" / "labels")
     assert answer.returncode == 2
     assert_one_sentence(answer, "labels", "--out")
 
 
-def test_json_is_one_object_and_nothing_else_on_stdout(tmp_path: Path, annotate: Annotate) -> None:
+def test_json_is_one_object_and_nothing_else_on_stdout(tmp_path: Path, annotate: Run) -> None:
     good, bad = write_video(tmp_path / "good.mp4"), text_named_mp4(tmp_path / "bad.mp4")
     answer = annotate(good, bad, "--out", tmp_path / "labels", "--json")
     summary = json.loads(answer.stdout)
@@ -162,7 +145,7 @@ def test_json_is_one_object_and_nothing_else_on_stdout(tmp_path: Path, annotate:
     assert again["sources"][0]["already_done"]
 
 
-def test_quiet_says_nothing(tmp_path: Path, annotate: Annotate) -> None:
+def test_quiet_says_nothing(tmp_path: Path, annotate: Run) -> None:
     answer = annotate(write_video(tmp_path / "drive.mp4"), "--out", tmp_path / "labels", "--quiet")
     assert (answer.returncode, answer.stdout, answer.stderr) == (0, "", "")
 
@@ -185,7 +168,7 @@ def test_nobody_reading_stdout_is_no_fault(tmp_path: Path) -> None:
     assert (out / "drive" / "coco.json").exists()
 
 
-def test_version_is_told(annotate: Annotate) -> None:
+def test_version_is_told(annotate: Run) -> None:
     from annotator import __version__
 
     assert annotate("--version").stdout == f"spatialemb-annotate {__version__}\n"

@@ -4,32 +4,22 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from annotator import __version__
 from annotator.formats import mots, read_truth
-from cli import shell
 from cli.convert import command
 from tests.builders import Labels
-from tests.test_cli_annotate import Answer, assert_one_sentence
+from tests.commands import Run, assert_one_sentence, in_process
 from tests.test_evaluation_sides import IN_VIDEO, VIDEO, WRITERS, labelled, stored
-
-Convert = Callable[..., Answer]
 
 
 @pytest.fixture
-def convert(capsys: pytest.CaptureFixture[str]) -> Convert:
+def convert(capsys: pytest.CaptureFixture[str]) -> Run:
     """Run the command in this process."""
-
-    def run(*arguments: object) -> Answer:
-        code = shell.run(command, [str(argument) for argument in arguments])
-        said = capsys.readouterr()
-        return Answer([], code, said.out, said.err)
-
-    return run
+    return in_process(command, capsys)
 
 
 @pytest.fixture
@@ -37,7 +27,7 @@ def run(tmp_path: Path) -> Path:
     return stored(tmp_path / "machine", IN_VIDEO, VIDEO)
 
 
-def test_labels_become_others(tmp_path: Path, run: Path, convert: Convert) -> None:
+def test_labels_become_others(tmp_path: Path, run: Path, convert: Run) -> None:
     answer = convert(run, "--to", "coco", "--out", tmp_path / "out")
     file = tmp_path / "out" / "drive" / "coco.json"
     assert (answer.returncode, answer.stderr) == (0, "")
@@ -47,7 +37,7 @@ def test_labels_become_others(tmp_path: Path, run: Path, convert: Convert) -> No
     assert (tmp_path / "run" / "drive" / "labels.sqlite").is_file()
 
 
-def test_what_a_format_cannot_hold_is_said(tmp_path: Path, convert: Convert) -> None:
+def test_what_a_format_cannot_hold_is_said(tmp_path: Path, convert: Run) -> None:
     source = WRITERS["cvat"](tmp_path, IN_VIDEO, VIDEO)
     source.write_text(source.read_text().replace('label="person"', 'label="tree"'))
     answer = convert(source, "--to", "mots", "--out", tmp_path / "out", "--map", "tree=bus")
@@ -57,7 +47,7 @@ def test_what_a_format_cannot_hold_is_said(tmp_path: Path, convert: Convert) -> 
     assert re.search(r"; \d+ shapes of the label 'tree'$", answer.stdout)
 
 
-def test_cvat_files_are_made_as_options_say(tmp_path: Path, run: Path, convert: Convert) -> None:
+def test_cvat_files_are_made_as_options_say(tmp_path: Path, run: Path, convert: Run) -> None:
     for name, options in (("thin", []), ("all", ["--keyframe-iou", 1])):
         assert convert(run, "--to", "cvat", "--out", tmp_path / name, *options).returncode == 0
     shapes = [
@@ -66,7 +56,7 @@ def test_cvat_files_are_made_as_options_say(tmp_path: Path, run: Path, convert: 
     assert shapes[0] < shapes[1] == 8
 
 
-def test_tracks_are_edited(run: Path, convert: Convert) -> None:
+def test_tracks_are_edited(run: Path, convert: Run) -> None:
     answer = convert("edit", run, "--relabel", "1=truck", "--cut", "2@2", "--delete", "1")
     assert (answer.returncode, answer.stdout.splitlines()) == (
         0,
@@ -80,7 +70,7 @@ def test_tracks_are_edited(run: Path, convert: Convert) -> None:
     assert convert("edit", run).returncode == 0
 
 
-def test_changes_are_told(tmp_path: Path, run: Path, convert: Convert) -> None:
+def test_changes_are_told(tmp_path: Path, run: Path, convert: Run) -> None:
     corrected = WRITERS["cvat"](tmp_path, Labels([*IN_VIDEO.found[:3], labelled(3, moved=2)]), VIDEO)
     answer = convert("diff", run, corrected, "--json", tmp_path / "diff.json", "--seconds", "reshaped=60")
     assert (answer.returncode, answer.stderr) == (0, "")
@@ -102,7 +92,7 @@ def test_changes_are_told(tmp_path: Path, run: Path, convert: Convert) -> None:
     assert json.loads((tmp_path / "diff.json").read_text())["frames"] == 4
 
 
-def test_labels_are_checked_and_errors_give_1(tmp_path: Path, run: Path, convert: Convert) -> None:
+def test_labels_are_checked_and_errors_give_1(tmp_path: Path, run: Path, convert: Run) -> None:
     xml = WRITERS["cvat"](tmp_path, IN_VIDEO, VIDEO)
     answer = convert("check", xml, run)
     assert (answer.returncode, answer.stdout, answer.stderr) == (0, "nothing was found\n", "")
@@ -114,7 +104,7 @@ def test_labels_are_checked_and_errors_give_1(tmp_path: Path, run: Path, convert
     assert last.endswith("errors")
 
 
-def test_help_tells_of_converting_and_of_the_other_commands(convert: Convert) -> None:
+def test_help_tells_of_converting_and_of_the_other_commands(convert: Run) -> None:
     for arguments in (["--help"], []):
         said = convert(*arguments)
         shown = said.stdout + said.stderr
@@ -143,7 +133,7 @@ def test_wrong_usage_gives_2_and_a_sentence(
     arguments: list[str],
     words: list[str],
     run: Path,
-    convert: Convert,
+    convert: Run,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -156,7 +146,7 @@ def test_wrong_usage_gives_2_and_a_sentence(
 
 
 def test_labels_that_a_format_cannot_hold_give_1(
-    tmp_path: Path, run: Path, convert: Convert, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, run: Path, convert: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(mots, "IDS_PER_CLASS", 0)
     answer = convert(run, "--to", "mots", "--out", tmp_path / "out")

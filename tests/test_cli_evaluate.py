@@ -19,26 +19,18 @@ from annotator import __version__, masks
 from annotator.options import METRICS
 from annotator.store import FILE_NAME as STORE
 from cli import evaluate as module
-from cli import shell
 from cli.evaluate import command
-from tests.test_cli_annotate import Answer, assert_one_sentence
+from tests.commands import Run, assert_one_sentence, in_process
 from tests.test_evaluation_report import CAR, GOOD, A, B, C, found, write
 from tests.toy import ROOT
 
-Evaluate = Callable[..., Answer]
 INSTANCE_IDS = "ulm_000000_000000_gtFine_instanceIds.png"
 
 
 @pytest.fixture
-def score(capsys: pytest.CaptureFixture[str]) -> Evaluate:
+def score(capsys: pytest.CaptureFixture[str]) -> Run:
     """Run the command in this process."""
-
-    def run(*arguments: object) -> Answer:
-        code = shell.run(command, [str(argument) for argument in arguments])
-        said = capsys.readouterr()
-        return Answer([], code, said.out, said.err)
-
-    return run
+    return in_process(command, capsys)
 
 
 @pytest.fixture
@@ -55,7 +47,7 @@ def labels(tmp_path: Path) -> Path:
 # ---- what comes out
 
 
-def test_a_run_against_a_copy_of_itself_is_perfect(tmp_path: Path, truth: Path, score: Evaluate) -> None:
+def test_a_run_against_a_copy_of_itself_is_perfect(tmp_path: Path, truth: Path, score: Run) -> None:
     shutil.copytree(truth, tmp_path / "copy")
     answer = score(tmp_path / "copy", truth)
     assert (answer.returncode, answer.stderr) == (0, "")
@@ -66,7 +58,7 @@ def test_a_run_against_a_copy_of_itself_is_perfect(tmp_path: Path, truth: Path, 
 
 
 def test_tables_show_every_part_and_the_classes_that_have_figures(
-    labels: Path, truth: Path, score: Evaluate
+    labels: Path, truth: Path, score: Run
 ) -> None:
     said = score(labels, truth).stdout
     for title in ("Cityscapes instances", "COCO masks", "Tracks", "Outlines", "Cost of correction"):
@@ -75,7 +67,7 @@ def test_tables_show_every_part_and_the_classes_that_have_figures(
     assert "nan" not in said
 
 
-def test_what_was_left_out_and_resolved_is_said(tmp_path: Path, score: Evaluate) -> None:
+def test_what_was_left_out_and_resolved_is_said(tmp_path: Path, score: Run) -> None:
     predicted = write(tmp_path / "a", [found(k, (A, CAR), (A, CAR)) for k in range(2)], "run")
     true = write(tmp_path / "b", GOOD[1:], "run")
     said = score(predicted, true).stdout
@@ -91,7 +83,7 @@ def cityscapes(folder: Path) -> Path:
 
 
 def test_json_and_csv_hold_what_the_table_shows_and_more(
-    tmp_path: Path, labels: Path, truth: Path, score: Evaluate
+    tmp_path: Path, labels: Path, truth: Path, score: Run
 ) -> None:
     answer = score(labels, truth, "--json", tmp_path / "a.json", "--csv", tmp_path / "a.csv", "--quiet")
     assert (answer.returncode, answer.stdout, answer.stderr) == (0, "", "")
@@ -100,13 +92,13 @@ def test_json_and_csv_hold_what_the_table_shows_and_more(
     assert f"cityscapes,all,AP,{content['cityscapes']['AP']}\n" in (tmp_path / "a.csv").read_text()
 
 
-def test_metrics_are_chosen_by_name(tmp_path: Path, labels: Path, truth: Path, score: Evaluate) -> None:
+def test_metrics_are_chosen_by_name(tmp_path: Path, labels: Path, truth: Path, score: Run) -> None:
     assert score(labels, truth, "--metrics", "edits,tracks", "--json", tmp_path / "a.json").returncode == 0
     content = json.loads((tmp_path / "a.json").read_text())
     assert [part for part in content if part in METRICS] == ["tracks", "edits"]
 
 
-def test_plots_are_written(tmp_path: Path, labels: Path, truth: Path, score: Evaluate) -> None:
+def test_plots_are_written(tmp_path: Path, labels: Path, truth: Path, score: Run) -> None:
     pytest.importorskip("matplotlib")
     assert score(labels, truth, "--plots", tmp_path / "plots").returncode == 0
     assert (tmp_path / "plots" / "precision_recall.png").exists()
@@ -134,7 +126,7 @@ def test_a_terminal_gets_tables_with_lines(labels: Path, truth: Path) -> None:
     assert "Cost of correction" in shown.decode()
 
 
-def test_version_is_told(score: Evaluate) -> None:
+def test_version_is_told(score: Run) -> None:
     assert score("--version").stdout == f"spatialemb-eval {__version__}\n"
 
 
@@ -152,7 +144,7 @@ def test_version_is_told(score: Evaluate) -> None:
     ],
 )
 def test_figures_below_their_bounds_give_1(
-    bounds: list[str], code: int, labels: Path, truth: Path, score: Evaluate
+    bounds: list[str], code: int, labels: Path, truth: Path, score: Run
 ) -> None:
     answer = score(labels, truth, *(f"--fail-under={bound}" for bound in bounds))
     assert answer.returncode == code
@@ -161,7 +153,7 @@ def test_figures_below_their_bounds_give_1(
         assert_one_sentence(answer, bounds[-1].split("=")[0], "below")
 
 
-def test_every_figure_that_is_below_is_told(labels: Path, truth: Path, score: Evaluate) -> None:
+def test_every_figure_that_is_below_is_told(labels: Path, truth: Path, score: Run) -> None:
     answer = score(labels, truth, "--fail-under", "AP=0.9", "--fail-under", "HOTA=0.99", "--quiet")
     assert answer.returncode == 1
     assert [line.split()[1] for line in answer.stderr.splitlines()] == ["AP", "HOTA"]
@@ -171,7 +163,7 @@ def test_every_figure_that_is_below_is_told(labels: Path, truth: Path, score: Ev
     ("bound", "words"), [("mAP=0.3", ["'mAP'", "AP50"]), ("AP", ["FIGURE=NUMBER"]), ("AP=good", ["AP=good"])]
 )
 def test_bounds_that_say_nothing_give_2(
-    bound: str, words: list[str], tmp_path: Path, labels: Path, truth: Path, score: Evaluate
+    bound: str, words: list[str], tmp_path: Path, labels: Path, truth: Path, score: Run
 ) -> None:
     answer = score(labels, truth, "--fail-under", bound, "--json", tmp_path / "a.json")
     assert (answer.returncode, answer.stdout) == (2, "")
@@ -179,7 +171,7 @@ def test_bounds_that_say_nothing_give_2(
     assert not (tmp_path / "a.json").exists()
 
 
-def test_nan_is_no_bound(labels: Path, truth: Path, score: Evaluate) -> None:
+def test_nan_is_no_bound(labels: Path, truth: Path, score: Run) -> None:
     assert math.isnan(module.Bound.parse("AP=nan").least)
     assert score(labels, truth, "--fail-under", "AP=nan", "--quiet").returncode == 1
 
@@ -266,7 +258,7 @@ def one_track_twice(folder: Path, labels: Path) -> Path:
     ],
 )
 def test_labels_that_cannot_be_scored_give_2_and_a_sentence(
-    broken: Breaker, words: list[str], is_truth: bool, tmp_path: Path, truth: Path, score: Evaluate
+    broken: Breaker, words: list[str], is_truth: bool, tmp_path: Path, truth: Path, score: Run
 ) -> None:
     (tmp_path / "bad").mkdir()
     bad = broken(tmp_path / "bad", truth)
@@ -288,7 +280,7 @@ def test_labels_that_cannot_be_scored_give_2_and_a_sentence(
     ],
 )
 def test_wrong_usage_gives_2_and_a_sentence(
-    wrong: list[str], words: list[str], labels: Path, truth: Path, score: Evaluate
+    wrong: list[str], words: list[str], labels: Path, truth: Path, score: Run
 ) -> None:
     answer = score(labels, truth, *wrong)
     assert (answer.returncode, answer.stdout) == (2, "")
@@ -297,7 +289,7 @@ def test_wrong_usage_gives_2_and_a_sentence(
 
 @pytest.mark.parametrize("option", ["--json", "--csv", "--plots"])
 def test_files_that_cannot_be_written_are_told_before_the_work(
-    option: str, tmp_path: Path, labels: Path, truth: Path, score: Evaluate, monkeypatch: pytest.MonkeyPatch
+    option: str, tmp_path: Path, labels: Path, truth: Path, score: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_text("mine")
     monkeypatch.setattr("annotator.evaluation.report.evaluate", pytest.fail)
@@ -309,7 +301,7 @@ def test_files_that_cannot_be_written_are_told_before_the_work(
 
 
 def test_plots_without_matplotlib_say_how_to_install_it(
-    tmp_path: Path, labels: Path, truth: Path, score: Evaluate, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, labels: Path, truth: Path, score: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("annotator.evaluation.plots.find_spec", lambda name: None)
     answer = score(labels, truth, "--plots", tmp_path / "plots")
@@ -319,7 +311,7 @@ def test_plots_without_matplotlib_say_how_to_install_it(
 
 
 def test_an_interrupted_evaluation_gives_130(
-    labels: Path, truth: Path, score: Evaluate, monkeypatch: pytest.MonkeyPatch
+    labels: Path, truth: Path, score: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt

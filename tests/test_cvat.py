@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -20,11 +20,10 @@ from annotator.instances import Instances
 from annotator.labels import BY_NAME
 from annotator.options import EditJob
 from annotator.store import Store
-from cli import shell
 from cli.cvat import command
 from tests.builders import add_recording, frame_ref
+from tests.commands import Answer, Run, assert_one_sentence, in_process
 from tests.fake_cvat import TOKEN, FakeCvat, FakeTask
-from tests.test_cli_annotate import Answer, assert_one_sentence
 from tests.toy import draw, write_video
 
 pytest.importorskip("cvat_sdk", reason="the extra cvat is not installed")
@@ -32,8 +31,6 @@ pytest.importorskip("cvat_sdk", reason="the extra cvat is not installed")
 CAR, PERSON, BUS = (BY_NAME[name].id for name in ("car", "person", "bus"))
 SIZE = (48, 64)
 FRAMES = 12
-
-Cvat = Callable[..., Answer]
 
 
 def labelled(index: int, name: str = "") -> Instances:
@@ -70,14 +67,13 @@ def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[FakeCvat
 
 
 @pytest.fixture
-def cvat(capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> Iterator[Cvat]:
+def cvat(capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> Iterator[Run]:
     """Run the command in this process; whatever happens, nothing that it says has the token in it."""
     caplog.set_level(logging.DEBUG)
-    said = []
+    said, run = [], in_process(command, capsys)
 
     def call(*arguments: object) -> Answer:
-        code = shell.run(command, [str(argument) for argument in arguments])
-        answer = Answer([], code, *capsys.readouterr())
+        answer = run(*arguments)
         said.append(answer.stdout + answer.stderr)
         return answer
 
@@ -94,7 +90,7 @@ def only_task(server: FakeCvat) -> FakeTask:
 
 
 def test_a_recording_becomes_a_task_with_its_video_labels_and_tracks(
-    run: Path, server: FakeCvat, cvat: Cvat
+    run: Path, server: FakeCvat, cvat: Run
 ) -> None:
     answer = cvat("push", run, "--url", server.url)
     assert (answer.returncode, answer.stderr) == (0, "")
@@ -106,7 +102,7 @@ def test_a_recording_becomes_a_task_with_its_video_labels_and_tracks(
     assert {label["name"] for label in task.spec["labels"]} >= {"car", "person", "bicycle"}
 
 
-def test_a_task_has_the_frames_that_are_labelled(tmp_path: Path, server: FakeCvat, cvat: Cvat) -> None:
+def test_a_task_has_the_frames_that_are_labelled(tmp_path: Path, server: FakeCvat, cvat: Run) -> None:
     video = write_video(tmp_path / "drive.mp4", 20)
     add_recording(tmp_path / "run", "drive", video, [labelled(k) for k in range(3, 16, 3)])
     assert cvat("push", tmp_path / "run", "--url", server.url, "--segment-size", 4).returncode == 0
@@ -116,7 +112,7 @@ def test_a_task_has_the_frames_that_are_labelled(tmp_path: Path, server: FakeCva
     assert len(task.tracks) == 2
 
 
-def test_images_become_a_task_of_images(tmp_path: Path, server: FakeCvat, cvat: Cvat) -> None:
+def test_images_become_a_task_of_images(tmp_path: Path, server: FakeCvat, cvat: Run) -> None:
     (tmp_path / "frames").mkdir()
     names = [f"{k}.png" for k in (10, 9, 8)]
     for name in names:
@@ -129,7 +125,7 @@ def test_images_become_a_task_of_images(tmp_path: Path, server: FakeCvat, cvat: 
     assert diff(tmp_path / "run", tmp_path / "back").total("kept") == 6
 
 
-def test_a_project_is_found_by_name_or_number_or_made(run: Path, server: FakeCvat, cvat: Cvat) -> None:
+def test_a_project_is_found_by_name_or_number_or_made(run: Path, server: FakeCvat, cvat: Run) -> None:
     assert cvat("push", run, "--url", server.url, "--project", "night drives").returncode == 0
     (project,) = server.projects.values()
     assert (project["name"], len(project["labels"])) == ("night drives", 8)
@@ -145,7 +141,7 @@ def test_a_project_is_found_by_name_or_number_or_made(run: Path, server: FakeCva
 
 
 def test_what_is_there_is_not_sent_again_and_what_changed_here_is(
-    run: Path, server: FakeCvat, cvat: Cvat
+    run: Path, server: FakeCvat, cvat: Run
 ) -> None:
     cvat("push", run, "--url", server.url)
     assert cvat("push", run, "--url", server.url).stdout == "drive: task 1: is there already\n"
@@ -155,7 +151,7 @@ def test_what_is_there_is_not_sent_again_and_what_changed_here_is(
     assert [track.label for track in only_task(server).tracks] == ["car"]
 
 
-def test_what_people_edited_is_left_alone_unless_told(run: Path, server: FakeCvat, cvat: Cvat) -> None:
+def test_what_people_edited_is_left_alone_unless_told(run: Path, server: FakeCvat, cvat: Run) -> None:
     cvat("push", run, "--url", server.url)
     only_task(server).tracks[0].label = "bus"
     edit(EditJob(run, delete=(8,)))
@@ -167,7 +163,7 @@ def test_what_people_edited_is_left_alone_unless_told(run: Path, server: FakeCva
     assert [track.label for track in only_task(server).tracks] == ["car"]
 
 
-def test_a_push_that_broke_off_goes_on(run: Path, server: FakeCvat, cvat: Cvat) -> None:
+def test_a_push_that_broke_off_goes_on(run: Path, server: FakeCvat, cvat: Run) -> None:
     for broken in (("POST", "/data/"), ("POST", "/annotations/"), ("GET", "/annotations/")):
         server.trouble = lambda method, path, broken=broken: (
             400 if method == broken[0] and path.endswith(broken[1]) else None
@@ -179,13 +175,13 @@ def test_a_push_that_broke_off_goes_on(run: Path, server: FakeCvat, cvat: Cvat) 
     assert (len(task.frames), len(task.tracks)) == (FRAMES, 2)
 
 
-def test_a_task_that_somebody_deleted_is_made_anew(run: Path, server: FakeCvat, cvat: Cvat) -> None:
+def test_a_task_that_somebody_deleted_is_made_anew(run: Path, server: FakeCvat, cvat: Run) -> None:
     cvat("push", run, "--url", server.url)
     server.tasks[5] = server.tasks.pop(1)  # another's now
     assert cvat("push", run, "--url", server.url).stdout.startswith("drive: task 6: ")
 
 
-def test_a_server_that_is_busy_is_asked_again(run: Path, server: FakeCvat, cvat: Cvat) -> None:
+def test_a_server_that_is_busy_is_asked_again(run: Path, server: FakeCvat, cvat: Run) -> None:
     busy = {"left": 2}
 
     def trouble(method: str, path: str) -> int | None:
@@ -199,7 +195,7 @@ def test_a_server_that_is_busy_is_asked_again(run: Path, server: FakeCvat, cvat:
 
 
 def test_one_bad_recording_does_not_end_the_run(
-    run: Path, server: FakeCvat, cvat: Cvat, tmp_path: Path
+    run: Path, server: FakeCvat, cvat: Run, tmp_path: Path
 ) -> None:
     add_recording(run, "gone", tmp_path / "gone.mp4", [labelled(0)])
     short = write_video(tmp_path / "short.mp4", 5)
@@ -232,7 +228,7 @@ def corrected(server: FakeCvat) -> None:
 
 
 def test_corrections_come_back_into_a_run_with_the_frames_that_were_sent(
-    run: Path, server: FakeCvat, cvat: Cvat, tmp_path: Path
+    run: Path, server: FakeCvat, cvat: Run, tmp_path: Path
 ) -> None:
     cvat("push", run, "--url", server.url)
     corrected(server)
@@ -253,7 +249,7 @@ def test_corrections_come_back_into_a_run_with_the_frames_that_were_sent(
 
 
 def test_what_is_there_is_fetched_again_only_when_told(
-    run: Path, server: FakeCvat, cvat: Cvat, tmp_path: Path
+    run: Path, server: FakeCvat, cvat: Run, tmp_path: Path
 ) -> None:
     cvat("push", run, "--url", server.url)
     pull = ("pull", run, "--url", server.url, "--out", tmp_path / "back")
@@ -265,7 +261,7 @@ def test_what_is_there_is_fetched_again_only_when_told(
     assert diff(run, tmp_path / "back").changed
 
 
-def test_labels_of_other_names_can_be_mapped(run: Path, server: FakeCvat, cvat: Cvat, tmp_path: Path) -> None:
+def test_labels_of_other_names_can_be_mapped(run: Path, server: FakeCvat, cvat: Run, tmp_path: Path) -> None:
     cvat("push", run, "--url", server.url)
     only_task(server).tracks[0].label = "taxi"
     pull = ("pull", run, "--url", server.url, "--out", tmp_path / "back")
@@ -277,7 +273,7 @@ def test_labels_of_other_names_can_be_mapped(run: Path, server: FakeCvat, cvat: 
 
 
 def test_an_export_of_another_recording_is_refused(
-    run: Path, server: FakeCvat, cvat: Cvat, tmp_path: Path
+    run: Path, server: FakeCvat, cvat: Run, tmp_path: Path
 ) -> None:
     cvat("push", run, "--url", server.url)
     only_task(server).size = (96, 128)
@@ -288,7 +284,7 @@ def test_an_export_of_another_recording_is_refused(
 
 
 def test_what_was_never_sent_cannot_be_fetched(
-    run: Path, server: FakeCvat, cvat: Cvat, tmp_path: Path
+    run: Path, server: FakeCvat, cvat: Run, tmp_path: Path
 ) -> None:
     answer = cvat("pull", run, "--url", server.url, "--out", tmp_path / "back")
     assert answer.returncode == 2
@@ -299,7 +295,7 @@ def test_what_was_never_sent_cannot_be_fetched(
 
 
 def test_without_a_token_nothing_is_asked(
-    run: Path, server: FakeCvat, cvat: Cvat, monkeypatch: pytest.MonkeyPatch
+    run: Path, server: FakeCvat, cvat: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv(module.TOKEN_VARIABLE)
     answer = cvat("push", run, "--url", server.url)
@@ -309,7 +305,7 @@ def test_without_a_token_nothing_is_asked(
 
 
 def test_the_token_may_be_in_cvats_own_configuration(
-    run: Path, server: FakeCvat, cvat: Cvat, monkeypatch: pytest.MonkeyPatch
+    run: Path, server: FakeCvat, cvat: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv(module.TOKEN_VARIABLE)
     from cvat_sdk.core.auth import AuthStore, ProfileEntry
@@ -324,7 +320,7 @@ def test_the_token_may_be_in_cvats_own_configuration(
 
 
 def test_a_token_that_is_refused_is_told_and_not_shown(
-    run: Path, server: FakeCvat, cvat: Cvat, monkeypatch: pytest.MonkeyPatch
+    run: Path, server: FakeCvat, cvat: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(module.TOKEN_VARIABLE, "wr0ng")
     answer = cvat("push", run, "--url", server.url)
@@ -336,14 +332,14 @@ def test_a_token_that_is_refused_is_told_and_not_shown(
     assert "may write" in cvat("push", run, "--url", server.url).stderr
 
 
-def test_a_server_that_says_the_token_is_quoted_without_it(run: Path, server: FakeCvat, cvat: Cvat) -> None:
+def test_a_server_that_says_the_token_is_quoted_without_it(run: Path, server: FakeCvat, cvat: Run) -> None:
     server.trouble = lambda method, path: 418 if path == "/api/tasks" else None
     answer = cvat("push", run, "--url", server.url)
     assert answer.returncode == 1
     assert_one_sentence(answer, "answered 418", "trouble with Bearer …")
 
 
-def test_a_server_that_is_away_is_told(run: Path, server: FakeCvat, cvat: Cvat) -> None:
+def test_a_server_that_is_away_is_told(run: Path, server: FakeCvat, cvat: Run) -> None:
     with FakeCvat() as other:
         away = other.url
     answer = cvat("push", run, "--url", away)
@@ -355,7 +351,7 @@ def test_a_server_that_is_away_is_told(run: Path, server: FakeCvat, cvat: Cvat) 
     assert_one_sentence(answer, "503")
 
 
-def test_a_server_that_is_no_cvat_is_told(run: Path, server: FakeCvat, cvat: Cvat) -> None:
+def test_a_server_that_is_no_cvat_is_told(run: Path, server: FakeCvat, cvat: Run) -> None:
     server.files["/files/api/users/self"] = b"<html>hello</html>"
     answer = cvat("push", run, "--url", f"{server.url}/files")
     assert answer.returncode == 1
@@ -370,14 +366,14 @@ def test_a_server_that_is_no_cvat_is_told(run: Path, server: FakeCvat, cvat: Cva
         ("https://me:pa55word@cvat.example.com", "--url must hold no password"),
     ],
 )
-def test_addresses_that_are_none(run: Path, cvat: Cvat, server: FakeCvat, url: str, words: str) -> None:
+def test_addresses_that_are_none(run: Path, cvat: Run, server: FakeCvat, url: str, words: str) -> None:
     answer = cvat("push", run, "--url", url)
     assert answer.returncode == 2
     assert_one_sentence(answer, words)
     assert "pa55word" not in answer.stderr
 
 
-def test_labels_that_are_no_run_are_refused(run: Path, cvat: Cvat, server: FakeCvat, tmp_path: Path) -> None:
+def test_labels_that_are_no_run_are_refused(run: Path, cvat: Run, server: FakeCvat, tmp_path: Path) -> None:
     (tmp_path / "coco.json").write_text("{}")
     answer = cvat("push", tmp_path / "coco.json", "--url", server.url)
     assert answer.returncode == 2

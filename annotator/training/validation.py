@@ -23,7 +23,7 @@ from annotator.model.embedding import decode
 from annotator.model.network import RawMaps, SpatialEmbeddingNetwork
 from annotator.options import DetectionOptions
 from annotator.runtime.eager import EagerRuntime
-from annotator.training.images import ImageFiles
+from annotator.training.images import ImageFiles, spread
 
 Picture = npt.NDArray[np.uint8]  # (H, W, 3) RGB
 PICTURES = 4
@@ -46,8 +46,7 @@ class Validation:
 
     def pictures(self, network: SpatialEmbeddingNetwork, device: torch.device) -> list[Picture]:
         """What the network makes of a few images, evenly chosen."""
-        chosen = sorted({round(k) for k in np.linspace(0, len(self._frames) - 1, PICTURES)})
-        return [picture(network, device, *self._frames[k]) for k in chosen]
+        return [picture(network, device, *self._frames[k]) for k in spread(len(self._frames), PICTURES)]
 
 
 def _labelled(
