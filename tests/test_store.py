@@ -18,7 +18,8 @@ from annotator import masks
 from annotator.errors import OutputError, SourceError, UsageError
 from annotator.frames import Gap
 from annotator.instances import Instances
-from annotator.store import SLICE, Store
+from annotator.store import Store
+from annotator.store.store import SLICE
 from tests.builders import frame_ref, mask
 from tests.faults import small_disk
 from tests.toy import ROOT

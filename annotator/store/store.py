@@ -11,52 +11,22 @@ import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from fractions import Fraction
-from itertools import groupby
+from itertools import chain, groupby
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from annotator.errors import OutputError, SourceError, UsageError
 from annotator.frames import FrameRef, Gap
 from annotator.instances import Instances, Track
+from annotator.store.database import Database, delete
+from annotator.store.rows import frame_of, instances_of, row_of_frame, rows_of_instances, rows_of_tracks
+from annotator.store.schema import FILE_NAME, FOUND, FRAME_COLUMNS, LEFT_OUT, MADE
 
-FILE_NAME = "labels.sqlite"
-SCHEMA_VERSION = 2
-SCHEMA = """
-    CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-    CREATE TABLE frames (
-        frame_index INTEGER PRIMARY KEY,    -- 0-based, in decoded order
-        pts INTEGER NOT NULL,               -- ticks of time_base
-        time_base_numerator INTEGER NOT NULL, time_base_denominator INTEGER NOT NULL,  -- seconds per tick
-        height INTEGER NOT NULL, width INTEGER NOT NULL,
-        name TEXT NOT NULL                  -- file of an image folder, '' in a video
-    );
-    CREATE TABLE instances (
-        frame_index INTEGER NOT NULL, position INTEGER NOT NULL,  -- position in score order within the frame
-        class_id INTEGER NOT NULL,          -- Cityscapes id
-        score REAL NOT NULL,
-        counts BLOB NOT NULL,               -- COCO compressed RLE of the frame's size
-        features BLOB NOT NULL,             -- D little-endian float16
-        kind INTEGER NOT NULL DEFAULT 0,    -- FOUND, or what association made of it
-        PRIMARY KEY (frame_index, position)
-    );
-    CREATE TABLE gaps (after_index INTEGER NOT NULL, pts INTEGER, reason TEXT NOT NULL);
-    CREATE UNIQUE INDEX gaps_once ON gaps (after_index, ifnull(pts, ''), reason);
-    CREATE TABLE tracks (
-        frame_index INTEGER NOT NULL, position INTEGER NOT NULL, track_id INTEGER NOT NULL,
-        PRIMARY KEY (frame_index, position)
-    ) WITHOUT ROWID;
-    CREATE UNIQUE INDEX tracks_by_id ON tracks (track_id, frame_index);
-"""
-FOUND, LEFT_OUT, INTERPOLATED, RESHAPED = range(4)  # kinds of instances
-MADE = (INTERPOLATED, RESHAPED)  # by association
 EDITED = "edited"  # key in the note "tracked": tracks as people made them, not to be made anew unasked
 SLICE = 64  # frames that a reader holds at once
-FRAME_COLUMNS = "frame_index, pts, time_base_numerator, time_base_denominator, height, width, name"
 
 
 class Made(NamedTuple):
@@ -80,10 +50,9 @@ class Linked(NamedTuple):
 class Store:
     """Instances and tracks of one source. Use it in a `with`, or close it: at rest it is a single file."""
 
-    def __init__(self, path: Path, connection: sqlite3.Connection, writable: bool) -> None:
-        self.path = path
-        self._db = connection
-        self._writable = writable
+    def __init__(self, database: Database) -> None:
+        self.path = database.path
+        self._db = database
 
     @classmethod
     def open(cls, folder: Path, fingerprint: Mapping[str, Any], overwrite: bool = False) -> Store:
@@ -102,16 +71,12 @@ class Store:
             raise OutputError(
                 f"{folder}: can't be written ({error.strerror}); choose another --out"
             ) from error
-        with _faults(path):
-            store = cls(path, sqlite3.connect(path, timeout=30, isolation_level=None), writable=True)
-            try:
-                store._db.execute("PRAGMA synchronous = NORMAL")  # survives a killed process, and is quick
-                if not store._is_begun():
-                    store._begin(fingerprint)
-                store.check(fingerprint)
-            except BaseException:
-                store._db.close()
-                raise
+        database = Database.writable(path)
+        with database.closed_on_error():
+            if not database.is_begun():
+                database.begin([("fingerprint", _json(dict(fingerprint)))])
+            store = cls(database)
+            store.check(fingerprint)
         return store
 
     @classmethod
@@ -120,17 +85,11 @@ class Store:
         path = folder / FILE_NAME
         if not path.is_file():
             raise SourceError(f"{folder}: no {FILE_NAME} here; label the recording first")
-        with _faults(path):
-            store = cls(
-                path, sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=30), False
-            )
-            try:
-                if not store._is_begun():
-                    raise SourceError(f"{path}: holds no labels yet; label the recording first")
-            except BaseException:
-                store._db.close()
-                raise
-        return store
+        database = Database.readable(path)
+        with database.closed_on_error():
+            if not database.is_begun():
+                raise SourceError(f"{path}: holds no labels yet; label the recording first")
+        return cls(database)
 
     def __enter__(self) -> Store:
         return self
@@ -142,17 +101,7 @@ class Store:
 
     def close(self) -> None:
         """Close the store and fold the write-ahead log into its one file; an empty store leaves no file."""
-        if not self._writable:
-            self._db.close()
-            return
-        try:
-            empty = self._db.execute("SELECT 1 FROM frames LIMIT 1").fetchone() is None
-            self._db.execute("PRAGMA journal_mode = DELETE")
-        except sqlite3.Error:
-            empty = False  # full disk, or somebody reads it: the log stays beside it, and nothing is lost
         self._db.close()
-        if empty:
-            delete(self.path.parent)
 
     def check(self, fingerprint: Mapping[str, Any]) -> None:
         """Raise UsageError, saying what differs, when the store was made with another fingerprint."""
@@ -175,50 +124,21 @@ class Store:
 
         Instances that have a track keep it. Raises ValueError for a frame that is there.
         """
-        frames = [
-            (f.index, f.pts, f.time_base.numerator, f.time_base.denominator, *f.size, f.name)
-            for f in (found.frame for found in batch)
-        ]
-        instances = [
-            (
-                found.frame.index,
-                k,
-                int(class_id),
-                float(score),
-                bytes(mask["counts"]),
-                feature.astype("<f2").tobytes(),
-                INTERPOLATED if interpolated else FOUND,
-            )
-            for found in batch
-            for k, (mask, class_id, score, feature, interpolated) in enumerate(
-                zip(
-                    found.masks,
-                    found.class_ids,
-                    found.scores,
-                    found.features,
-                    found.interpolated,
-                    strict=True,
-                )
-            )
-        ]
-        tracks = [
-            (found.frame.index, k, int(track_id))
-            for found in batch
-            for k, track_id in enumerate(found.track_ids)
-            if track_id
-        ]
-        with self._transaction():
+        with self._db.transaction():
             try:
+                frames = (row_of_frame(found.frame) for found in batch)
                 self._db.executemany("INSERT INTO frames VALUES (?, ?, ?, ?, ?, ?, ?)", frames)
             except sqlite3.IntegrityError as error:
                 raise ValueError("a frame twice") from error
+            instances = chain.from_iterable(map(rows_of_instances, batch))
             self._db.executemany("INSERT INTO instances VALUES (?, ?, ?, ?, ?, ?, ?)", instances)
+            tracks = chain.from_iterable(map(rows_of_tracks, batch))
             self._db.executemany("INSERT INTO tracks VALUES (?, ?, ?)", tracks)
             self._add_gaps(gaps)
 
     def add_gap(self, gap: Gap) -> None:
         """Record a gap; one that is known already (a resumed run meets it again) is recorded once."""
-        with self._transaction():
+        with self._db.transaction():
             self._add_gaps([gap])
 
     def set_tracks(self, assignments: Iterable[tuple[int, int, int]]) -> None:
@@ -228,7 +148,7 @@ class Store:
         a frame, or an instance two tracks.
         """
         # `assignments` may be a generator that reads this store: it is drained before anything is replaced.
-        with self._transaction():
+        with self._db.transaction():
             self._begin_assignments()
             self._db.executemany("INSERT INTO temp.assignments VALUES (?, ?, ?)", assignments)
             self._replace_tracks()
@@ -239,7 +159,7 @@ class Store:
         Found instances without a track are left out of the labels, and made ones come in; `found` still gives the
         former. Raises ValueError as `set_tracks` does.
         """
-        with self._transaction():
+        with self._db.transaction():
             self._begin_assignments()
             for linked in frames:
                 index, first = linked.frame_index, len(linked.track_ids)
@@ -271,7 +191,7 @@ class Store:
         self._db.execute(f"DELETE FROM instances WHERE kind IN {MADE}")
         self._db.execute(f"UPDATE instances SET kind = {FOUND} WHERE kind != {FOUND}")
         self._db.execute("INSERT INTO instances SELECT * FROM temp.made")
-        unknown = self._one(
+        unknown = self._db.one(
             "SELECT frame_index, position FROM temp.assignments"
             " LEFT JOIN instances USING (frame_index, position) WHERE class_id IS NULL"
         )
@@ -295,68 +215,70 @@ class Store:
 
         `what` is done is kept as the note "edits". Positions of a frame must go on from 0 without a gap.
         """
-        with self._transaction():
-            yield self._db
+        with self._db.transaction():
+            yield self._db.connection
             edits = [*(self.note("edits") or []), *what]
             self._set_note("edits", edits)
             self._set_note("tracked", {EDITED: len(edits)})
 
     def set_note(self, key: str, value: Any) -> None:
         """Keep a fact about the source (what is done, what was published) as JSON."""
-        with self._transaction():
+        with self._db.transaction():
             self._set_note(key, value)
 
     # ---- reading
 
     def note(self, key: str) -> Any:
         """The fact kept under `key`, None when there is none."""
-        row = self._one("SELECT value FROM meta WHERE key = ?", f"note.{key}")
+        row = self._db.one("SELECT value FROM meta WHERE key = ?", f"note.{key}")
         return None if row is None else json.loads(row[0])
 
     @property
     def fingerprint(self) -> dict[str, Any]:
         """All that shaped the labels of this store."""
-        row = self._one("SELECT value FROM meta WHERE key = 'fingerprint'")
+        row = self._db.one("SELECT value FROM meta WHERE key = 'fingerprint'")
         return {} if row is None else dict(json.loads(row[0]))
 
     @property
     def frame_count(self) -> int:
         """Frames labelled so far."""
-        return self._count("SELECT count(*) FROM frames")
+        return self._db.count("SELECT count(*) FROM frames")
 
     @property
     def instance_count(self) -> int:
         """Instances in all of them, as they are labelled."""
-        return self._count(f"SELECT count(*) FROM instances WHERE kind != {LEFT_OUT}")
+        return self._db.count(f"SELECT count(*) FROM instances WHERE kind != {LEFT_OUT}")
 
     @property
     def track_count(self) -> int:
         """Tracks, 0 before association."""
-        return self._count("SELECT count(DISTINCT track_id) FROM tracks")
+        return self._db.count("SELECT count(DISTINCT track_id) FROM tracks")
 
     @property
     def gap_count(self) -> int:
         """Stretches of the recording that could not be decoded."""
-        return self._count("SELECT count(*) FROM gaps")
+        return self._db.count("SELECT count(*) FROM gaps")
 
     def next_index(self) -> int:
         """The first frame index that the store lacks: one behind its last frame, 0 when it is empty."""
-        return self._count("SELECT ifnull(max(frame_index) + 1, 0) FROM frames")
+        return self._db.count("SELECT ifnull(max(frame_index) + 1, 0) FROM frames")
 
     def gaps(self) -> Iterator[Gap]:
         """The gaps, in order."""
-        for row in self._rows("SELECT after_index, pts, reason FROM gaps ORDER BY after_index, pts, reason"):
+        for row in self._db.rows(
+            "SELECT after_index, pts, reason FROM gaps ORDER BY after_index, pts, reason"
+        ):
             yield Gap(*row)
 
     def frames(self) -> Iterator[FrameRef]:
         """The frames in order, those without instances included."""
         after = -1
-        while rows := self._rows(
+        while rows := self._db.rows(
             f"SELECT {FRAME_COLUMNS} FROM frames WHERE frame_index > ? ORDER BY frame_index LIMIT {SLICE}",
             after,
         ):
             after = rows[-1][0]
-            yield from map(_frame_ref, rows)
+            yield from map(frame_of, rows)
 
     def instances(self) -> Iterator[Instances]:
         """The instances of every frame as they are labelled, in frame order, with their track ids."""
@@ -371,11 +293,11 @@ class Store:
 
     def _instances(self, which: str) -> Iterator[Instances]:
         after = -1
-        while frames := self._rows(
+        while frames := self._db.rows(
             f"SELECT {FRAME_COLUMNS} FROM frames WHERE frame_index > ? ORDER BY frame_index LIMIT {SLICE}",
             after,
         ):
-            rows = self._rows(
+            rows = self._db.rows(
                 "SELECT frame_index, class_id, score, counts, features, ifnull(track_id, 0), kind"
                 " FROM instances LEFT JOIN tracks USING (frame_index, position)"
                 f" WHERE frame_index > ? AND frame_index <= ? AND {which}"
@@ -385,23 +307,23 @@ class Store:
             )
             of_frame = {index: list(group) for index, group in groupby(rows, key=lambda row: row[0])}
             after = frames[-1][0]
-            for frame in map(_frame_ref, frames):
-                yield _instances(frame, of_frame.get(frame.index, []))
+            for frame in map(frame_of, frames):
+                yield instances_of(frame, of_frame.get(frame.index, []))
 
     def tracks(self) -> Iterator[Track]:
         """The tracks by ascending id, each with all its frames in order; its class is the most frequent."""
         track_id = 0
-        while row := self._one("SELECT min(track_id) FROM tracks WHERE track_id > ?", track_id):
+        while row := self._db.one("SELECT min(track_id) FROM tracks WHERE track_id > ?", track_id):
             if row[0] is None:
                 return
             track_id = row[0]
-            rows = self._rows(
+            rows = self._db.rows(
                 f"SELECT {FRAME_COLUMNS}, class_id, score, counts FROM tracks"
                 " JOIN frames USING (frame_index) JOIN instances USING (frame_index, position)"
                 " WHERE track_id = ? ORDER BY frame_index",
                 track_id,
             )
-            frames = tuple(_frame_ref(row[:7]) for row in rows)
+            frames = tuple(frame_of(row[:7]) for row in rows)
             votes = np.bincount([row[7] for row in rows])
             yield Track(
                 track_id=track_id,
@@ -413,119 +335,12 @@ class Store:
                 scores=np.array([row[8] for row in rows], np.float32),
             )
 
-    # ---- within
-
-    def _is_begun(self) -> bool:
-        version = self._count("PRAGMA user_version")
-        if version == SCHEMA_VERSION:
-            return True
-        if version == 0 and self._count("SELECT count(*) FROM sqlite_master") == 0:
-            return False
-        raise UsageError(
-            f"{self.path}: was made by another version of this tool, or by another tool (schema {version},"
-            f" not {SCHEMA_VERSION}); use --overwrite to start again, or another --out"
-        )
-
-    def _begin(self, fingerprint: Mapping[str, Any]) -> None:
-        with self._transaction():
-            for statement in SCHEMA.split(";\n"):
-                self._db.execute(statement)
-            self._db.execute("INSERT INTO meta VALUES ('fingerprint', ?)", (_json(dict(fingerprint)),))
-            self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-
     def _set_note(self, key: str, value: Any) -> None:
         self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (f"note.{key}", _json(value)))
 
     def _add_gaps(self, gaps: Iterable[Gap]) -> None:
         rows = [(gap.after_index, gap.pts, gap.reason) for gap in gaps]
         self._db.executemany("INSERT OR IGNORE INTO gaps VALUES (?, ?, ?)", rows)
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        with _faults(self.path):
-            if not self._db.in_transaction and self._one("PRAGMA journal_mode") != ("wal",):
-                self._db.execute("PRAGMA journal_mode = WAL")  # only while writing: at rest it is one file
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                self._db.execute("COMMIT")
-            except BaseException:
-                if self._db.in_transaction:  # a full disk may have rolled it back already
-                    self._db.execute("ROLLBACK")
-                raise
-
-    def _rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
-        with _faults(self.path):
-            return self._db.execute(query, values).fetchall()
-
-    def _one(self, query: str, *values: Any) -> tuple[Any, ...] | None:
-        rows = self._rows(query, *values)
-        return rows[0] if rows else None
-
-    def _count(self, query: str) -> int:
-        row = self._one(query)
-        return 0 if row is None else int(row[0])
-
-
-def delete(folder: Path) -> None:
-    """Delete the store in `folder` if there is one, its write-ahead log included."""
-    for suffix in ("", "-wal", "-shm", "-journal"):
-        (folder / (FILE_NAME + suffix)).unlink(missing_ok=True)
-
-
-@contextmanager
-def _faults(path: Path) -> Iterator[None]:
-    """Turn SQLite's errors into sentences."""
-    try:
-        yield
-    except sqlite3.DatabaseError as error:
-        code = getattr(error, "sqlite_errorcode", -1) & 0xFF
-        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-            raise SourceError(
-                f"{path}: is damaged ({error}); use --overwrite to label this recording again"
-            ) from error
-        if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-            raise OutputError(
-                f"{path}: is in use by another program; close it and run the command again"
-            ) from error
-        if code in (
-            sqlite3.SQLITE_FULL,
-            sqlite3.SQLITE_IOERR,
-            sqlite3.SQLITE_CANTOPEN,
-            sqlite3.SQLITE_READONLY,
-        ):
-            raise OutputError(
-                f"{path}: can't be written ({error}); make room; the same command goes on where it stopped"
-            ) from error
-        raise
-
-
-def _frame_ref(row: tuple[Any, ...]) -> FrameRef:
-    index, pts, numerator, denominator, height, width, name = row
-    return FrameRef(index, pts, Fraction(numerator, denominator), (height, width), name)
-
-
-def _instances(frame: FrameRef, rows: Sequence[tuple[Any, ...]]) -> Instances:
-    if not rows:
-        return Instances.of(frame)
-    _, class_ids, scores, counts, features, track_ids, kinds = zip(*rows, strict=True)
-    return Instances(
-        frame=frame,
-        masks=tuple({"size": list(frame.size), "counts": c} for c in counts),
-        class_ids=np.array(class_ids, np.uint8),
-        scores=np.array(scores, np.float32),
-        features=_features(features),
-        track_ids=np.array(track_ids, np.int32),
-        interpolated=np.array(kinds) == INTERPOLATED,
-    )
-
-
-def _features(blobs: Sequence[bytes]) -> npt.NDArray[np.float16]:
-    """(N, D); zeros for made instances, which have none."""
-    width = max(map(len, blobs))
-    return np.frombuffer(b"".join(blob.ljust(width, b"\0") for blob in blobs), "<f2").reshape(
-        len(blobs), -1 if width else 0
-    )
 
 
 def _json(value: Any) -> str:

@@ -1,0 +1,33 @@
+"""Tables of the store, and what their values mean."""
+
+FILE_NAME = "labels.sqlite"
+SCHEMA_VERSION = 2
+SCHEMA = """
+    CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+    CREATE TABLE frames (
+        frame_index INTEGER PRIMARY KEY,    -- 0-based, in decoded order
+        pts INTEGER NOT NULL,               -- ticks of time_base
+        time_base_numerator INTEGER NOT NULL, time_base_denominator INTEGER NOT NULL,  -- seconds per tick
+        height INTEGER NOT NULL, width INTEGER NOT NULL,
+        name TEXT NOT NULL                  -- file of an image folder, '' in a video
+    );
+    CREATE TABLE instances (
+        frame_index INTEGER NOT NULL, position INTEGER NOT NULL,  -- position in score order within the frame
+        class_id INTEGER NOT NULL,          -- Cityscapes id
+        score REAL NOT NULL,
+        counts BLOB NOT NULL,               -- COCO compressed RLE of the frame's size
+        features BLOB NOT NULL,             -- D little-endian float16
+        kind INTEGER NOT NULL DEFAULT 0,    -- FOUND, or what association made of it
+        PRIMARY KEY (frame_index, position)
+    );
+    CREATE TABLE gaps (after_index INTEGER NOT NULL, pts INTEGER, reason TEXT NOT NULL);
+    CREATE UNIQUE INDEX gaps_once ON gaps (after_index, ifnull(pts, ''), reason);
+    CREATE TABLE tracks (
+        frame_index INTEGER NOT NULL, position INTEGER NOT NULL, track_id INTEGER NOT NULL,
+        PRIMARY KEY (frame_index, position)
+    ) WITHOUT ROWID;
+    CREATE UNIQUE INDEX tracks_by_id ON tracks (track_id, frame_index);
+"""
+FOUND, LEFT_OUT, INTERPOLATED, RESHAPED = range(4)  # kinds of instances
+MADE = (INTERPOLATED, RESHAPED)  # by association
+FRAME_COLUMNS = "frame_index, pts, time_base_numerator, time_base_denominator, height, width, name"
