@@ -13,7 +13,9 @@ import numpy as np
 
 from annotator.tracking.observations import Bools, Floats, Indices, sizes
 
-# Standard deviations are a share of the object's size and some pixels. Fitted on KITTI MOTS with noise.
+Deviation = tuple[float, float]  # a share of the object's size and some pixels
+
+# Fitted on KITTI MOTS with noise.
 SEEN = (0.04, 1.0)  # of an edge as it is seen
 PUSHED = (0.02, 0.7)  # of the change of velocity in a tick
 STARTED = (0.35, 6.0)  # of the velocity of something seen once
@@ -34,9 +36,9 @@ class Motion:
         return len(self.edges)
 
     @classmethod
-    def begin(cls, edges: Floats, drift: Floats | float) -> Motion:
+    def begin(cls, edges: Floats, drift: Floats | float, deviation: Deviation = SEEN) -> Motion:
         """Objects seen for the first time; others drift to the right by `drift`, (N,) or the same for all."""
-        seen = noise(edges, SEEN)
+        seen = noise(edges, deviation)
         velocity = np.zeros_like(edges)
         velocity[:, ::2] = np.reshape(drift, (-1, 1))
         return cls(edges, velocity, np.stack([seen, np.zeros_like(seen), noise(edges, STARTED)], -1))
@@ -67,10 +69,10 @@ class Motion:
         )
         return Motion(self.edges + self.velocity * ticks, self.velocity, variance)
 
-    def seen_at(self, edges: Floats, hidden: Bools) -> Motion:
+    def seen_at(self, edges: Floats, hidden: Bools, deviation: Deviation = SEEN) -> Motion:
         """The motion, given where the objects are seen now, and which (N, 4) edges are hidden."""
         away = edges - self.edges
-        seen = noise_of_seen(self.edges, edges, hidden)
+        seen = noise_of_seen(self.edges, edges, hidden, deviation)
         doubt = 1 + np.maximum(0, away**2 / (self.variance[..., 0] + seen) - OUTLIER) / OUTLIER
         total = self.variance[..., 0] + seen * doubt
         edge, both, velocity = self.variance.transpose(2, 0, 1)
@@ -94,12 +96,12 @@ class Motion:
         return Motion(self.edges, -self.velocity, self.variance * np.array([1, -1, 1]))
 
 
-def noise(edges: Floats, deviation: tuple[float, float]) -> Floats:
+def noise(edges: Floats, deviation: Deviation) -> Floats:
     """(..., 4) variance of each edge, given a share of the size and some pixels."""
     return np.asarray((deviation[0] * sizes(edges) + deviation[1]) ** 2)
 
 
-def noise_of_seen(expected: Floats, edges: Floats, hidden: Bools) -> Floats:
+def noise_of_seen(expected: Floats, edges: Floats, hidden: Bools, deviation: Deviation = SEEN) -> Floats:
     """(..., 4) variance of edges as they are seen; more where the object is expected to go on behind a hidden one."""
     goes_on = hidden & ((expected - edges) * OUTWARDS > 0)
-    return np.asarray(noise(edges, SEEN) * np.where(goes_on, HIDDEN, 1.0))
+    return np.asarray(noise(edges, deviation) * np.where(goes_on, HIDDEN, 1.0))

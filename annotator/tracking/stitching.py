@@ -1,156 +1,158 @@
 """Tracklets -> tracks: what ends is joined with what begins later, by a global assignment that looks both ways.
 
 The motion of a tracklet's end, filtered forwards, and that of another's beginning, filtered backwards, are two
-states with covariances: whether one object can have both is a matter of their distance in these. Tracklets as
-observations: Huang et al., "Robust object tracking by hierarchical association of detection responses", ECCV 2008.
+states with covariances: their distance in these, what lies between, and how alike the two are go to boosted trees,
+which say whether they are one object. Tracklets as observations: Huang et al., "Robust object tracking by
+hierarchical association of detection responses", ECCV 2008.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from annotator.tracking.motion import Motion
-from annotator.tracking.observations import Floats, Indices, Observed, box_overlap, shape_overlap, sizes
-from annotator.tracking.tracklets import TAILS, Tracklet, appearance, joined
+from annotator.tracking.ends import Ends, Way, cues, misfit, spread_out
+from annotator.tracking.forest import forest
+from annotator.tracking.observations import Floats, Indices, Observed
+from annotator.tracking.tracklets import TAILS, Instance, Tracklet, appearance, joined
 
-ENDS = 12  # observations at an end that its motion is taken from
-FAR = 2.5  # mean log(1 + d^2 / TAILS) from which two ends are not compared
+FAR = 2.9  # mean log(1 + d^2 / TAILS) from which two ends are not compared
 # Log-odds of round after round, the certain first: what is joined has better known ends, and is in nobody's way. At the
 # end, the false link of a rare pair costs less than the identity that a missing one breaks.
-LEAST = (2.0, 0.0, -1.5, -3.0, -3.0)
-LONG = 14.0  # ticks; the detections that weights were fitted on have no gaps much longer
-# Log-odds of a join: constant, and for each cue of `_cues`. By logistic regression on KITTI MOTS with noise.
-WEIGHTS = np.array([-0.4, -2.3, -0.19, 2.0, -0.34, 0.19, 3.1, -0.28, 3.9])
+LEAST = (3.0, 1.0, -1.0, -3.0, -3.0)
+USUAL = 0.25  # share of different objects of a category that are of different classes
+SELDOM = 0.002  # share of instances of another class than their track's, where all seem to agree
 
 
 @dataclass(frozen=True)
-class _Ends:
-    """One end of each of N tracklets, with time running as in the recording."""
+class Candidates:
+    """K pairs of tracklets of which the second may go on with the first."""
 
-    motion: Motion
-    ticks: Floats  # (N,)
-    seen: Observed  # N
-    lengths: Indices  # (N,) observations of the whole tracklet
+    first: Indices  # (K,)
+    second: Indices  # (K,)
+    cues: Floats  # (K, C)
+    alike: Floats  # (K,) log-odds by class and appearance
+
+    @property
+    def odds(self) -> Floats:
+        """(K,) log-odds that the two are one object."""
+        return forest().odds(self.cues) + self.alike
 
 
 def stitch(
     tracklets: Sequence[Tracklet], observed: Sequence[Observed], ticks: Floats, drift: Floats, longest: float
 ) -> list[Tracklet]:
     """Tracklets joined over gaps of at most `longest` ticks, in order of appearance."""
-    tracks = list(tracklets)
+    tracks, judge = list(tracklets), Judge(tracklets, observed, ticks, drift)
     for least in LEAST:
-        following = _following(tracks, observed, ticks, drift, longest, least)
-        tracks = joined(tracks, following) if following else tracks
+        first, second = pairs_of(tracks, ticks, longest)
+        tracks = joined(tracks, chosen(first, second, judge.odds(tracks, first, second) - least))
     return tracks
 
 
-def _following(
-    tracks: Sequence[Tracklet],
-    observed: Sequence[Observed],
-    ticks: Floats,
-    drift: Floats,
-    longest: float,
-    least: float,
-) -> dict[int, int]:
-    """Which tracklet follows on which, by log-odds above `least`."""
+def pairs_of(tracks: Sequence[Tracklet], ticks: Floats, longest: float) -> tuple[Indices, Indices]:
+    """Tracklets of which the second begins after the first ended, and not too late."""
     begins = np.array([ticks[track[0][0]] for track in tracks])
     ends = np.array([ticks[track[-1][0]] for track in tracks])
-    first, second = _pairs(begins, ends, longest)
-    if not len(first):
-        return {}
-    before = _ends(tracks, observed, ticks, drift, is_end=True)
-    after = _ends(tracks, observed, ticks, drift, is_end=False)
-    is_possible = before.seen.categories[first] == after.seen.categories[second]
-    first, second = first[is_possible], second[is_possible]
-    cues = _cues(before, after, first, second)
-    odds = WEIGHTS[0] + cues @ WEIGHTS[1:] + appearance(before.seen, after.seen, first, second)
-    good = (odds > least) & (cues[:, 0] < FAR)
-    return _assign(first[good], second[good], odds[good] - least)
-
-
-def _pairs(begins: Floats, ends: Floats, longest: float) -> tuple[Indices, Indices]:
-    """Tracklets of which the second begins after the first ended, and not too late."""
     order = np.argsort(begins, kind="stable")
     low = np.searchsorted(begins[order], ends, side="right")
     high = np.searchsorted(begins[order], ends + longest + 1e-6, side="right")
-    count = np.maximum(high - low, 0)
-    first = np.repeat(np.arange(len(ends)), count)
-    place = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count) + np.repeat(low, count)
+    first, place = spread_out(low, np.maximum(high - low, 0))
     return first, order[place]
 
 
-def _ends(
-    tracks: Sequence[Tracklet], observed: Sequence[Observed], ticks: Floats, drift: Floats, is_end: bool
-) -> _Ends:
-    """The motion of the ends (or of the beginnings, filtered backwards) of all tracks at once."""
-    stretches = [track[-ENDS:] if is_end else track[:ENDS][::-1] for track in tracks]
-    frames = np.array([stretch[-1][0] for stretch in stretches])
-    seen = _gather([stretch[-1] for stretch in stretches], observed)
-    edges = np.array([observed[frame].edges[place] for frame, place in (s[0] for s in stretches)])
-    first = np.array([stretch[0][0] for stretch in stretches])
-    motion = Motion.begin(edges, drift[first] if is_end else -drift[first])
-    for step in range(1, ENDS):
-        rows = np.array([k for k, stretch in enumerate(stretches) if len(stretch) > step], np.intp)
-        if not len(rows):
-            break
-        steps = [(stretches[k][step - 1], stretches[k][step]) for k in rows]
-        passed = np.array([abs(ticks[b[0]] - ticks[a[0]]) for a, b in steps])[:, None]
-        edges = np.array([observed[frame].edges[place] for _, (frame, place) in steps])
-        hidden = np.array([observed[frame].hidden[place] for _, (frame, place) in steps])
-        motion.put(rows, motion.only(rows).after(passed).seen_at(edges, hidden))
-    lengths = np.array([len(track) for track in tracks])
-    return _Ends(motion if is_end else motion.reversed(), ticks[frames], seen, lengths)
+class Judge:
+    """What speaks for pairs of tracklets of a stretch being one object."""
+
+    def __init__(
+        self, tracklets: Sequence[Tracklet], observed: Sequence[Observed], ticks: Floats, drift: Floats
+    ) -> None:
+        self._observed, self._ticks, self._drift = observed, ticks, drift
+        self._way = Way(observed)
+        self._classes = Classes(tracklets, observed)
+        self._numbers: dict[tuple[Instance, Instance], int] = {}  # a track is known by its first and its last
+        self._known = np.zeros(0, np.int64)  # pairs, ascending
+        self._odds = np.zeros(0)  # of these
+
+    def odds(self, tracks: Sequence[Tracklet], first: Indices, second: Indices) -> Floats:
+        """(K,) log-odds of pairs, -inf of hopeless ones. What was told in a round before is not asked again."""
+        number = self._numbers
+        numbers = [number.setdefault((track[0], track[-1]), len(number)) for track in tracks]
+        of_track = np.array(numbers, np.int64)
+        pairs = of_track[first] << 32 | of_track[second]
+        is_new = ~np.isin(pairs, self._known)
+        self._learn(pairs[is_new], self._judged(tracks, first[is_new], second[is_new]))
+        return self._odds[np.searchsorted(self._known, pairs)]
+
+    def _learn(self, pairs: npt.NDArray[np.int64], odds: Floats) -> None:
+        known = np.concatenate([self._known, pairs])
+        order = np.argsort(known, kind="stable")
+        self._known, self._odds = known[order], np.concatenate([self._odds, odds])[order]
+
+    def _judged(self, tracks: Sequence[Tracklet], first: Indices, second: Indices) -> Floats:
+        odds = np.full(len(first), -np.inf)
+        if not len(first):
+            return odds
+        near, pairs = self.candidates(tracks, first, second)
+        odds[near] = pairs.odds
+        return odds
+
+    def candidates(
+        self, tracks: Sequence[Tracklet], first: Indices, second: Indices
+    ) -> tuple[Indices, Candidates]:
+        """Those of the pairs that are worth a look, (N,) and what speaks for them."""
+        before, ends = Ends.of(tracks, first, self._observed, self._ticks, self._drift, is_end=True)
+        after, begins = Ends.of(tracks, second, self._observed, self._ticks, self._drift, is_end=False)
+        distance, spread = misfit(before, after, ends, begins)
+        is_near = np.log1p(distance / TAILS).mean(1) < FAR
+        is_near &= before.seen.categories[ends] == after.seen.categories[begins]
+        near = np.flatnonzero(is_near)
+        ends, begins = ends[near], begins[near]
+        covered = self._way.covered(before, after, ends, begins)
+        alike = self._classes.odds(tracks, first[near], second[near])
+        alike += appearance(before.seen, after.seen, ends, begins)
+        evidence = cues(before, after, ends, begins, distance[near], spread[near], covered)
+        return near, Candidates(first[near], second[near], evidence, alike)
 
 
-def _gather(places: Sequence[tuple[int, int]], observed: Sequence[Observed]) -> Observed:
-    names = [each.name for each in fields(Observed)]
-    return Observed(
-        *(np.array([getattr(observed[frame], name)[place] for frame, place in places]) for name in names)
-    )
+class Classes:
+    """What it says about two tracklets that most of their instances are of the same class, or not.
+
+    Where classes hardly ever change within a tracklet, as in labels by people, different ones are different objects;
+    a detector that takes vans for trucks now and then says less.
+    """
+
+    def __init__(self, tracklets: Sequence[Tracklet], observed: Sequence[Observed]) -> None:
+        self._observed = observed
+        votes = [self._votes(track) for track in tracklets]
+        agreeing, instances = sum(int(vote.max()) for vote in votes), sum(int(vote.sum()) for vote in votes)
+        self._odds = min(0.0, float(np.log((SELDOM + 1 - agreeing / max(instances, 1)) / USUAL)))
+
+    def _votes(self, track: Tracklet) -> Indices:
+        return np.bincount([self._observed[frame].class_ids[place] for frame, place in track])
+
+    def odds(self, tracks: Sequence[Tracklet], first: Indices, second: Indices) -> Floats:
+        """(K,) log-odds that the pairs are one object each."""
+        asked, place = np.unique(np.concatenate([first, second]), return_inverse=True)
+        classes = np.array([self._votes(tracks[track]).argmax() for track in asked], np.intp)
+        of_first, of_second = classes[place[: len(first)]], classes[place[len(first) :]]
+        return np.where(of_first == of_second, 0.0, self._odds)
 
 
-def _cues(before: _Ends, after: _Ends, first: Indices, second: Indices) -> Floats:
-    """(K, 8) what speaks for two tracklets being one object."""
-    gap = (after.ticks[second] - before.ticks[first])[:, None]
-    a, b = before.motion.only(first), after.motion.only(second)
-    distance, spread = _distance(a.after(gap), b)
-    size = sizes((a.edges + b.edges) / 2)
-    # Where each says the object was in the middle of the gap.
-    of_a, of_b = a.edges + a.velocity * gap / 2, b.edges - b.velocity * gap / 2
-    away = np.abs((of_a - of_b)[:, :2] + (of_a - of_b)[:, 2:]) / 2 / size[:, :2]
-    return np.stack(
-        [
-            np.log1p(distance / TAILS).mean(1),
-            np.log(spread / size**4).mean(1),
-            shape_overlap(before.seen.shapes[first], after.seen.shapes[second]),
-            np.minimum(gap[:, 0], LONG),
-            np.log(np.minimum(before.lengths[first], 20)),
-            box_overlap(of_a, of_b),
-            np.minimum(away.max(1), 5),
-            np.log1p((np.abs(b.velocity - a.velocity) / size).mean(1)),
-        ],
-        1,
-    )
+def chosen(first: Indices, second: Indices, gain: Floats) -> dict[int, int]:
+    """Which tracklet follows on which: one-to-one pairs of largest total gain, each gain above 0.
 
-
-def _distance(a: Motion, b: Motion) -> tuple[Floats, Floats]:
-    """(K, 4) squared distance of the states (edge, velocity) in their covariance, and its determinant."""
-    edge, both, velocity = (a.variance + b.variance).transpose(2, 0, 1)
-    spread = np.maximum(edge * velocity - both**2, 1e-9)
-    away, faster = b.edges - a.edges, b.velocity - a.velocity
-    distance = (velocity * away**2 - 2 * both * away * faster + edge * faster**2) / spread
-    return np.maximum(distance, 0), spread
-
-
-def _assign(first: Indices, second: Indices, gain: Floats) -> dict[int, int]:
-    """One-to-one pairs of largest total gain, each gain above 0; group by group, so that cost stays linear."""
+    Group by group, so that cost stays linear.
+    """
+    is_good = gain > 0
+    first, second, gain = first[is_good], second[is_good], gain[is_good]
     if not len(first):
         return {}
     rows, row = np.unique(first, return_inverse=True)
@@ -159,14 +161,14 @@ def _assign(first: Indices, second: Indices, gain: Floats) -> dict[int, int]:
     links = coo_array((np.ones(len(row)), (row, len(rows) + column)), shape=(nodes, nodes))
     _, group_of = connected_components(links, directed=False)
     groups: defaultdict[int, list[int]] = defaultdict(list)
-    for k, group in enumerate(group_of[row].tolist()):
-        groups[group].append(k)
+    for k, number in enumerate(group_of[row].tolist()):
+        groups[number].append(k)
     following = {}
-    for pairs in groups.values():
-        in_rows, r = np.unique(row[pairs], return_inverse=True)
-        in_columns, c = np.unique(column[pairs], return_inverse=True)
+    for group in groups.values():
+        in_rows, r = np.unique(row[group], return_inverse=True)
+        in_columns, c = np.unique(column[group], return_inverse=True)
         table = np.zeros((len(in_rows), len(in_columns)))
-        table[r, c] = gain[pairs]
+        table[r, c] = gain[group]
         for i, j in zip(*linear_sum_assignment(table, maximize=True), strict=True):
             if table[i, j] > 0:
                 following[int(rows[in_rows[i]])] = int(columns[in_columns[j]])

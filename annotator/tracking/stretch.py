@@ -21,12 +21,18 @@ def tracks_of(observed: Sequence[Observed], ticks: Floats, longest: float, min_t
 
     Gaps may be `longest` ticks. With `min_track` above 1, tracklets of weak instances alone are left out.
     """
+    tracklets, drift = tracklets_of(observed, ticks, min_track)
+    return with_fragments(stitch(tracklets, observed, ticks, drift, longest), observed, ticks)
+
+
+def tracklets_of(
+    observed: Sequence[Observed], ticks: Floats, min_track: int
+) -> tuple[list[Tracklet], Floats]:
+    """What is certain of tracks, and how objects drift: what `stitch` begins with."""
     tracklets, drift = link(observed, ticks)
     if min_track > 1:
         tracklets = [each for each in tracklets if _is_worth(each, observed, min_track)]
-    tracklets = joined_by_fragments(tracklets, observed, ticks)
-    tracks = stitch(tracklets, observed, ticks, drift, longest)
-    return with_fragments(tracks, observed, ticks)
+    return joined_by_fragments(tracklets, observed, ticks), drift
 
 
 def _is_worth(tracklet: Tracklet, observed: Sequence[Observed], min_track: int) -> bool:
