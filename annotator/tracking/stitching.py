@@ -26,7 +26,7 @@ from annotator.tracking.tracklets import TAILS, Instance, Tracklet, appearance, 
 FAR = 2.9  # mean log(1 + d^2 / TAILS) from which two ends are not compared
 # Log-odds of round after round, the certain first: what is joined has better known ends, and is in nobody's way. At the
 # end, the false link of a rare pair costs less than the identity that a missing one breaks.
-LEAST = (3.0, 1.0, -1.0, -3.0, -3.0)
+LEAST = (3.0, 1.0, -1.0, -2.0, -2.0)
 USUAL = 0.25  # share of different objects of a category that are of different classes
 SELDOM = 0.002  # share of instances of another class than their track's, where all seem to agree
 
