@@ -33,16 +33,13 @@ def encode_window(mask: npt.NDArray[np.bool_], top: int, left: int, size: tuple[
     height, width = mask.shape
     if top < 0 or left < 0 or top + height > size[0] or left + width > size[1]:
         raise ValueError(f"a window of {mask.shape} at ({top}, {left}) leaves a frame of {size}")
-    # A row of off pixels below keeps runs of neighbouring columns apart, as they are in the frame.
-    columns = np.zeros((width, height + 1), np.int8)
-    columns[:, :height] = mask.T
-    steps = np.diff(columns.ravel(), prepend=0)
-
-    def in_frame(pixels: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
-        column, row = np.divmod(pixels, height + 1)
-        return (left + column) * size[0] + top + row
-
-    return _from_runs(in_frame(np.flatnonzero(steps == 1)), in_frame(np.flatnonzero(steps == -1)), size)
+    # A row of off pixels above keeps runs of neighbouring columns apart, as they are in the frame.
+    columns = np.zeros((width, height + 1), np.bool_)
+    columns[:, 1:] = mask.T
+    flat = np.append(columns.ravel(), False)
+    column, row = np.divmod(np.flatnonzero(flat[1:] != flat[:-1]), height + 1)
+    bounds = (left + column) * size[0] + top + row
+    return _from_runs(bounds[::2], bounds[1::2], size)
 
 
 def encode_label_map(

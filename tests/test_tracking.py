@@ -242,7 +242,7 @@ def test_the_outline_of_a_filled_gap_is_on_its_way_from_one_side_to_the_other() 
         return masks.encode(mask)
 
     for share, depth, left in ((1 / 6, 6, 25), (1 / 2, 10, 35), (5 / 6, 14, 45)):
-        made = Between(bitten(4, 20), bitten(16, 50)).at(share)
+        made = Between.of_pairs([(bitten(4, 20), bitten(16, 50))])[0].at(share)
         assert made is not None
         assert masks.iou([made], [bitten(depth, left)])[0, 0] > 0.95
 
@@ -252,7 +252,7 @@ def test_the_outline_of_a_filled_gap_is_on_its_way_from_one_side_to_the_other() 
 def test_what_fills_a_gap_between_equal_masks_is_one_of_them_moved(share: float) -> None:
     round_ = blob((60, 200), 30, 100, 15)
     seen, gone = masks.encode(round_), masks.encode(np.roll(round_, 40, axis=1))
-    made = Between(seen, gone).at(share)
+    made = Between.of_pairs([(seen, gone)])[0].at(share)
     assert made is not None
     assert masks.iou([made], [masks.encode(np.roll(round_, round(40 * share), axis=1))])[0, 0] > 0.9
 

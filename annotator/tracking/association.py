@@ -141,25 +141,30 @@ def _live_on(
     lives: dict[int, _Life], waiting: deque[_Waiting], number: int, fill_gaps: int, min_track: int
 ) -> None:
     """Tell tracks of the newest frame, and fill the gaps that end there."""
+    shown = [(lives.setdefault(seen.name, _Life()), seen) for seen in waiting[-1].joined()]
+    longest = min(fill_gaps, len(waiting) - 1)
+    again = [each for each in shown if each[0].number >= 0 and 0 < number - each[0].number - 1 <= longest]
+    if again:
+        frames = list(waiting)[-longest - 2 :]
+        betweens = Between.of_pairs([(life.mask, seen.mask) for life, seen in again])
+        for (life, seen), between in zip(again, betweens, strict=True):
+            gap = number - life.number - 1
+            _fill(frames[-gap - 2 :], gap, life, seen, between)
     tick = waiting[-1].frame.tick
-    for seen in waiting[-1].joined():
-        life = lives.setdefault(seen.name, _Life())
+    for life, seen in shown:
         gap = number - life.number - 1
-        if life.number >= 0 and 0 < gap <= min(fill_gaps, len(waiting) - 1):
-            _fill(list(waiting)[-gap - 2 :], gap, life, seen)
         life.strength += strength(seen.score)
         life.run = 1 if gap > MISSED else life.run + 1
         life.is_steady |= life.run >= STEADY * min_track
         life.tick, life.number, life.mask, life.score = tick, number, seen.mask, seen.score
 
 
-def _fill(frames: list[_Waiting], gap: int, life: _Life, seen: _Seen) -> None:
+def _fill(frames: list[_Waiting], gap: int, life: _Life, seen: _Seen, between: Between) -> None:
     """Add instances of a track to the frames that missed it: interpolated, or cut off another.
 
     `frames` are those before the last, which shows it again, and the one before them, if it is still there.
     """
     score = min(life.score, seen.score)
-    between = Between(life.mask, seen.mask)
     for each in frames[-gap - 1 : -1]:
         share = (each.frame.tick - life.tick) / max(frames[-1].frame.tick - life.tick, 1e-9)
         mask = between.at(share)
@@ -183,7 +188,7 @@ def _cut_off(
     ends = [each.mask_of(name) for each in (before, behind)] if name else []
     if not ends or ends[0] is None or ends[1] is None or not _is_alike(found, place, seen):
         return
-    own = Between(ends[0], ends[1]).at(share)
+    own = Between.of_pairs([(ends[0], ends[1])])[0].at(share)
     parts = parted(found.masks[place], own, mask) if own else None
     if parts:
         made = Made(0, seen.class_id, float(found.scores[place]), parts[1]["counts"], RESHAPED)

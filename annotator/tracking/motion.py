@@ -59,14 +59,10 @@ class Motion:
         """The motion some ticks later, (N, 1) or the same for all."""
         pushed = noise(self.edges, PUSHED)
         edge, both, velocity = self.variance.transpose(2, 0, 1)
-        variance = np.stack(
-            [
-                edge + 2 * ticks * both + ticks**2 * velocity + pushed * ticks**3 / 3,
-                both + ticks * velocity + pushed * ticks**2 / 2,
-                velocity + pushed * ticks,
-            ],
-            -1,
-        )
+        variance = np.empty_like(self.variance)
+        variance[..., 0] = edge + 2 * ticks * both + ticks**2 * velocity + pushed * ticks**3 / 3
+        variance[..., 1] = both + ticks * velocity + pushed * ticks**2 / 2
+        variance[..., 2] = velocity + pushed * ticks
         return Motion(self.edges + self.velocity * ticks, self.velocity, variance)
 
     def seen_at(self, edges: Floats, hidden: Bools, deviation: Deviation = SEEN) -> Motion:
@@ -77,11 +73,11 @@ class Motion:
         total = self.variance[..., 0] + seen * doubt
         edge, both, velocity = self.variance.transpose(2, 0, 1)
         gain, velocity_gain = edge / total, both / total
-        return Motion(
-            self.edges + gain * away,
-            self.velocity + velocity_gain * away,
-            np.stack([(1 - gain) * edge, (1 - gain) * both, velocity - velocity_gain * both], -1),
-        )
+        variance = np.empty_like(self.variance)
+        variance[..., 0] = (1 - gain) * edge
+        variance[..., 1] = (1 - gain) * both
+        variance[..., 2] = velocity - velocity_gain * both
+        return Motion(self.edges + gain * away, self.velocity + velocity_gain * away, variance)
 
     def put(self, which: Indices, others: Motion) -> None:
         """Replace some of them, in place."""

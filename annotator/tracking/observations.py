@@ -21,6 +21,7 @@ GRID = 16  # a shape is its mask at the centres of GRID x GRID cells of its box
 BESIDE = 3.0  # pixels behind an edge in which another object hides it
 BORDER = 2.0  # pixels from the edge of the frame
 CENTRES = (np.arange(GRID) + 0.5) / GRID
+THINNEST = np.array([0.6, 0.5])  # width of the height, height of the width
 
 
 @dataclass(frozen=True)
@@ -122,10 +123,10 @@ def _at_border(edges: Floats, size: tuple[int, int]) -> Bools:
 
 def sizes(edges: Floats) -> Floats:
     """(N, 4) edges -> (N, 4) what is large for each of them: width or height, but no thin side counts as small."""
-    width, height = np.maximum(edges[:, 2:] - edges[:, :2], 1).T  # edges that are predicted may cross
-    across = np.maximum(width, 0.6 * height)
-    along = np.maximum(height, 0.5 * width)
-    return np.stack([across, along, across, along], 1)
+    extent = np.maximum(edges[:, 2:] - edges[:, :2], 1)  # edges that are predicted may cross
+    large = np.empty_like(edges)
+    large[:, :2] = large[:, 2:] = np.maximum(extent, extent[:, ::-1] * THINNEST)
+    return large
 
 
 def areas(edges: Floats) -> Floats:

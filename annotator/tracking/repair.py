@@ -25,10 +25,19 @@ class Between:
     so that the outline goes from one to the other as it does between two keyframes of CVAT.
     """
 
-    def __init__(self, before: Rle, after: Rle) -> None:
-        self._size = (before["size"][0], before["size"][1])
-        self._boxes = boxes_xywh([before, after])
-        self._distances = [_signed_distances(window) for window, _, _ in decode_windows([before, after])]
+    def __init__(self, size: tuple[int, int], boxes: Floats, windows: Sequence[Bools]) -> None:
+        """Of masks given by their boxes (2, 4) and windows within these, in frames of `size` (H, W)."""
+        self._size = size
+        self._boxes = boxes
+        self._distances = [_signed_distances(window) for window in windows]
+
+    @classmethod
+    def of_pairs(cls, pairs: Sequence[tuple[Rle, Rle]]) -> list[Between]:
+        """Of N pairs of masks, before and after, all of one size; decompressed all at once."""
+        masks = [mask for pair in pairs for mask in pair]
+        size = (masks[0]["size"][0], masks[0]["size"][1])
+        boxes, windows = boxes_xywh(masks), [window for window, _, _ in decode_windows(masks)]
+        return [cls(size, boxes[k : k + 2], windows[k : k + 2]) for k in range(0, len(masks), 2)]
 
     def at(self, share: float) -> Rle | None:
         """The mask at `share` of the way from one to the other; None when it is outside of the frame."""
@@ -62,7 +71,7 @@ def parted(both: Rle, own: Rle, other: Rle) -> tuple[Rle, Rle] | None:
 
 def _signed_distances(window: Bools) -> Floats:
     """(h + 2, w + 2) distances to the outline of a mask (h, w) in its box, with a border; positive inside."""
-    inside = np.pad(window.astype(np.uint8), 1)
+    inside = cv2.copyMakeBorder(window.view(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
     within, beyond = (
         cv2.distanceTransform(each, cv2.DIST_L2, cv2.DIST_MASK_5) for each in (inside, 1 - inside)
     )

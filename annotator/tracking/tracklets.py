@@ -68,8 +68,8 @@ def link(observed: Sequence[Observed], ticks: Floats) -> tuple[list[Tracklet], F
     every = Observed.concatenated(observed)
     ends = np.cumsum([len(seen) for seen in observed])
     frames = [np.arange(end - len(seen), end) for end, seen in zip(ends, observed, strict=True)]
-    forwards, drift = _followed(every, frames, ticks)
-    backwards, _ = _followed(every, frames[::-1], -ticks[::-1])
+    forwards, drift = _followed(every, observed, frames, ticks)
+    backwards, _ = _followed(every, observed[::-1], frames[::-1], -ticks[::-1])
     following = _agreed(forwards, _turned(backwards))
     names = [(frame, place) for frame, seen in enumerate(observed) for place in range(len(seen))]
     heads = np.setdiff1d(np.arange(len(every)), following)
@@ -111,13 +111,14 @@ def joined(tracklets: Sequence[Tracklet], following: dict[int, int]) -> list[Tra
     return tracks
 
 
-def _followed(every: Observed, frames: Sequence[Indices], ticks: Floats) -> tuple[Indices, Floats]:
+def _followed(
+    every: Observed, observed: Sequence[Observed], frames: Sequence[Indices], ticks: Floats
+) -> tuple[Indices, Floats]:
     """(N,) which instance follows on each, as it shows frame by frame, -1 = none; and (T,) the drift."""
     drift = np.zeros(len(frames))
     following = np.full(len(every), -1)
     alive: _Alive | None = None
-    for k, here in enumerate(frames):
-        seen = every.only(here)
+    for k, (seen, here) in enumerate(zip(observed, frames, strict=True)):
         pairs = np.zeros((0, 2), np.intp)
         if alive is not None:
             alive = _moved(alive, float(ticks[k] - ticks[k - 1]))
@@ -130,10 +131,10 @@ def _followed(every: Observed, frames: Sequence[Indices], ticks: Floats) -> tupl
 
 def _moved(alive: _Alive, ticks: float) -> _Alive:
     """Those that may still go on, where they should be now."""
-    kept = alive.only(np.flatnonzero(alive.missed + ticks <= MAX_MISSED + 1e-6))
-    kept.motion = kept.motion.after(ticks)
-    kept.missed = kept.missed + ticks
-    return kept
+    missed = alive.missed + ticks
+    goes_on = missed <= MAX_MISSED + 1e-6
+    kept = alive if goes_on.all() else alive.only(np.flatnonzero(goes_on))
+    return _Alive(kept.motion.after(ticks), kept.last, missed[goes_on], kept.lengths)
 
 
 def _drift(alive: _Alive) -> float:
@@ -163,11 +164,11 @@ def _gone_on(alive: _Alive | None, seen: Observed, here: Indices, pairs: Indices
 
 def _match(alive: _Alive, every: Observed, seen: Observed) -> Iterator[tuple[int, int]]:
     """(row, place) of the tracklets that go on with an instance of the frame; strong instances first."""
-    rows, places, misfit = _near(alive.motion, every.categories[alive.last], seen)
+    rows, places, variance = _near(alive.motion, every.categories[alive.last], seen)
     if not len(rows):
         return
     odds = np.full((len(alive), len(seen)), -np.inf)
-    cues = _cues(alive, every, seen, rows, places, misfit)
+    cues = _cues(alive, every, seen, rows, places, variance)
     odds[rows, places] = WEIGHTS[0] + cues @ WEIGHTS[1:] + appearance(every, seen, alive.last[rows], places)
     free = np.ones(len(alive), np.bool_)
     strong = seen.scores >= STRONG
@@ -178,34 +179,33 @@ def _match(alive: _Alive, every: Observed, seen: Observed) -> Iterator[tuple[int
 
 
 def _near(motion: Motion, categories: Indices, seen: Observed) -> tuple[Indices, Indices, Floats]:
-    """Pairs of predicted objects and instances that are worth a look, (K,) each, and (K, 4) how far edges are off."""
+    """Pairs of predicted objects and instances that are worth a look, (K,) each, and (K, 4) variance of their edges."""
     expected = motion.edges[:, None]
     variance = motion.variance[:, None, :, 0] + noise_of_seen(expected, seen.edges, seen.hidden)
     misfit = (seen.edges - expected) ** 2 / variance
     is_near = np.log1p(misfit / TAILS).mean(2) < FAR
     rows, places = np.nonzero(is_near & (categories[:, None] == seen.categories[None]))
-    return rows, places, misfit[rows, places]
+    return rows, places, variance[rows, places]
 
 
 def _cues(
-    alive: _Alive, every: Observed, seen: Observed, rows: Indices, places: Indices, misfit: Floats
+    alive: _Alive, every: Observed, seen: Observed, rows: Indices, places: Indices, variance: Floats
 ) -> Floats:
     """(K, 6) what speaks for a pair being one object."""
     predicted, edges = alive.motion.edges[rows], seen.edges[places]
     shapes, others = every.shapes[alive.last[rows]], seen.shapes[places]
     overlap = mask_overlap(predicted, shapes, edges, others)
     missed = np.minimum(alive.missed[rows] - 1, 1).clip(0)
-    variance = alive.motion.variance[rows, :, 0] + noise_of_seen(predicted, edges, seen.hidden[places])
-    return np.stack(
-        [
-            np.log1p(misfit / TAILS).mean(1),
-            _centre_misfit(edges - predicted, variance),
+    away = edges - predicted
+    return np.column_stack(
+        (
+            np.log1p(away**2 / variance / TAILS).mean(1),
+            _centre_misfit(away, variance),
             overlap,
             overlap * missed,
             shape_overlap(shapes, others),
             np.minimum(alive.lengths[rows], 5) - 1,
-        ],
-        1,
+        )
     )
 
 
@@ -226,6 +226,8 @@ def appearance(a: Observed, b: Observed, rows: Indices, places: Indices) -> Floa
 
 def _assign(odds: Floats, rows: Indices, places: Indices) -> Iterable[tuple[int, int]]:
     """One-to-one pairs of some rows and columns of largest total log-odds above 0."""
+    if not len(rows) or not len(places):
+        return []
     gain = np.maximum(odds[np.ix_(rows, places)], 0)
     chosen = zip(*linear_sum_assignment(gain, maximize=True), strict=True)
     return [(int(rows[r]), int(places[c])) for r, c in chosen if gain[r, c] > 0]
