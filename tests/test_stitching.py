@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from annotator.instances import Instances
 from annotator.masks import encode_window
 from annotator.tracking.ends import Ends, Way
+from annotator.tracking.flow import Flow
 from annotator.tracking.forest import Forest, forest
 from annotator.tracking.observations import Observed
 from annotator.tracking.stitching import Judge, pairs_of
@@ -62,7 +63,7 @@ def test_a_forest_adds_what_each_tree_says(seed: int, trees: int, rows: int) -> 
 
 
 def test_many_pairs_are_told_as_one_by_one() -> None:
-    cues = np.random.default_rng(0).normal(size=(5000, 33))
+    cues = np.random.default_rng(0).normal(size=(5000, 32))
     each = np.concatenate([forest().odds(row[None]) for row in cues[::500]])
     np.testing.assert_array_equal(forest().odds(cues)[::500], each)
 
@@ -82,7 +83,7 @@ def covered(observed: list[Observed]) -> list[float]:
     """What is covered of the way from the first object of the first frame to that of the last."""
     ticks, only = np.arange(len(observed), dtype=float), np.array([0])
     before, after = (
-        Ends.of([[(frame, 0)]], only, observed, ticks, np.zeros(len(observed)), is_end)[0]
+        Ends.of([[(frame, 0)]], only, observed, ticks, Flow.still(observed), is_end)[0]
         for frame, is_end in ((0, True), (len(observed) - 1, False))
     )
     return Way(observed).covered(before, after, only, only).tolist()
@@ -112,7 +113,7 @@ def alike(classes: list[int]) -> float:
     middle = len(classes) // 2
     tracks = [[(k, 0) for k in range(middle)], [(k, 0) for k in range(middle, len(classes))]]
     ticks = np.arange(len(classes), dtype=float)
-    judge = Judge(tracks, observed, ticks, np.zeros(len(classes)))
+    judge = Judge(tracks, observed, ticks, Flow.still(observed))
     _, pairs = judge.candidates(tracks, np.array([0]), np.array([1]))
     return float(pairs.alike[0])
 
@@ -128,12 +129,12 @@ def test_other_classes_part_objects_where_classes_never_change_and_less_where_th
 
 def test_pairs_of_unchanged_tracks_are_told_as_anew() -> None:
     observed = scene({10: 40}, {12: 40}, {}, {17: 40}, {18: 40}, {}, {22: 40}, {24: 40})
-    ticks, drift = np.arange(8.0), np.zeros(8)
+    ticks, flow = np.arange(8.0), Flow.still(observed)
     apart = [[(0, 0), (1, 0)], [(3, 0), (4, 0)], [(6, 0), (7, 0)]]
     partly = [apart[0] + apart[1], apart[2]]
-    judge = Judge(apart, observed, ticks, drift)
+    judge = Judge(apart, observed, ticks, flow)
     once, again = (judge.odds(apart, *pairs_of(apart, ticks, 25)) for _ in range(2))
     np.testing.assert_array_equal(once, again)
     assert len(once) == 3
-    anew = Judge(apart, observed, ticks, drift).odds(partly, *pairs_of(partly, ticks, 25))
+    anew = Judge(apart, observed, ticks, flow).odds(partly, *pairs_of(partly, ticks, 25))
     np.testing.assert_array_equal(judge.odds(partly, *pairs_of(partly, ticks, 25)), anew)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
+from annotator.tracking.flow import Flow
 from annotator.tracking.motion import Motion
 from annotator.tracking.observations import (
     CENTRES,
@@ -43,12 +44,12 @@ class Ends:
         asked: Indices,
         observed: Sequence[Observed],
         ticks: Floats,
-        drift: Floats,
+        flow: Flow,
         is_end: bool,
     ) -> tuple[Ends, Indices]:
         """The ends (or beginnings, filtered backwards) of tracks (K,), each once, and (K,) where each is."""
         numbers, place = np.unique(asked, return_inverse=True)
-        return cls._of([tracks[k] for k in numbers], observed, ticks, drift, is_end), place
+        return cls._of([tracks[k] for k in numbers], observed, ticks, flow, is_end), place
 
     @classmethod
     def _of(
@@ -56,16 +57,14 @@ class Ends:
         tracks: Sequence[Tracklet],
         observed: Sequence[Observed],
         ticks: Floats,
-        drift: Floats,
+        flow: Flow,
         is_end: bool,
     ) -> Ends:
         stretches = [track[-LENGTH:] if is_end else track[:LENGTH][::-1] for track in tracks]
         first = np.array([stretch[0][0] for stretch in stretches])
-        motion = Motion.begin(
-            np.array([observed[frame].edges[place] for frame, place in (s[0] for s in stretches)]),
-            drift[first] if is_end else -drift[first],
-            SEEN,
-        )
+        edges = np.array([observed[frame].edges[place] for frame, place in (s[0] for s in stretches)])
+        velocity = flow.velocity(edges, first)
+        motion = Motion.begin(edges, velocity if is_end else -velocity, SEEN)
         for step in range(1, LENGTH):
             rows = np.array([k for k, stretch in enumerate(stretches) if len(stretch) > step], np.intp)
             if not len(rows):
@@ -112,7 +111,7 @@ def cues(
     spread: Floats,
     covered: Floats,
 ) -> Floats:
-    """(K, 33) what speaks for two tracklets being one object; in sizes and ticks, whatever the resolution.
+    """(K, 32) what speaks for two tracklets being one object; in sizes and ticks, whatever the resolution.
 
     `distance` and `spread` are those of `misfit`, `covered` (K,) that of `Way`.
     """
@@ -156,6 +155,7 @@ class Way:
 
     def __init__(self, observed: Sequence[Observed]) -> None:
         self._edges = np.concatenate([seen.edges for seen in observed])
+        self._edges_apart = np.ascontiguousarray(self._edges.T)  # which are looked up faster
         self._shapes = np.concatenate([seen.shapes for seen in observed])
         self._begins = np.concatenate([[0], np.cumsum([len(seen) for seen in observed])])
 
@@ -173,20 +173,22 @@ class Way:
     def _share(self, boxes: Floats, frames: Indices) -> Floats:
         """(M,) share of boxes (M, 4) that is covered in frames (M,)."""
         row, other = spread_out(self._begins[frames], np.diff(self._begins)[frames])
-        meets = (np.minimum(boxes[row, 2:], self._edges[other, 2:])) > np.maximum(
-            boxes[row, :2], self._edges[other, :2]
-        )
-        row, other = row[meets.all(1)], other[meets.all(1)]
+        left, top, right, bottom = self._edges_apart
+        meets = (left[other] < boxes[row, 2]) & (boxes[row, 0] < right[other])
+        meets &= (top[other] < boxes[row, 3]) & (boxes[row, 1] < bottom[other])
+        row, other = row[meets], other[meets]
         box, edges = boxes[row], self._edges[other]
         extent = np.maximum(edges[:, 2:] - edges[:, :2], 1)
         points = box[:, None, :2] + CENTRES[::2, None] * (box[:, None, 2:] - box[:, None, :2])
         cells = np.floor((points - edges[:, None, :2]) / extent[:, None] * GRID).astype(np.intp)
         is_inside = (cells >= 0) & (cells < GRID)
         x, y = np.clip(cells, 0, GRID - 1).transpose(2, 0, 1)
-        covered = np.zeros((len(boxes), len(CENTRES[::2]), len(CENTRES[::2])), np.bool_)
         is_covered = self._shapes[other[:, None, None], y[:, :, None], x[:, None]]
         is_covered &= is_inside[:, :, 1][:, :, None] & is_inside[:, :, 0][:, None]
-        np.logical_or.at(covered, row, is_covered)
+        covered = np.zeros((len(boxes), *is_covered.shape[1:]), np.bool_)
+        begins = np.flatnonzero(np.diff(row, prepend=-1))
+        if len(begins):
+            covered[row[begins]] = np.logical_or.reduceat(is_covered, begins)
         return np.asarray(covered.mean((1, 2)))
 
 

@@ -36,12 +36,15 @@ class Motion:
         return len(self.edges)
 
     @classmethod
-    def begin(cls, edges: Floats, drift: Floats | float, deviation: Deviation = SEEN) -> Motion:
-        """Objects seen for the first time; others drift to the right by `drift`, (N,) or the same for all."""
+    def begin(cls, edges: Floats, velocity: Floats, deviation: Deviation = SEEN) -> Motion:
+        """Objects seen for the first time, which are expected to move by `velocity` (N, 4)."""
         seen = noise(edges, deviation)
-        velocity = np.zeros_like(edges)
-        velocity[:, ::2] = np.reshape(drift, (-1, 1))
         return cls(edges, velocity, np.stack([seen, np.zeros_like(seen), noise(edges, STARTED)], -1))
+
+    @classmethod
+    def none(cls) -> Motion:
+        """That of no object."""
+        return cls(np.zeros((0, 4)), np.zeros((0, 4)), np.zeros((0, 4, 3)))
 
     def only(self, which: Indices) -> Motion:
         """Some of them."""

@@ -19,6 +19,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from annotator.tracking.ends import Ends, Way, cues, misfit, spread_out
+from annotator.tracking.flow import Flow
 from annotator.tracking.forest import forest
 from annotator.tracking.observations import Floats, Indices, Observed
 from annotator.tracking.tracklets import TAILS, Instance, Tracklet, appearance, joined
@@ -47,10 +48,10 @@ class Candidates:
 
 
 def stitch(
-    tracklets: Sequence[Tracklet], observed: Sequence[Observed], ticks: Floats, drift: Floats, longest: float
+    tracklets: Sequence[Tracklet], observed: Sequence[Observed], ticks: Floats, flow: Flow, longest: float
 ) -> list[Tracklet]:
     """Tracklets joined over gaps of at most `longest` ticks, in order of appearance."""
-    tracks, judge = list(tracklets), Judge(tracklets, observed, ticks, drift)
+    tracks, judge = list(tracklets), Judge(tracklets, observed, ticks, flow)
     for least in LEAST:
         first, second = pairs_of(tracks, ticks, longest)
         tracks = joined(tracks, chosen(first, second, judge.odds(tracks, first, second) - least))
@@ -72,9 +73,9 @@ class Judge:
     """What speaks for pairs of tracklets of a stretch being one object."""
 
     def __init__(
-        self, tracklets: Sequence[Tracklet], observed: Sequence[Observed], ticks: Floats, drift: Floats
+        self, tracklets: Sequence[Tracklet], observed: Sequence[Observed], ticks: Floats, flow: Flow
     ) -> None:
-        self._observed, self._ticks, self._drift = observed, ticks, drift
+        self._observed, self._ticks, self._flow = observed, ticks, flow
         self._way = Way(observed)
         self._classes = Classes(tracklets, observed)
         self._numbers: dict[tuple[Instance, Instance], int] = {}  # a track is known by its first and its last
@@ -108,8 +109,8 @@ class Judge:
         self, tracks: Sequence[Tracklet], first: Indices, second: Indices
     ) -> tuple[Indices, Candidates]:
         """Those of the pairs that are worth a look, (N,) and what speaks for them."""
-        before, ends = Ends.of(tracks, first, self._observed, self._ticks, self._drift, is_end=True)
-        after, begins = Ends.of(tracks, second, self._observed, self._ticks, self._drift, is_end=False)
+        before, ends = Ends.of(tracks, first, self._observed, self._ticks, self._flow, is_end=True)
+        after, begins = Ends.of(tracks, second, self._observed, self._ticks, self._flow, is_end=False)
         distance, spread = misfit(before, after, ends, begins)
         is_near = np.log1p(distance / TAILS).mean(1) < FAR
         is_near &= before.seen.categories[ends] == after.seen.categories[begins]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from annotator.tracking.flow import Flow
 from annotator.tracking.fragments import joined_by_fragments, with_fragments
 from annotator.tracking.observations import Floats, Observed
 from annotator.tracking.stitching import stitch
@@ -21,18 +22,16 @@ def tracks_of(observed: Sequence[Observed], ticks: Floats, longest: float, min_t
 
     Gaps may be `longest` ticks. With `min_track` above 1, tracklets of weak instances alone are left out.
     """
-    tracklets, drift = tracklets_of(observed, ticks, min_track)
-    return with_fragments(stitch(tracklets, observed, ticks, drift, longest), observed, ticks)
+    tracklets, flow = tracklets_of(observed, ticks, min_track)
+    return with_fragments(stitch(tracklets, observed, ticks, flow, longest), observed, ticks)
 
 
-def tracklets_of(
-    observed: Sequence[Observed], ticks: Floats, min_track: int
-) -> tuple[list[Tracklet], Floats]:
-    """What is certain of tracks, and how objects drift: what `stitch` begins with."""
-    tracklets, drift = link(observed, ticks)
+def tracklets_of(observed: Sequence[Observed], ticks: Floats, min_track: int) -> tuple[list[Tracklet], Flow]:
+    """What is certain of tracks, and how the picture moves: what `stitch` begins with."""
+    tracklets, flow = link(observed, ticks)
     if min_track > 1:
         tracklets = [each for each in tracklets if _is_worth(each, observed, min_track)]
-    return joined_by_fragments(tracklets, observed, ticks), drift
+    return joined_by_fragments(tracklets, observed, ticks), flow
 
 
 def _is_worth(tracklet: Tracklet, observed: Sequence[Observed], min_track: int) -> bool:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from annotator.tracking.flow import Flow
 from annotator.tracking.motion import Motion, noise_of_seen
 from annotator.tracking.observations import (
     Floats,
@@ -60,20 +61,20 @@ class _Alive:
         )
 
 
-def link(observed: Sequence[Observed], ticks: Floats) -> tuple[list[Tracklet], Floats]:
+def link(observed: Sequence[Observed], ticks: Floats) -> tuple[list[Tracklet], Flow]:
     """The tracklets of a stretch of frames at times `ticks` (T,), in order of appearance; every instance is in one.
 
-    With them, (T,) how fast objects drift to the right, in pixels per tick, as they do when the camera turns.
+    With them, how the picture moves with the camera.
     """
     every = Observed.concatenated(observed)
     ends = np.cumsum([len(seen) for seen in observed])
     frames = [np.arange(end - len(seen), end) for end, seen in zip(ends, observed, strict=True)]
-    forwards, drift = _followed(every, observed, frames, ticks)
+    forwards, flow = _followed(every, observed, frames, ticks)
     backwards, _ = _followed(every, observed[::-1], frames[::-1], -ticks[::-1])
     following = _agreed(forwards, _turned(backwards))
     names = [(frame, place) for frame, seen in enumerate(observed) for place in range(len(seen))]
     heads = np.setdiff1d(np.arange(len(every)), following)
-    return [[names[k] for k in _from(int(head), following)] for head in heads], drift
+    return [[names[k] for k in _from(int(head), following)] for head in heads], flow
 
 
 def _turned(links: Indices) -> Indices:
@@ -113,20 +114,19 @@ def joined(tracklets: Sequence[Tracklet], following: dict[int, int]) -> list[Tra
 
 def _followed(
     every: Observed, observed: Sequence[Observed], frames: Sequence[Indices], ticks: Floats
-) -> tuple[Indices, Floats]:
-    """(N,) which instance follows on each, as it shows frame by frame, -1 = none; and (T,) the drift."""
-    drift = np.zeros(len(frames))
+) -> tuple[Indices, Flow]:
+    """(N,) which instance follows on each, as it shows frame by frame, -1 = none; and the flow."""
+    flow = Flow.still(observed)
     following = np.full(len(every), -1)
-    alive: _Alive | None = None
+    alive = _Alive(Motion.none(), np.zeros(0, np.intp), np.zeros(0), np.zeros(0))
     for k, (seen, here) in enumerate(zip(observed, frames, strict=True)):
-        pairs = np.zeros((0, 2), np.intp)
-        if alive is not None:
+        if k:
             alive = _moved(alive, float(ticks[k] - ticks[k - 1]))
-            pairs = np.array([*_match(alive, every, seen)], np.intp).reshape(-1, 2)
-            following[alive.last[pairs[:, 0]]] = here[pairs[:, 1]]
-            drift[k] = _drift(alive)
-        alive = _gone_on(alive, seen, here, pairs, drift[k])
-    return following, drift
+        pairs = np.array([*_match(alive, every, seen)], np.intp).reshape(-1, 2)
+        following[alive.last[pairs[:, 0]]] = here[pairs[:, 1]]
+        flow.tell(k, max(k - 1, 0), alive.motion.only(np.flatnonzero(alive.lengths >= KNOWN)))
+        alive = _gone_on(alive, seen, here, pairs, flow, k)
+    return following, flow
 
 
 def _moved(alive: _Alive, ticks: float) -> _Alive:
@@ -137,24 +137,14 @@ def _moved(alive: _Alive, ticks: float) -> _Alive:
     return _Alive(kept.motion.after(ticks), kept.last, missed[goes_on], kept.lengths)
 
 
-def _drift(alive: _Alive) -> float:
-    """How fast objects drift to the right: the median of those that are known well, and less when they are few."""
-    known = np.flatnonzero(alive.lengths >= KNOWN)
-    if not len(known):
-        return 0.0
-    return float(np.median(alive.motion.velocity[known][:, ::2].mean(1)) * len(known) / (len(known) + 1))
-
-
-def _gone_on(alive: _Alive | None, seen: Observed, here: Indices, pairs: Indices, drift: float) -> _Alive:
+def _gone_on(alive: _Alive, seen: Observed, here: Indices, pairs: Indices, flow: Flow, frame: int) -> _Alive:
     """The tracklets after a frame, new ones behind the others."""
     rows, places = pairs.T
     is_new = np.ones(len(seen), np.bool_)
     is_new[places] = False
-    born = _Alive(
-        Motion.begin(seen.edges[is_new], drift), here[is_new], np.zeros(is_new.sum()), np.ones(is_new.sum())
-    )
-    if alive is None:
-        return born
+    edges = seen.edges[is_new]
+    motion = Motion.begin(edges, flow.velocity(edges, frame))
+    born = _Alive(motion, here[is_new], np.zeros(is_new.sum()), np.ones(is_new.sum()))
     alive.motion.put(rows, alive.motion.only(rows).seen_at(seen.edges[places], seen.hidden[places]))
     alive.last[rows] = here[places]
     alive.missed[rows] = 0

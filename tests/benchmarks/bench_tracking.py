@@ -3,8 +3,10 @@
 For every level and seed, truth is degraded to what a detector might give; then spatialemb-track, the peers with tuned
 settings, and the same detections with true identities (clean, gaps filled) are scored by TrackEval, all in one run.
 TRACKEVAL_PYTHON names an interpreter with trackeval, trackers and supervision, in an environment of its own. `closed`
-is how much of the way from the best peer to the bound our tracks go, figure by figure. With --speed it measures frames
-per CPU second and memory on an endless recording instead.
+is how much of the way from the best peer to the bound our tracks go, figure by figure. The package's trees that stitch
+were grown on these sequences, with other noise: --halves FOLDER tracks each sequence by trees that have never seen it,
+as fit_stitching --halves FOLDER writes them. With --speed it measures frames per CPU second and memory on an endless
+recording instead.
 """
 
 from __future__ import annotations
@@ -20,14 +22,19 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
+from safetensors.numpy import load_file
 
 from annotator.frames import FrameRef
 from annotator.instances import Instances
 from annotator.masks import encode_window
-from annotator.options import TrackingOptions
+from annotator.options import TrackingJob, TrackingOptions
+from annotator.retracking import retrack
+from annotator.tracking import stitching
 from annotator.tracking.association import linked
+from annotator.tracking.forest import Forest
 from tests.builders import REAL_DATA, SHARED, frame_ref
 
 TRUTH = REAL_DATA / "mots" / "instances_txt"
@@ -41,6 +48,10 @@ PEERS: dict[str, dict[str, Any]] = {
     },
     "cbiou": {"minimum_consecutive_frames": 1, "minimum_iou_threshold_first_assoc": 0.1},
 }
+HALVES = (
+    ("0001", "0004", "0011", "0015", "0017", "0020"),
+    ("0000", "0003", "0005", "0009", "0012", "0019"),
+)
 BOUND, OURS = "oracle_filled", "spatialemb-track"
 FIGURES = ("HOTA", "AssA", "IDF1", "DetA", "IDSW", "FP", "FN")
 JUDGED = FIGURES[:3]
@@ -53,13 +64,30 @@ def score(predictions: Path, *options: str) -> dict[str, float]:
     return dict(json.loads(answer.stdout)["average"])
 
 
-def figures(level: int, seed: int, folder: Path) -> dict[str, dict[str, float]]:
+def track(found: Path, tracked: Path, halves: Path | None) -> None:
+    """Track a folder of MOTS text by spatialemb-track, or by trees that have never seen the sequence."""
+    if halves is None:
+        command: list[Any] = [sys.executable, "-m", "cli.track", found, "--out", tracked, "--quiet"]
+        subprocess.run(command, check=True)
+        return
+    for number, half in enumerate(HALVES):
+        trees = Forest.of(load_file(trees_without(halves, number)))
+        inputs = tuple(found / f"{name}.txt" for name in half)
+        with patch.object(stitching, "forest", return_value=trees):
+            list(retrack(TrackingJob(inputs, out=tracked, tracking=TrackingOptions())))
+
+
+def trees_without(halves: Path, number: int) -> Path:
+    """The file of trees that have not seen one of HALVES."""
+    return halves / f"without-{number}.safetensors"
+
+
+def figures(level: int, seed: int, folder: Path, halves: Path | None) -> dict[str, dict[str, float]]:
     """Figures of every tracker on one degraded copy."""
     found, tracked = folder / f"{level}_{seed}", folder / f"{level}_{seed}_tracked"
     degrade: list[Any] = [sys.executable, DEGRADE, TRUTH, found, "--level", str(level), "--seed", str(seed)]
     subprocess.run(degrade, check=True)
-    track: list[Any] = [sys.executable, "-m", "cli.track", found, "--out", tracked, "--quiet"]
-    subprocess.run(track, check=True)
+    track(found, tracked, halves)
     report = {OURS: score(tracked)}
     for name, settings in PEERS.items():
         report[name] = score(found, "--track", name, "--settings", json.dumps(settings))
@@ -131,6 +159,7 @@ def main() -> None:
     )
     parser.add_argument("--levels", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--seeds", type=int, nargs="+", default=[11, 12, 13])
+    parser.add_argument("--halves", type=Path, metavar="FOLDER")
     parser.add_argument("--speed", type=int, metavar="FRAMES")
     options = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
@@ -145,7 +174,7 @@ def main() -> None:
     ]
     with tempfile.TemporaryDirectory() as temporary:
         for case in cases:
-            show(*case, figures(*case, Path(temporary)))
+            show(*case, figures(*case, Path(temporary), options.halves))
 
 
 if __name__ == "__main__":

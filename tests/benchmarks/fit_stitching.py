@@ -2,7 +2,8 @@
 
 KITTI MOTS truth and rendered drives, degraded to what a detector might give, are tracked by the trees as they are; all
 pairs of tracklets that this compares, and whether they are one object, are what new trees learn from. Half of the
-sequences is held back in turn, and tracks of the held half are scored, before trees of all are written.
+sequences is held back in turn, and tracks of the held half are scored, before trees of all are written; --halves FOLDER
+keeps the trees of the halves for bench_tracking.
 Needs scikit-learn.
 """
 
@@ -32,23 +33,21 @@ from annotator.options import TrackingOptions
 from annotator.synthetic import Street
 from annotator.tracking import stitching
 from annotator.tracking.association import linked, tick_of
+from annotator.tracking.flow import Flow
 from annotator.tracking.forest import FILE, Forest, forest
 from annotator.tracking.observations import Floats, Observed
 from annotator.tracking.stretch import tracklets_of
 from annotator.tracking.tracklets import joined
-from tests.benchmarks.bench_tracking import DEGRADE, TRUTH
+from tests.benchmarks.bench_tracking import DEGRADE, HALVES, TRUTH, trees_without
 
 SEEDS = {0: (21,), 1: (21, 22, 31, 32), 2: (21, 22, 31, 32)}  # of noise, by level; bench_tracking has others
-HALVES = (
-    ("0001", "0004", "0011", "0015", "0017", "0020"),
-    ("0000", "0003", "0005", "0009", "0012", "0019"),
-)
 DRIVES = range(11, 21)  # seeds of rendered drives
 DRIVE_FRAMES, DRIVE_SIZE, DRIVE_SEEDS = 100, (384, 768), 2  # seeds of noise
 WEIGHTS = {0: 2.0, 1: 1.0, 2: 1.0}  # of pairs, by level
 RENDERED = 0.3  # of pairs of rendered drives
 TREES, LEAVES, RATE, SHRINKAGE = 200, 15, 0.06, 5.0
 ROUNDS = 2  # trees learn from pairs that trees of the round before have left
+CUES = 32
 LEAST_IOU = 0.1  # of an instance with its object
 
 Arrays = dict[str, npt.NDArray[Any]]
@@ -66,7 +65,7 @@ class Recording:
     observed: Sequence[Observed]
     ticks: Floats
     tracklets: Sequence[list[tuple[int, int]]]
-    drift: Floats
+    flow: Flow
 
     @classmethod
     def read(cls, truth_path: Path, found_path: Path, level: int) -> Recording:
@@ -75,18 +74,20 @@ class Recording:
         given = {each.frame.index: each for each in mots.read(found_path)}
         found = [given.get(k) or Instances.of(each.instances.frame) for k, each in enumerate(truth)]
         observed, ticks = [Observed.of(each, 0) for each in found], np.arange(len(found), dtype=float)
-        tracklets, drift = tracklets_of(observed, ticks, TrackingOptions().min_track)
+        tracklets, flow = tracklets_of(observed, ticks, TrackingOptions().min_track)
         objects = [_objects(of, each.instances) for of, each in zip(found, truth, strict=True)]
-        return cls(truth_path.stem, level, truth, found, objects, observed, ticks, tracklets, drift)
+        return cls(truth_path.stem, level, truth, found, objects, observed, ticks, tracklets, flow)
 
     def pairs(self, trees: Forest | None) -> tuple[Floats, npt.NDArray[np.bool_]]:
         """(K, C) cues of all pairs that are compared on the way to tracks, and (K,) whether they are one object."""
         tracks = list(self.tracklets)
-        judge = stitching.Judge(tracks, self.observed, self.ticks, self.drift)
+        judge = stitching.Judge(tracks, self.observed, self.ticks, self.flow)
         longest = 10 * TrackingOptions().max_gap
         parts = []
         for least in stitching.LEAST:
             first, second = stitching.pairs_of(tracks, self.ticks, longest)
+            if not len(first):
+                break
             _, pairs = judge.candidates(tracks, first, second)
             ends, begins = (
                 np.array([self.objects[track[side][0]][track[side][1]] for track in tracks])
@@ -102,9 +103,9 @@ class Recording:
             if trees is not None:
                 gain = trees.odds(pairs.cues) + pairs.alike - least
                 tracks = joined(tracks, stitching.chosen(pairs.first, pairs.second, gain))
-        return np.concatenate([cues for cues, _ in parts if cues.size]), np.concatenate(
-            [is_one for _, is_one in parts]
-        )
+        none = np.zeros((0, CUES)), np.zeros(0, np.bool_)
+        cues, is_one = zip(none, *parts, strict=True)
+        return np.concatenate(cues), np.concatenate(is_one)
 
 
 def _objects(found: Instances, truth: Instances) -> npt.NDArray[np.int64]:
@@ -245,6 +246,7 @@ def main() -> None:
     )
     parser.add_argument("--out", type=Path, default=FILE)
     parser.add_argument("--no-score", action="store_true", help="write the trees, and don't score any")
+    parser.add_argument("--halves", type=Path, metavar="FOLDER")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
@@ -255,10 +257,13 @@ def main() -> None:
         drives = list(recordings(folder / "drives", drive_seeds, folder))
         print(f"{len(drives)} rendered drives", flush=True)
     if not options.no_score:
-        for half, other in (HALVES, HALVES[::-1]):
-            trees = Forest.of(learnt([each for each in street if each.name in half] + drives))
-            held = [each for each in street if each.name in other]
-            print(f"held back {' '.join(other)}: {figures(held, trees)}", flush=True)
+        for number, half in enumerate(HALVES):
+            trees = learnt([each for each in street if each.name not in half] + drives)
+            if options.halves:
+                options.halves.mkdir(parents=True, exist_ok=True)
+                save_file(trees, trees_without(options.halves, number))
+            held = [each for each in street if each.name in half]
+            print(f"held back {' '.join(half)}: {figures(held, Forest.of(trees))}", flush=True)
     save_file(learnt(street + drives), options.out)
 
 
