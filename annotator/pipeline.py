@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Generator, Sequence
+from contextlib import closing, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from annotator.errors import AnnotatorError, OutputError, SourceError, UsageErro
 from annotator.events import Event, FramesLabelled, RunStarted, SourceEnded, SourceStarted, StepStarted
 from annotator.fingerprint import fingerprint, identity
 from annotator.labels import BY_ID
+from annotator.optical_flow import OpticalFlow
 from annotator.options import DetectionOptions, Job, TrackingOptions
 from annotator.publishing import publish, unpublish
 from annotator.run import TRACEBACK_NAME, Run
@@ -76,10 +78,11 @@ def detect(
         return False
     yield SourceStarted(source.name, expected_frames(source, options))
     first, frames, gaps = first_missing(store, options), store.frame_count, 0
+    flow = flow_behind(source, store)
     with Loader(source, runtime.device, batch_size, first, options.end, options.every) as batches:
         for batch in batches:
             maps = runtime.maps(batch.images, options.scale)
-            found = instances_of(maps, batch.refs, options)
+            found = list(map(flow.measured, batch.images, instances_of(maps, batch.refs, options)))
             fresh_gaps = source.gaps[gaps:]
             store.add(found, fresh_gaps)
             gaps += len(fresh_gaps)
@@ -140,6 +143,19 @@ def first_missing(store: Store, options: DetectionOptions) -> int:
     """The first frame that the options ask for and the store lacks."""
     behind = max(0, store.next_index() - options.start)
     return options.start + -(-behind // options.every) * options.every
+
+
+def flow_behind(source: Source, store: Store) -> OpticalFlow:
+    """Where pixels are followed from: the last frame that the store has, read again, for a run that goes on."""
+    flow, begun = OpticalFlow(), store.next_index()
+    if begun:
+        with (
+            suppress(SourceError),
+            closing(source.frames(begun - 1, begun)) as frames,
+        ):  # the Loader says what is wrong
+            for frame in frames:
+                flow.see(frame.image)
+    return flow
 
 
 def about(job: Job, runtime: Runtime) -> dict[str, Any]:

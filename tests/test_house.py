@@ -18,7 +18,7 @@ FLOORS = [  # design/house.md: lowest first, and so within a floor; a name cover
     ["annotator.errors", "annotator.labels", "annotator.masks"],
     ["annotator.options", "annotator.frames", "annotator.polygons", "annotator.model"],
     ["annotator.instances", "annotator.video", "annotator.runtime", "annotator.fingerprint"],
-    ["annotator.appearance", "annotator.clustering", "annotator.store"],
+    ["annotator.appearance", "annotator.clustering", "annotator.optical_flow", "annotator.store"],
     [
         "annotator.tracking",
         "annotator.formats",

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
+import numpy.typing as npt
 import pytest
 
 from annotator import publishing
@@ -102,6 +104,27 @@ def test_a_stopped_run_goes_on_and_ends_equal(tmp_path: Path, toy: ToyRuntime) -
     list(annotate(job(video, out=tmp_path / "stopped", **asked)))
     assert toy.batches - batches_before == 3  # 8 frames, 2 of them known
     assert label_files(tmp_path / "stopped") == label_files(tmp_path / "undisturbed")
+
+
+def test_how_far_objects_moved_is_measured_across_an_interruption(tmp_path: Path, toy: ToyRuntime) -> None:
+    video = write_video(tmp_path / "drive.mp4")
+    for name in ("stopped", "undisturbed"):
+        labelling = annotate(job(video, out=tmp_path / name, batch_size=5))
+        if name == "stopped":
+            while not isinstance(next(labelling), FramesLabelled):
+                pass
+            labelling.close()
+            labelling = annotate(job(video, out=tmp_path / name, batch_size=3))
+        list(labelling)
+    stopped, undisturbed = (motions(tmp_path / name / "drive") for name in ("stopped", "undisturbed"))
+    np.testing.assert_array_equal(stopped, undisturbed)
+    assert np.isfinite(stopped[5]).any()  # the first frame behind the interruption
+
+
+def motions(folder: Path) -> npt.NDArray[np.float32]:
+    """(T, 2) how far the first instance of every frame moved."""
+    with Store.read(folder) as store:
+        return np.array([found.moved[0] if len(found) else (np.nan, np.nan) for found in store.found()])
 
 
 def test_a_second_run_does_nothing(tmp_path: Path, toy: ToyRuntime) -> None:

@@ -79,9 +79,13 @@ def follow(
     indices: Sequence[int] | None = None,
     batch: int = 4,
     options: TrackingOptions = ALL,
+    moved: tuple[float, float] = (np.nan, np.nan),
 ) -> Ids:
-    """The track ids that association gives to the objects of a scene."""
-    found = frames_of(scene, times_ms, indices)
+    """The track ids that association gives to the objects of a scene, whose pixels all moved alike."""
+    found = [
+        replace(each, moved=np.tile(np.float32(moved), (len(each), 1)))
+        for each in frames_of(scene, times_ms, indices)
+    ]
     with Store.open(folder, {}, overwrite=True) as store:
         for first in range(0, len(found), batch):
             store.add(found[first : first + batch])
@@ -112,6 +116,20 @@ def test_an_object_that_speeds_up_beyond_its_own_width_a_frame_is_followed_by_it
     lefts = np.cumsum([0, 6, 12, 18, 22, 24, 24, 24])
     scene = [{"a": car(left)} for left in lefts]
     assert follow(tmp_path, scene)["a"] == [1] * len(lefts)
+
+
+@pytest.mark.parametrize("step_ms", [100, 50])
+def test_cars_that_come_to_where_the_next_one_was_are_told_apart_where_their_pixels_were_followed(
+    tmp_path: Path, step_ms: int
+) -> None:
+    places = {"a": (10, 60, 110, 160), "b": (70, 120, 170)}
+    scene = [{name: car(lefts[k]) for name, lefts in places.items() if k < len(lefts)} for k in range(4)]
+    times = [step_ms * k for k in range(4)]
+    ids = follow(tmp_path, scene, times, moved=(50, 0))
+    assert [len({*ids["a"][1:]}), len({*ids["b"][1:3]})] == [1, 1]  # of the first frame nothing is known
+    ids = follow(tmp_path, scene, times)
+    assert ids["a"][1] == ids["b"][0]
+    assert ids["a"][2] == ids["b"][1]
 
 
 def test_two_cars_that_cross_in_neighbouring_lanes_keep_their_ids(tmp_path: Path) -> None:

@@ -95,6 +95,7 @@ class Survey:
             features=found.features[seen],
             track_ids=found.track_ids[seen],
             interpolated=found.interpolated[seen],
+            moved=found.moved[seen],
         )
 
 

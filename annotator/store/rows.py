@@ -22,8 +22,10 @@ def row_of_frame(frame: FrameRef) -> Row:
 
 def rows_of_instances(found: Instances) -> Iterator[Row]:
     """Rows of `instances`."""
-    columns = (found.masks, found.class_ids, found.scores, found.features, found.interpolated)
-    for position, (mask, class_id, score, features, interpolated) in enumerate(zip(*columns, strict=True)):
+    columns = (found.masks, found.class_ids, found.scores, found.features, found.moved, found.interpolated)
+    for position, (mask, class_id, score, features, moved, interpolated) in enumerate(
+        zip(*columns, strict=True)
+    ):
         yield (
             found.frame.index,
             position,
@@ -31,6 +33,7 @@ def rows_of_instances(found: Instances) -> Iterator[Row]:
             float(score),
             bytes(mask["counts"]),
             features.astype("<f2").tobytes(),
+            *(None if np.isnan(way) else float(way) for way in moved),
             INTERPOLATED if interpolated else FOUND,
         )
 
@@ -49,10 +52,11 @@ def frame_of(row: Row) -> FrameRef:
 
 
 def instances_of(frame: FrameRef, rows: Sequence[Row]) -> Instances:
-    """The instances of a frame from rows (frame_index, class_id, score, counts, features, track_id, kind)."""
+    """The instances of a frame from rows (frame_index, class_id, score, counts, features, moved_x, moved_y,
+    track_id, kind)."""
     if not rows:
         return Instances.of(frame)
-    _, class_ids, scores, counts, features, track_ids, kinds = zip(*rows, strict=True)
+    _, class_ids, scores, counts, features, moved_x, moved_y, track_ids, kinds = zip(*rows, strict=True)
     return Instances(
         frame=frame,
         masks=tuple({"size": list(frame.size), "counts": c} for c in counts),
@@ -61,6 +65,7 @@ def instances_of(frame: FrameRef, rows: Sequence[Row]) -> Instances:
         features=_features(features),
         track_ids=np.array(track_ids, np.int32),
         interpolated=np.array(kinds) == INTERPOLATED,
+        moved=np.array([moved_x, moved_y], np.float32).T,
     )
 
 

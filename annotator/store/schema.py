@@ -1,7 +1,7 @@
 """Tables of the store, and what their values mean."""
 
 FILE_NAME = "labels.sqlite"
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 SCHEMA = """
     CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
     CREATE TABLE frames (
@@ -17,6 +17,7 @@ SCHEMA = """
         score REAL NOT NULL,
         counts BLOB NOT NULL,               -- COCO compressed RLE of the frame's size
         features BLOB NOT NULL,             -- D little-endian float16
+        moved_x REAL, moved_y REAL,         -- pixels since the frame before; NULL = not known
         kind INTEGER NOT NULL DEFAULT 0,    -- FOUND, or what association made of it
         PRIMARY KEY (frame_index, position)
     );

@@ -131,7 +131,7 @@ class Store:
             except sqlite3.IntegrityError as error:
                 raise ValueError("a frame twice") from error
             instances = chain.from_iterable(map(rows_of_instances, batch))
-            self._db.executemany("INSERT INTO instances VALUES (?, ?, ?, ?, ?, ?, ?)", instances)
+            self._db.executemany("INSERT INTO instances VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", instances)
             tracks = chain.from_iterable(map(rows_of_tracks, batch))
             self._db.executemany("INSERT INTO tracks VALUES (?, ?, ?)", tracks)
             self._add_gaps(gaps)
@@ -170,7 +170,7 @@ class Store:
                     (index, first + k, m.class_id, m.score, m.counts, m.kind)
                     for k, m in enumerate(linked.made)
                 ]
-                self._db.executemany("INSERT INTO temp.made VALUES (?, ?, ?, ?, ?, x'', ?)", made)
+                self._db.executemany("INSERT INTO temp.made VALUES (?, ?, ?, ?, ?, x'', NULL, NULL, ?)", made)
             self._replace_tracks()
             self._db.execute(
                 f"UPDATE instances SET kind = {LEFT_OUT} WHERE kind = {FOUND} AND NOT EXISTS (SELECT 1 FROM tracks"
@@ -298,7 +298,7 @@ class Store:
             after,
         ):
             rows = self._db.rows(
-                "SELECT frame_index, class_id, score, counts, features, ifnull(track_id, 0), kind"
+                "SELECT frame_index, class_id, score, counts, features, moved_x, moved_y, ifnull(track_id, 0), kind"
                 " FROM instances LEFT JOIN tracks USING (frame_index, position)"
                 f" WHERE frame_index > ? AND frame_index <= ? AND {which}"
                 " ORDER BY frame_index, score DESC, position",

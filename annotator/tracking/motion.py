@@ -19,6 +19,7 @@ Deviation = tuple[float, float]  # a share of the object's size and some pixels
 SEEN = (0.04, 1.0)  # of an edge as it is seen
 PUSHED = (0.02, 0.7)  # of the change of velocity in a tick
 STARTED = (0.35, 6.0)  # of the velocity of something seen once
+MOVING = (0.1, 3.0)  # of the velocity of an edge, given that of the pixels between
 HIDDEN = 6.0  # times as much variance of an edge behind which the object is expected to go on, and may
 OUTLIER = 6.0  # squared deviation from which an edge counts for less: legs, and what is half hidden
 OUTWARDS = np.array([-1, -1, 1, 1])  # directions
@@ -36,10 +37,19 @@ class Motion:
         return len(self.edges)
 
     @classmethod
-    def begin(cls, edges: Floats, velocity: Floats, deviation: Deviation = SEEN) -> Motion:
-        """Objects seen for the first time, which are expected to move by `velocity` (N, 4)."""
-        seen = noise(edges, deviation)
-        return cls(edges, velocity, np.stack([seen, np.zeros_like(seen), noise(edges, STARTED)], -1))
+    def begin(
+        cls, edges: Floats, velocity: Floats, deviation: Deviation = SEEN, moving: Floats | None = None
+    ) -> Motion:
+        """Objects seen for the first time, which are expected to move by `velocity` (N, 4).
+
+        `moving` (N, 2) pixels per tick is how their pixels were seen to move; nan = not known.
+        """
+        seen, started = noise(edges, deviation), noise(edges, STARTED)
+        if moving is not None:
+            is_known = np.tile(~np.isnan(moving), 2)
+            velocity = np.where(is_known, np.tile(moving, 2), velocity)
+            started = np.where(is_known, noise(edges, MOVING), started)
+        return cls(edges, velocity, np.stack([seen, np.zeros_like(seen), started], -1))
 
     @classmethod
     def none(cls) -> Motion:

@@ -34,14 +34,18 @@ class Observed:
     categories: Indices  # (N,) person and rider, or car, truck and bus, may be taken for each other
     class_ids: Indices  # (N,) Cityscapes ids
     features: Floats  # (N, D) appearance, of length 1; D may be 0
+    velocity: Floats  # (N, 2) of the pixels on the masks, x and y, pixels per tick; nan = not known
     hidden: Bools  # (N, 4) edges behind which the object may go on: behind a nearer one, or out of the frame
 
     def __len__(self) -> int:
         return len(self.edges)
 
     @classmethod
-    def of(cls, found: Instances, width: int) -> Observed:
-        """What there is to see of instances; appearance vectors of another length than `width` are zeros."""
+    def of(cls, found: Instances, width: int, passed: float = 1.0) -> Observed:
+        """What there is to see of instances; appearance vectors of another length than `width` are zeros.
+
+        `passed` ticks since the frame before; 0 where nothing goes on from it.
+        """
         boxes = boxes_xywh(found.masks)
         features = found.features.astype(np.float64)
         if features.shape[1] != width:
@@ -57,6 +61,7 @@ class Observed:
             categories=np.array([BY_ID[int(c)].category_id for c in found.class_ids], np.intp),
             class_ids=found.class_ids.astype(np.intp),
             features=features / np.maximum(length, 1e-9),
+            velocity=found.moved.astype(np.float64) / (passed or np.nan),
             hidden=_behind_others(edges, shapes) | _at_border(edges, found.frame.size),
         )
 
@@ -69,6 +74,7 @@ class Observed:
             self.categories,
             self.class_ids,
             self.features,
+            self.velocity,
             self.hidden,
         )
 

@@ -69,8 +69,8 @@ def link(observed: Sequence[Observed], ticks: Floats) -> tuple[list[Tracklet], F
     every = Observed.concatenated(observed)
     ends = np.cumsum([len(seen) for seen in observed])
     frames = [np.arange(end - len(seen), end) for end, seen in zip(ends, observed, strict=True)]
-    forwards, flow = _followed(every, observed, frames, ticks)
-    backwards, _ = _followed(every, observed[::-1], frames[::-1], -ticks[::-1])
+    forwards, flow = _followed(every, observed, frames, ticks, 1)
+    backwards, _ = _followed(every, observed[::-1], frames[::-1], -ticks[::-1], -1)
     following = _agreed(forwards, _turned(backwards))
     names = [(frame, place) for frame, seen in enumerate(observed) for place in range(len(seen))]
     heads = np.setdiff1d(np.arange(len(every)), following)
@@ -113,9 +113,12 @@ def joined(tracklets: Sequence[Tracklet], following: dict[int, int]) -> list[Tra
 
 
 def _followed(
-    every: Observed, observed: Sequence[Observed], frames: Sequence[Indices], ticks: Floats
+    every: Observed, observed: Sequence[Observed], frames: Sequence[Indices], ticks: Floats, direction: int
 ) -> tuple[Indices, Flow]:
-    """(N,) which instance follows on each, as it shows frame by frame, -1 = none; and the flow."""
+    """(N,) which instance follows on each, as it shows frame by frame, -1 = none; and the flow.
+
+    `direction` is -1 for frames from the last to the first.
+    """
     flow = Flow.still(observed)
     following = np.full(len(every), -1)
     alive = _Alive(Motion.none(), np.zeros(0, np.intp), np.zeros(0), np.zeros(0))
@@ -125,7 +128,10 @@ def _followed(
         pairs = np.array([*_match(alive, every, seen)], np.intp).reshape(-1, 2)
         following[alive.last[pairs[:, 0]]] = here[pairs[:, 1]]
         flow.tell(k, max(k - 1, 0), alive.motion.only(np.flatnonzero(alive.lengths >= KNOWN)))
-        alive = _gone_on(alive, seen, here, pairs, flow, k)
+        new = np.setdiff1d(np.arange(len(seen)), pairs[:, 1])
+        edges = seen.edges[new]
+        begun = Motion.begin(edges, flow.velocity(edges, k), moving=direction * seen.velocity[new])
+        alive = _gone_on(alive, seen, here, pairs, new, begun)
     return following, flow
 
 
@@ -137,14 +143,12 @@ def _moved(alive: _Alive, ticks: float) -> _Alive:
     return _Alive(kept.motion.after(ticks), kept.last, missed[goes_on], kept.lengths)
 
 
-def _gone_on(alive: _Alive, seen: Observed, here: Indices, pairs: Indices, flow: Flow, frame: int) -> _Alive:
+def _gone_on(
+    alive: _Alive, seen: Observed, here: Indices, pairs: Indices, new: Indices, begun: Motion
+) -> _Alive:
     """The tracklets after a frame, new ones behind the others."""
     rows, places = pairs.T
-    is_new = np.ones(len(seen), np.bool_)
-    is_new[places] = False
-    edges = seen.edges[is_new]
-    motion = Motion.begin(edges, flow.velocity(edges, frame))
-    born = _Alive(motion, here[is_new], np.zeros(is_new.sum()), np.ones(is_new.sum()))
+    born = _Alive(begun, here[new], np.zeros(len(new)), np.ones(len(new)))
     alive.motion.put(rows, alive.motion.only(rows).seen_at(seen.edges[places], seen.hidden[places]))
     alive.last[rows] = here[places]
     alive.missed[rows] = 0

@@ -30,6 +30,7 @@ class TimedFrame:
     found: Instances
     tick: float
     is_first: bool  # of a stretch: nothing goes on from the frame before
+    passed: float  # ticks since the frame before; 0 for the first
     names: Names = field(default_factory=lambda: np.zeros(0, np.int64))
 
 
@@ -42,7 +43,8 @@ def timed(frames: Iterable[Instances], tick_s: float) -> Iterator[TimedFrame]:
             or found.frame.size != before.frame.size
             or found.frame.time_s < before.frame.time_s
         )
-        yield TimedFrame(found, found.frame.time_s / tick_s, is_first)
+        passed = 0.0 if is_first or before is None else (found.frame.time_s - before.frame.time_s) / tick_s
+        yield TimedFrame(found, found.frame.time_s / tick_s, is_first, passed)
         before = found
 
 
@@ -90,7 +92,7 @@ def _name(window: Sequence[TimedFrame], used: int, longest: float, min_track: in
 
 def _observed(window: Sequence[TimedFrame]) -> list[Observed]:
     width = max(frame.found.features.shape[1] for frame in window)
-    return [Observed.of(frame.found, width) for frame in window]
+    return [Observed.of(frame.found, width, frame.passed) for frame in window]
 
 
 def _known(window: Sequence[TimedFrame], tracks: Sequence[Tracklet]) -> dict[int, int]:
