@@ -45,7 +45,7 @@ class Motion:
         `moving` (N, 2) pixels per tick is how their pixels were seen to move; nan = not known.
         """
         seen, started = noise(edges, deviation), noise(edges, STARTED)
-        if moving is not None:
+        if moving is not None and not np.isnan(moving).all():
             is_known = np.tile(~np.isnan(moving), 2)
             velocity = np.where(is_known, np.tile(moving, 2), velocity)
             started = np.where(is_known, noise(edges, MOVING), started)
