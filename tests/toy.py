@@ -73,6 +73,9 @@ class ToyRuntime:
         self.batches += 1
         name, _, batch = self.fault.partition(":")
         if name and self.batches == int(batch):
+            # A shell has what runs behind it ignore SIGINT.
+            if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+                signal.signal(signal.SIGINT, signal.default_int_handler)
             os.kill(os.getpid(), getattr(signal, f"SIG{name}"))
         return images
 
