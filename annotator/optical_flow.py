@@ -22,11 +22,8 @@ PIXELS = 384 * 192  # of the picture in which points are followed, at most
 GRID = 8  # points of an instance: the centres of GRID x GRID cells of its box that are on its mask
 FEWEST = 4  # points that say something
 COMES_BACK = 1.0  # pixels from where it was
-SEARCH: dict[str, Any] = {
-    "winSize": (9, 9),
-    "maxLevel": 3,
-    "criteria": (3, 10, 0.03),
-}  # 10 steps, or 0.03 pixels
+STOP = cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 10, 0.03  # after so many steps, or at so many pixels
+SEARCH: dict[str, Any] = {"winSize": (9, 9), "maxLevel": 3, "criteria": STOP}
 
 Gray = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
