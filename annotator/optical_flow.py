@@ -16,7 +16,7 @@ import numpy.typing as npt
 import torch
 
 from annotator.instances import Instances
-from annotator.masks import decode_windows
+from annotator.masks import at_cells, boxes_xywh
 
 PIXELS = 384 * 192  # of the picture in which points are followed, at most
 GRID = 8  # points of an instance: the centres of GRID x GRID cells of its box that are on its mask
@@ -66,16 +66,15 @@ def _small(image: npt.NDArray[np.uint8]) -> Gray:
     return np.asarray(gray, np.uint8)
 
 
-def _points(found: Instances) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.intp]]:
-    """(P, 2) pixels x, y on the masks, and (P,) the instance of each."""
-    centres = (np.arange(GRID) + 0.5) / GRID
-    points, owners = [np.zeros((0, 2))], [np.zeros(0, np.intp)]
-    for k, (window, top, left) in enumerate(decode_windows(found.masks)):
-        rows, columns = (np.unique((centres * length).astype(np.intp)) for length in window.shape)
-        i, j = np.nonzero(window[np.ix_(rows, columns)]) if window.size else (rows[:0], columns[:0])
-        points.append(np.stack([left + columns[j], top + rows[i]], 1))
-        owners.append(np.full(len(i), k, np.intp))
-    return np.concatenate(points), np.concatenate(owners)
+def _points(found: Instances) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """(P, 2) pixels x, y on the masks, each once for an instance, and (P,) the instance of each."""
+    is_on, rows, columns = at_cells(found.masks, boxes_xywh(found.masks), GRID)
+    owners, i, j = np.nonzero(is_on)
+    height, width = found.frame.size
+    pixels = (rows[owners, i].astype(np.int64), columns[owners, j].astype(np.int64))
+    once = np.unique(np.ravel_multi_index((owners, *pixels), (len(found), height, width)))
+    owners, y, x = np.unravel_index(once, (len(found), height, width))
+    return np.stack([x, y], 1), owners
 
 
 def _followed(before: Gray, after: Gray, here: Floats) -> tuple[Floats, npt.NDArray[np.bool_]]:

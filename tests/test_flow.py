@@ -12,7 +12,6 @@ from annotator.instances import Instances
 from annotator.labels import BY_NAME
 from annotator.masks import encode_window
 from annotator.tracking.flow import UNIT, Flow
-from annotator.tracking.motion import Motion
 from annotator.tracking.observations import Observed
 from annotator.tracking.tracklets import link
 from tests.builders import frame_ref
@@ -39,7 +38,7 @@ def objects(count: int) -> Array:
 def told(edges: Array, velocity: Array) -> tuple[float, float]:
     """Turn and approach, as these objects show them."""
     flow = flow_of(0, 0)
-    flow.tell(0, 0, Motion(edges, velocity, np.zeros((len(edges), 4, 3))))
+    flow.tell(0, 0, edges, velocity)
     return float(flow.turn[0]), float(flow.approach[0])
 
 

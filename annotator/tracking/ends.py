@@ -15,9 +15,11 @@ from annotator.tracking.observations import (
     Floats,
     Indices,
     Observed,
+    any_of,
     box_overlap,
     shape_overlap,
     sizes,
+    spread_out,
 )
 from annotator.tracking.tracklets import TAILS, Tracklet
 
@@ -185,14 +187,4 @@ class Way:
         x, y = np.clip(cells, 0, GRID - 1).transpose(2, 0, 1)
         is_covered = self._shapes[other[:, None, None], y[:, :, None], x[:, None]]
         is_covered &= is_inside[:, :, 1][:, :, None] & is_inside[:, :, 0][:, None]
-        covered = np.zeros((len(boxes), *is_covered.shape[1:]), np.bool_)
-        begins = np.flatnonzero(np.diff(row, prepend=-1))
-        if len(begins):
-            covered[row[begins]] = np.logical_or.reduceat(is_covered, begins)
-        return np.asarray(covered.mean((1, 2)))
-
-
-def spread_out(begins: Indices, counts: Indices) -> tuple[Indices, Indices]:
-    """Ranges of `counts` numbers from `begins`, one after another, and which range each number is of."""
-    of = np.repeat(np.arange(len(counts)), counts)
-    return of, np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts) + begins[of]
+        return np.asarray(any_of(row, is_covered, len(boxes)).mean((1, 2)))

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from annotator.tracking.motion import Motion
 from annotator.tracking.observations import Floats, Indices, Observed
 
 HORIZON = 0.3  # of the height of objects, from the top: the eyes of a driver
@@ -40,6 +39,10 @@ class Flow:
             centre = np.array([(left.min() + right.max()) / 2, np.median(top + HORIZON * (bottom - top))])
         return cls(np.zeros(len(observed)), np.zeros(len(observed)), centre)
 
+    def unknown(self) -> Flow:
+        """None, in as many frames and around the same middle."""
+        return Flow(np.zeros_like(self.turn), np.zeros_like(self.approach), self.centre)
+
     def velocity(self, edges: Floats, frames: Indices | int) -> Floats:
         """(N, 4) pixels per tick by which what stands at edges (N, 4) moves in frames, (N,) or the same for all."""
         turn, approach = np.reshape(self.turn[frames], (-1, 1)), np.reshape(self.approach[frames], (-1, 1))
@@ -49,23 +52,25 @@ class Flow:
         velocity[:, 1::2] = outwards * (edges[:, 1::2] - self.centre[1])
         return velocity
 
-    def tell(self, frame: int, before: int, known: Motion) -> None:
-        """Find the flow in a frame, given the motion of objects; some of them move by themselves.
+    def tell(self, frame: int, before: int, edges: Floats, velocity: Floats) -> None:
+        """Find the flow in a frame, given edges (N, 4) of objects and their velocity; some of them move by themselves.
 
         By weighted least squares in which what is far off counts for less, beginning with the frame before.
         """
-        edges, velocity = known.edges, known.velocity
         height = _heights(edges)
         outwards = UNIT * height * ((edges[:, 0] + edges[:, 2]) / 2 - self.centre[0])
         moved = (velocity[:, 0] + velocity[:, 2]) / 2
-        parts = np.stack([np.ones(len(known)), outwards])
         doubt = DOUBT[0] + DOUBT[1] * height
-        flow = np.array([self.turn[before], self.approach[before]])
+        terms = np.stack([np.ones(len(edges)), outwards, outwards**2, moved, outwards * moved])
+        turn, approach = self.turn[before], self.approach[before]
         for _ in range(2):
-            off = np.abs(moved - flow @ parts) / doubt
-            weighted = parts / (doubt * np.maximum(off, 1))
-            flow = np.linalg.solve(weighted @ parts.T + np.diag(FEW), weighted @ moved)
-        self.turn[frame], self.approach[frame] = flow
+            off = np.abs(moved - turn - approach * outwards) / doubt
+            weights, first, second, along, across = (terms @ (1 / (doubt * np.maximum(off, 1)))).tolist()
+            weights, second = weights + FEW[0], second + FEW[1]
+            determinant = weights * second - first**2
+            turn = (second * along - first * across) / determinant
+            approach = (weights * across - first * along) / determinant
+        self.turn[frame], self.approach[frame] = turn, approach
 
 
 def _heights(edges: Floats) -> Floats:

@@ -25,28 +25,39 @@ def joined_by_fragments(
     tracklets: Sequence[Tracklet], observed: Sequence[Observed], ticks: Floats
 ) -> list[Tracklet]:
     """The tracklets, where one ends and another begins with fragments of the same frames made one."""
-    beginning: defaultdict[int, list[int]] = defaultdict(list)
-    for number, track in enumerate(tracklets):
-        beginning[track[0][0]].append(number)
+    # Both have to show a frame, and NEAR more each.
+    long = {number: track for number, track in enumerate(tracklets) if len(track) > NEAR}
+    category = {number: _category(track, observed) for number, track in long.items()}
+    beginning: defaultdict[tuple[int, int], list[int]] = defaultdict(list)  # by frame and category
+    for number, track in long.items():
+        beginning[track[0][0], category[number]].append(number)
     following: dict[int, int] = {}
-    for a, track in enumerate(tracklets):
+    taken: set[int] = set()
+    for a, track in long.items():
         end = track[-1][0]
-        later = [b for first in range(end - MISSED + 1, end + 1) for b in beginning[first] if b != a]
-        fits = {b: _fit(track, tracklets[b], observed, ticks) for b in later if b not in following.values()}
+        firsts = range(end - MISSED + 1, end + 1)
+        later = [b for first in firsts for b in beginning[first, category[a]] if b != a and b not in taken]
+        fits = {b: _fit(track, long[b], observed, ticks) for b in later}
         best = max(fits, key=lambda b: fits[b], default=a)
         if fits.get(best, 0.0) > WHOLE:
             following[a] = best
+            taken.add(best)
     return joined(tracklets, following)
+
+
+def _category(track: Tracklet, observed: Sequence[Observed]) -> int:
+    frame, place = track[0]
+    return int(observed[frame].categories[place])
 
 
 def _fit(a: Tracklet, b: Tracklet, observed: Sequence[Observed], ticks: Floats) -> float:
     """How well the two are one object in the frames in which the first ends and the second begins: the least IoU."""
+    one, other = dict(a[-MISSED:]), dict(b[:MISSED])
+    if not one.keys() & other.keys():
+        return 0.0
     before = [seen for seen in a if seen[0] < b[0][0]][-NEAR:]
     behind = [seen for seen in b if seen[0] > a[-1][0]][:NEAR]
-    one, other = dict(a[len(a) - MISSED :]), dict(b[:MISSED])
-    if len(before) < NEAR or len(behind) < NEAR or not one.keys() & other.keys():
-        return 0.0
-    if observed[a[0][0]].categories[a[0][1]] != observed[b[0][0]].categories[b[0][1]]:
+    if len(before) < NEAR or len(behind) < NEAR:
         return 0.0
     whole = np.array([observed[frame].edges[place] for frame, place in before + behind])
     times = ticks[[frame for frame, _ in before + behind]]

@@ -11,13 +11,14 @@ import numpy.typing as npt
 
 from annotator.instances import Instances
 from annotator.labels import BY_ID
-from annotator.masks import at_pixels, boxes_xywh
+from annotator.masks import at_cells, boxes_xywh
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 Indices = npt.NDArray[np.intp]
 
 GRID = 16  # a shape is its mask at the centres of GRID x GRID cells of its box
+AT_ONCE = 16  # frames, so that what is made of them stays in the processor's cache
 BESIDE = 3.0  # pixels behind an edge in which another object hides it
 BORDER = 2.0  # pixels from the edge of the frame
 CENTRES = (np.arange(GRID) + 0.5) / GRID
@@ -41,29 +42,41 @@ class Observed:
         return len(self.edges)
 
     @classmethod
-    def of(cls, found: Instances, width: int, passed: float = 1.0) -> Observed:
-        """What there is to see of instances; appearance vectors of another length than `width` are zeros.
+    def of(cls, found: Instances, width: int) -> Observed:
+        """What there is to see of a frame's instances; appearance vectors of another length than `width` are zeros."""
+        return cls.of_frames([found], width, [1.0])[0]
 
-        `passed` ticks since the frame before; 0 where nothing goes on from it.
-        """
-        boxes = boxes_xywh(found.masks)
-        features = found.features.astype(np.float64)
-        if features.shape[1] != width:
-            features = np.zeros((len(found), width))
-        length = np.linalg.norm(features, axis=1, keepdims=True)
+    @classmethod
+    def of_frames(cls, frames: Sequence[Instances], width: int, passed: Sequence[float]) -> list[Observed]:
+        """`of` of frames of one size, `passed` ticks since the frame before; 0 where nothing goes on from it."""
+        begins = range(0, len(frames), AT_ONCE)
+        parts = (
+            cls._of_few(frames[k : k + AT_ONCE], width, np.array(passed[k : k + AT_ONCE])) for k in begins
+        )
+        return [seen for part in parts for seen in part]
+
+    @classmethod
+    def _of_few(cls, frames: Sequence[Instances], width: int, passed: Floats) -> list[Observed]:
+        counts = np.array([len(found) for found in frames])
+        masks = [mask for found in frames for mask in found.masks]
+        boxes = boxes_xywh(masks)
         edges = np.hstack([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]])
-        columns, rows = (boxes[:, axis, None] + CENTRES * boxes[:, 2 + axis, None] for axis in (0, 1))
-        shapes = at_pixels(found.masks, rows.astype(np.int64), columns.astype(np.int64))
-        return cls(
+        shapes, _, _ = at_cells(masks, boxes, GRID)
+        classes = np.concatenate([found.class_ids for found in frames]).astype(np.intp)
+        features = np.concatenate([_of_width(found.features, width) for found in frames])
+        ticks = np.repeat(np.where(passed == 0, np.nan, passed), counts)
+        every = cls(
             edges=edges,
             shapes=shapes,
-            scores=found.scores.astype(np.float64),
-            categories=np.array([BY_ID[int(c)].category_id for c in found.class_ids], np.intp),
-            class_ids=found.class_ids.astype(np.intp),
-            features=features / np.maximum(length, 1e-9),
-            velocity=found.moved.astype(np.float64) / (passed or np.nan),
-            hidden=_behind_others(edges, shapes) | _at_border(edges, found.frame.size),
+            scores=np.concatenate([found.scores for found in frames]).astype(np.float64),
+            categories=np.array([BY_ID[k].category_id for k in classes.tolist()], np.intp),
+            class_ids=classes,
+            features=features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-9),
+            velocity=np.concatenate([found.moved for found in frames]) / ticks[:, None],
+            hidden=_behind_others(edges, shapes, counts) | _at_border(edges, frames[0].frame.size),
         )
+        ends = np.cumsum(counts).tolist()
+        return [every.only(slice(end - n, end)) for end, n in zip(ends, counts.tolist(), strict=True)]
 
     @property
     def _columns(self) -> tuple[npt.NDArray[Any], ...]:
@@ -78,7 +91,7 @@ class Observed:
             self.hidden,
         )
 
-    def only(self, which: Indices) -> Observed:
+    def only(self, which: Indices | slice) -> Observed:
         """Some of the instances."""
         return Observed(*(column[which] for column in self._columns))
 
@@ -90,9 +103,19 @@ class Observed:
         )
 
 
-def _behind_others(edges: Floats, shapes: Bools) -> Bools:
-    """(N, 4) whether half of what reaches an edge, or more, touches something nearer: that goes further down."""
-    behind, nearer = np.nonzero(_touch(edges) & (edges[:, None, 3] < edges[None, :, 3]))
+def _of_width(features: npt.NDArray[np.float16], width: int) -> Floats:
+    return features.astype(np.float64) if features.shape[1] == width else np.zeros((len(features), width))
+
+
+def _behind_others(edges: Floats, shapes: Bools, counts: Indices) -> Bools:
+    """(N, 4) whether half of what reaches an edge, or more, touches something nearer: that goes further down.
+
+    Of frames that show `counts` of the N each.
+    """
+    begins = np.repeat(np.cumsum(counts) - counts, counts)
+    behind, nearer = spread_out(begins, np.repeat(counts, counts))
+    which = np.flatnonzero(_touch(edges, behind, nearer) & (edges[behind, 3] < edges[nearer, 3]))
+    behind, nearer = behind[which], nearer[which]
     extent = np.maximum(edges[:, 2:] - edges[:, :2], 1)
     points = np.empty((len(edges), 4, GRID, 2))  # beside the edges
     points[:, ::2, :, 1] = (edges[:, 1, None] + CENTRES * extent[:, 1, None])[:, None]
@@ -107,18 +130,31 @@ def _behind_others(edges: Floats, shapes: Bools) -> Bools:
     ).astype(np.intp)
     is_inside = ((cells >= 0) & (cells < GRID)).all(-1)
     column, row = np.clip(cells, 0, GRID - 1).transpose(3, 0, 1, 2)
-    covered = np.zeros_like(reaching)
-    np.logical_or.at(covered, behind, is_inside & shapes[nearer[:, None, None], row, column])
-    covered &= reaching
+    covered = any_of(behind, is_inside & shapes[nearer[:, None, None], row, column], len(edges)) & reaching
     return np.asarray(2 * covered.sum(2) >= np.maximum(reaching.sum(2), 1))
 
 
-def _touch(edges: Floats) -> Bools:
-    """(N, N) whether boxes come as near to each other as BESIDE."""
-    left, top, right, bottom = edges.T
-    across = (left[:, None] - BESIDE < right) & (right[:, None] + BESIDE >= left)
-    along = (top[:, None] - BESIDE < bottom) & (bottom[:, None] + BESIDE >= top)
+def _touch(edges: Floats, one: Indices, other: Indices) -> Bools:
+    """(K,) whether boxes come as near to each other as BESIDE."""
+    left, top, right, bottom = np.ascontiguousarray(edges.T)  # which are looked up faster
+    across = (left[one] - BESIDE < right[other]) & (right[one] + BESIDE >= left[other])
+    along = (top[one] - BESIDE < bottom[other]) & (bottom[one] + BESIDE >= top[other])
     return np.asarray(across & along)
+
+
+def spread_out(begins: Indices, counts: Indices) -> tuple[Indices, Indices]:
+    """Ranges of `counts` numbers from `begins`, one after another: which range each number is of, and the numbers."""
+    of = np.repeat(np.arange(len(counts)), counts)
+    return of, np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts) + begins[of]
+
+
+def any_of(of: Indices, values: Bools, count: int) -> Bools:
+    """(count, ...) whether any of the values (K, ...) of each is true, given which each is of (K,), ascending."""
+    found = np.zeros((count, *values.shape[1:]), np.bool_)
+    begins = np.flatnonzero(np.diff(of, prepend=-1))
+    if len(begins):
+        found[of[begins]] = np.logical_or.reduceat(values, begins)
+    return found
 
 
 def _at_border(edges: Floats, size: tuple[int, int]) -> Bools:
@@ -149,7 +185,7 @@ def box_overlap(a: Floats, b: Floats) -> Floats:
 
 def shape_overlap(a: Bools, b: Bools) -> Floats:
     """IoU of (K, GRID, GRID) shapes, pair by pair, each stretched over its own box: (K,)."""
-    return (a & b).sum((1, 2)) / np.maximum((a | b).sum((1, 2)), 1)
+    return _cells(a & b) / np.maximum(_cells(a | b), 1)
 
 
 def mask_overlap(edges: Floats, shapes: Bools, other_edges: Floats, other_shapes: Bools) -> Floats:
@@ -157,15 +193,23 @@ def mask_overlap(edges: Floats, shapes: Bools, other_edges: Floats, other_shapes
     extent = np.maximum(edges[:, 2:] - edges[:, :2], 1)
     other_extent = np.maximum(other_edges[:, 2:] - other_edges[:, :2], 1)
     # The cells' centres of the first in cells of the second.
-    points = edges[:, None, :2] + CENTRES[:, None] * extent[:, None]
-    cells = np.floor((points - other_edges[:, None, :2]) / other_extent[:, None] * GRID).astype(np.intp)
+    points = edges[:, :2, None] + CENTRES * extent[:, :, None]
+    cells = np.floor((points - other_edges[:, :2, None]) / other_extent[:, :, None] * GRID).astype(np.intp)
     is_inside = (cells >= 0) & (cells < GRID)
-    column, row = np.clip(cells, 0, GRID - 1).transpose(2, 0, 1)
-    both = other_shapes[np.arange(len(edges))[:, None, None], row[:, :, None], column[:, None]]
-    both &= is_inside[:, :, 1][:, :, None] & is_inside[:, :, 0][:, None] & shapes
-    area, other_area = (
-        shape.sum((1, 2)) * box.prod(1) / GRID**2
-        for shape, box in ((shapes, extent), (other_shapes, other_extent))
+    column, row = np.minimum(np.maximum(cells, 0), GRID - 1).transpose(1, 0, 2)
+    of_row = (np.arange(len(edges))[:, None] * GRID + row) * GRID
+    both = other_shapes.ravel().take(of_row[:, :, None] + column[:, None])
+    both &= shapes
+    both &= is_inside[:, 1, :, None]
+    both &= is_inside[:, 0, None]
+    area, other_area, shared = (
+        _cells(shape) * box.prod(1)
+        for shape, box in ((shapes, extent), (other_shapes, other_extent), (both, extent))
     )
-    shared = both.sum((1, 2)) * extent.prod(1) / GRID**2
-    return np.asarray(shared / np.maximum(area + other_area - shared, 1))
+    return np.asarray(shared / np.maximum(area + other_area - shared, GRID**2))
+
+
+def _cells(shapes: Bools) -> Indices:
+    """(K,) how many of the cells of (K, GRID, GRID) shapes are on."""
+    eights = shapes.reshape(len(shapes), GRID**2).view(np.uint64)  # whose bits are counted faster
+    return np.bitwise_count(eights).sum(1, dtype=np.intp)

@@ -18,10 +18,10 @@ from scipy.optimize import linear_sum_assignment
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from annotator.tracking.ends import Ends, Way, cues, misfit, spread_out
+from annotator.tracking.ends import Ends, Way, cues, misfit
 from annotator.tracking.flow import Flow
 from annotator.tracking.forest import forest
-from annotator.tracking.observations import Floats, Indices, Observed
+from annotator.tracking.observations import Floats, Indices, Observed, spread_out
 from annotator.tracking.tracklets import TAILS, Instance, Tracklet, appearance, joined
 
 FAR = 2.9  # mean log(1 + d^2 / TAILS) from which two ends are not compared

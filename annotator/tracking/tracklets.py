@@ -9,7 +9,7 @@ for itself; seen from behind, it was known before.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
@@ -69,8 +69,8 @@ def link(observed: Sequence[Observed], ticks: Floats) -> tuple[list[Tracklet], F
     every = Observed.concatenated(observed)
     ends = np.cumsum([len(seen) for seen in observed])
     frames = [np.arange(end - len(seen), end) for end, seen in zip(ends, observed, strict=True)]
-    forwards, flow = _followed(every, observed, frames, ticks, 1)
-    backwards, _ = _followed(every, observed[::-1], frames[::-1], -ticks[::-1], -1)
+    flow = Flow.still(observed)
+    forwards, backwards = _followed(every, frames, ticks, flow)
     following = _agreed(forwards, _turned(backwards))
     names = [(frame, place) for frame, seen in enumerate(observed) for place in range(len(seen))]
     heads = np.setdiff1d(np.arange(len(every)), following)
@@ -113,34 +113,48 @@ def joined(tracklets: Sequence[Tracklet], following: dict[int, int]) -> list[Tra
 
 
 def _followed(
-    every: Observed, observed: Sequence[Observed], frames: Sequence[Indices], ticks: Floats, direction: int
-) -> tuple[Indices, Flow]:
-    """(N,) which instance follows on each, as it shows frame by frame, -1 = none; and the flow.
+    every: Observed, frames: Sequence[Indices], ticks: Floats, flow: Flow
+) -> tuple[Indices, Indices]:
+    """(N,) which instance follows on each as it shows from the first frame on, and which from the last one back.
 
-    `direction` is -1 for frames from the last to the first.
+    -1 = none. The flow is told on the way forwards. Both ways go side by side, as numpy takes hardly longer for both:
+    the way back is among copies of all instances, N further on and of categories of their own.
     """
-    flow = Flow.still(observed)
-    following = np.full(len(every), -1)
+    count, last = len(every), len(frames) - 1
+    apart = int(every.categories.max(initial=0)) + 1
+    copies = replace(every, categories=every.categories + apart, velocity=-every.velocity)
+    both = Observed.concatenated([every, copies])
+    flows = flow, flow.unknown()
+    following = np.full(2 * count, -1)
     alive = _Alive(Motion.none(), np.zeros(0, np.intp), np.zeros(0), np.zeros(0))
-    for k, (seen, here) in enumerate(zip(observed, frames, strict=True)):
+    for k, ahead in enumerate(frames):
+        here = np.concatenate([ahead, frames[last - k] + count])
+        seen = both.only(here)
         if k:
-            alive = _moved(alive, float(ticks[k] - ticks[k - 1]))
-        pairs = np.array([*_match(alive, every, seen)], np.intp).reshape(-1, 2)
+            passed = ticks[k] - ticks[k - 1], ticks[last - k + 1] - ticks[last - k]
+            alive = _moved(alive, np.where(alive.last < count, *passed))
+        pairs = np.array([*_match(alive, both, seen)], np.intp).reshape(-1, 2)
         following[alive.last[pairs[:, 0]]] = here[pairs[:, 1]]
-        flow.tell(k, max(k - 1, 0), alive.motion.only(np.flatnonzero(alive.lengths >= KNOWN)))
-        new = np.setdiff1d(np.arange(len(seen)), pairs[:, 1])
-        edges = seen.edges[new]
-        begun = Motion.begin(edges, flow.velocity(edges, k), moving=direction * seen.velocity[new])
+        is_new = np.ones(len(seen), np.bool_)
+        is_new[pairs[:, 1]] = False
+        new = np.flatnonzero(is_new)
+        velocity = np.empty((len(new), 4))
+        of_known, of_new = alive.last < count, new < len(ahead)
+        for way, known, begun in ((flows[0], of_known, of_new), (flows[1], ~of_known, ~of_new)):
+            known &= alive.lengths >= KNOWN
+            way.tell(k, max(k - 1, 0), alive.motion.edges[known], alive.motion.velocity[known])
+            velocity[begun] = way.velocity(seen.edges[new[begun]], k)
+        begun = Motion.begin(seen.edges[new], velocity, moving=seen.velocity[new])
         alive = _gone_on(alive, seen, here, pairs, new, begun)
-    return following, flow
+    return following[:count], np.maximum(following[count:] - count, -1)
 
 
-def _moved(alive: _Alive, ticks: float) -> _Alive:
-    """Those that may still go on, where they should be now."""
+def _moved(alive: _Alive, ticks: Floats) -> _Alive:
+    """Those that may still go on, where they should be (N,) ticks later."""
     missed = alive.missed + ticks
-    goes_on = missed <= MAX_MISSED + 1e-6
-    kept = alive if goes_on.all() else alive.only(np.flatnonzero(goes_on))
-    return _Alive(kept.motion.after(ticks), kept.last, missed[goes_on], kept.lengths)
+    goes_on = np.flatnonzero(missed <= MAX_MISSED + 1e-6)
+    kept = alive if len(goes_on) == len(alive) else alive.only(goes_on)
+    return _Alive(kept.motion.after(ticks[goes_on, None]), kept.last, missed[goes_on], kept.lengths)
 
 
 def _gone_on(
@@ -174,12 +188,12 @@ def _match(alive: _Alive, every: Observed, seen: Observed) -> Iterator[tuple[int
 
 def _near(motion: Motion, categories: Indices, seen: Observed) -> tuple[Indices, Indices, Floats]:
     """Pairs of predicted objects and instances that are worth a look, (K,) each, and (K, 4) variance of their edges."""
-    expected = motion.edges[:, None]
-    variance = motion.variance[:, None, :, 0] + noise_of_seen(expected, seen.edges, seen.hidden)
-    misfit = (seen.edges - expected) ** 2 / variance
-    is_near = np.log1p(misfit / TAILS).mean(2) < FAR
-    rows, places = np.nonzero(is_near & (categories[:, None] == seen.categories[None]))
-    return rows, places, variance[rows, places]
+    rows, places = np.nonzero(categories[:, None] == seen.categories)
+    expected, edges = motion.edges[rows], seen.edges[places]
+    variance = motion.variance[rows, :, 0] + noise_of_seen(expected, edges, seen.hidden[places])
+    misfit = 1 + (edges - expected) ** 2 / (TAILS * variance)
+    near = np.flatnonzero(misfit.prod(1) < np.exp(4 * FAR))
+    return rows[near], places[near], variance[near]
 
 
 def _cues(

@@ -92,7 +92,7 @@ def _name(window: Sequence[TimedFrame], used: int, longest: float, min_track: in
 
 def _observed(window: Sequence[TimedFrame]) -> list[Observed]:
     width = max(frame.found.features.shape[1] for frame in window)
-    return [Observed.of(frame.found, width, frame.passed) for frame in window]
+    return Observed.of_frames([frame.found for frame in window], width, [frame.passed for frame in window])
 
 
 def _known(window: Sequence[TimedFrame], tracks: Sequence[Tracklet]) -> dict[int, int]:
