@@ -152,6 +152,19 @@ def test_a_walker_who_passes_behind_another_comes_out_with_the_same_id(tmp_path:
     assert len({*ids["behind"][18:]}) == 1
 
 
+@pytest.mark.parametrize("speed", [-1, 0, 1])
+def test_a_walker_whom_a_car_hides_up_to_the_head_from_one_frame_to_the_next_keeps_the_id(
+    tmp_path: Path, speed: int
+) -> None:
+    scene = []
+    for k in range(40):
+        passing, walker = box(10 * k - 60, 14, 60, 46), box(100 + speed * k, 10, 12, 45)
+        seen = {"car": ("car", passing), "walker": ("person", walker & ~passing)}
+        scene.append({name: each for name, each in seen.items() if each[1].any()})
+    ids = follow(tmp_path, scene)
+    assert len({*ids["walker"]}) == 1
+
+
 def test_neighbours_keep_their_ids_in_a_crowd(tmp_path: Path) -> None:
     scene = [{f"walker {i}": person(10 + 14 * i + 2 * k) for i in range(10)} for k in range(10)]
     ids = follow(tmp_path, scene)

@@ -22,6 +22,7 @@ AT_ONCE = 16  # frames, so that what is made of them stays in the processor's ca
 BESIDE = 3.0  # pixels behind an edge in which another object hides it
 BORDER = 2.0  # pixels from the edge of the frame
 CENTRES = (np.arange(GRID) + 0.5) / GRID
+OUT_OF_SIGHT = 0.5  # what a pixel counts for that one mask shows and another doesn't, as something hides it
 THINNEST = np.array([0.6, 0.5])  # width of the height, height of the width
 
 
@@ -188,12 +189,23 @@ def shape_overlap(a: Bools, b: Bools) -> Floats:
     return _cells(a & b) / np.maximum(_cells(a | b), 1)
 
 
-def mask_overlap(edges: Floats, shapes: Bools, other_edges: Floats, other_shapes: Bools) -> Floats:
-    """IoU of K masks given as shapes in boxes, pair by pair: (K,), as exact as the grid."""
+def mask_overlap(
+    edges: Floats,
+    shapes: Bools,
+    hidden: Bools,
+    other_edges: Floats,
+    other_shapes: Bools,
+    other_hidden: Bools,
+) -> Floats:
+    """IoU of K masks given as shapes in boxes, pair by pair: (K,), as exact as the grid.
+
+    What one shows behind an edge at which the other is hidden, (K, 4) each, counts for OUT_OF_SIGHT of a pixel.
+    """
     extent = np.maximum(edges[:, 2:] - edges[:, :2], 1)
     other_extent = np.maximum(other_edges[:, 2:] - other_edges[:, :2], 1)
-    # The cells' centres of the first in cells of the second.
     points = edges[:, :2, None] + CENTRES * extent[:, :, None]
+    other_points = other_edges[:, :2, None] + CENTRES * other_extent[:, :, None]
+    # The cells' centres of the first in cells of the second.
     cells = np.floor((points - other_edges[:, :2, None]) / other_extent[:, :, None] * GRID).astype(np.intp)
     is_inside = (cells >= 0) & (cells < GRID)
     column, row = np.minimum(np.maximum(cells, 0), GRID - 1).transpose(1, 0, 2)
@@ -202,11 +214,19 @@ def mask_overlap(edges: Floats, shapes: Bools, other_edges: Floats, other_shapes
     both &= shapes
     both &= is_inside[:, 1, :, None]
     both &= is_inside[:, 0, None]
-    area, other_area, shared = (
-        _cells(shape) * box.prod(1)
-        for shape, box in ((shapes, extent), (other_shapes, other_extent), (both, extent))
-    )
+    shared = _cells(both) * extent.prod(1)
+    area = _counted(shapes, points, other_edges, other_hidden) * extent.prod(1)
+    other_area = _counted(other_shapes, other_points, edges, hidden) * other_extent.prod(1)
     return np.asarray(shared / np.maximum(area + other_area - shared, GRID**2))
+
+
+def _counted(shapes: Bools, centres: Floats, edges: Floats, hidden: Bools) -> Floats:
+    """(K,) cells of shapes, of centres x and y (K, 2, GRID); those behind a hidden edge (K, 4) count for less."""
+    low = np.where(hidden[:, :2], edges[:, :2], -np.inf)[:, :, None]
+    high = np.where(hidden[:, 2:], edges[:, 2:], np.inf)[:, :, None]
+    inside = (centres >= low) & (centres <= high)
+    in_sight = _cells(shapes & (inside[:, 1, :, None] & inside[:, 0, None]))
+    return OUT_OF_SIGHT * _cells(shapes) + (1 - OUT_OF_SIGHT) * in_sight
 
 
 def _cells(shapes: Bools) -> Indices:

@@ -55,7 +55,7 @@ class Between:
 def is_free(mask: Rle, found: Sequence[Rle]) -> bool:
     """Whether most of a mask would be seen beside those that were found; else the object was hidden, not missed."""
     area = areas([mask])
-    over = [found[k] for k in np.flatnonzero(shared([mask], found, area))]
+    over = [found[k] for k in np.flatnonzero(shared([mask], found, area)).tolist()]
     if not over:
         return True
     return bool(shared([mask], [union(over, mask["size"])], area)[0, 0] < (1 - SEEN) * area[0])

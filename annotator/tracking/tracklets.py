@@ -140,10 +140,10 @@ def _followed(
         new = np.flatnonzero(is_new)
         velocity = np.empty((len(new), 4))
         of_known, of_new = alive.last < count, new < len(ahead)
-        for way, known, begun in ((flows[0], of_known, of_new), (flows[1], ~of_known, ~of_new)):
+        for way, known, fresh in ((flows[0], of_known, of_new), (flows[1], ~of_known, ~of_new)):
             known &= alive.lengths >= KNOWN
             way.tell(k, max(k - 1, 0), alive.motion.edges[known], alive.motion.velocity[known])
-            velocity[begun] = way.velocity(seen.edges[new[begun]], k)
+            velocity[fresh] = way.velocity(seen.edges[new[fresh]], k)
         begun = Motion.begin(seen.edges[new], velocity, moving=seen.velocity[new])
         alive = _gone_on(alive, seen, here, pairs, new, begun)
     return following[:count], np.maximum(following[count:] - count, -1)
@@ -201,8 +201,9 @@ def _cues(
 ) -> Floats:
     """(K, 6) what speaks for a pair being one object."""
     predicted, edges = alive.motion.edges[rows], seen.edges[places]
-    shapes, others = every.shapes[alive.last[rows]], seen.shapes[places]
-    overlap = mask_overlap(predicted, shapes, edges, others)
+    last, others = alive.last[rows], seen.shapes[places]
+    shapes = every.shapes[last]
+    overlap = mask_overlap(predicted, shapes, every.hidden[last], edges, others, seen.hidden[places])
     missed = np.minimum(alive.missed[rows] - 1, 1).clip(0)
     away = edges - predicted
     return np.column_stack(
