@@ -66,14 +66,15 @@ def publish(
     Without options they are those of before. A format that can't hold the labels doesn't keep the others from being
     written.
     """
-    tracked, published = store.note("tracked"), store.note("published") or {}
+    published = store.note("published") or {}
+    tracks = {key: store.note(key) for key in ("tracked", "tracks")}
     refused: list[str] = []
     worked = False
     for name in FORMATS:
         is_wanted = name in formats or name in published or name in ALWAYS
         before = published.get(name, {"files": {}})
         chosen = _options(options, before) if name == "cvat" else None  # the only format that has any
-        shaped_by = {"tracked": tracked, "options": None if chosen is None else asdict(chosen)}
+        shaped_by = {**tracks, "options": None if chosen is None else asdict(chosen)}
         if not is_wanted or is_published(folder, published.get(name), shaped_by):
             continue
         yield StepStarted(source.name, f"publish {name}" + _size(store, source, chosen))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,8 @@ from annotator.formats import mots
 from annotator.instances import Instances
 from annotator.options import EditJob, TrackingOptions
 from annotator.pipeline import annotate
-from annotator.store import Store
+from annotator.store import Linked, Store
+from annotator.tracking import association
 from cli import shell
 from cli.track import command
 from tests.test_pipeline import job
@@ -157,6 +159,19 @@ def test_a_run_is_tracked_anew_and_published_again(labels: Path, capsys: pytest.
         assert store.note("tracked")["fill_gaps"] == 0
     assert run(labels / "drive") == 0
     assert len(json.loads(published.read_text())["annotations"]) == filled
+
+
+def test_tracks_of_another_version_of_this_tool_are_published_again(
+    labels: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The options are those of before, but not what they lead to."""
+
+    def none(store: Store, _: TrackingOptions) -> Iterator[Linked]:
+        return (Linked(found.frame.index, [0] * len(found), []) for found in store.found())
+
+    monkeypatch.setattr(association, "links", none)
+    assert run(labels) == 0
+    assert json.loads((labels / "drive" / "coco.json").read_text())["annotations"] == []
 
 
 def test_the_same_options_give_the_bytes_of_the_run(labels: Path) -> None:

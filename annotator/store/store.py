@@ -7,6 +7,7 @@ and for a day.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -208,6 +209,15 @@ class Store:
             ) from error
         for name in ("assignments", "made"):
             self._db.execute(f"DROP TABLE temp.{name}")
+        self._set_note("tracks", self._tracks_digest())
+
+    def _tracks_digest(self) -> str:
+        """What tells these tracks from others, made by the same options as they may be."""
+        digest = hashlib.blake2b(digest_size=16)
+        for table in ("tracks", f"instances WHERE kind IN {MADE}"):
+            for row in self._db.execute(f"SELECT * FROM {table} ORDER BY frame_index, position"):
+                digest.update(repr(row).encode())
+        return digest.hexdigest()
 
     @contextmanager
     def edited(self, what: Sequence[str]) -> Iterator[sqlite3.Connection]:
