@@ -17,7 +17,6 @@ from annotator.errors import FormatError
 
 Rle = dict[str, Any]  # {"size": [H, W], "counts": bytes}
 Window = tuple[npt.NDArray[np.bool_], int, int]  # a mask within a box, top and left of the box
-Runs = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]  # first pixel of every run, first behind it
 
 
 def encode(mask: npt.NDArray[np.bool_]) -> Rle:
@@ -66,7 +65,7 @@ def encode_label_map(
 
 def decode(rle: Rle) -> npt.NDArray[np.bool_]:
     """The mask (H, W), in column-major memory."""
-    lengths = _lengths(rle)
+    [lengths] = _lengths_of_all([rle])
     return np.repeat(np.arange(len(lengths)) % 2 == 1, lengths).reshape(rle["size"][1], rle["size"][0]).T
 
 
@@ -161,8 +160,8 @@ def paint(rles: Sequence[Rle], size: tuple[int, int]) -> npt.NDArray[np.int32]:
     """A label map (H, W) of masks given best first: k + 1 where mask k is the first that covers, else 0."""
     columns = np.zeros((size[1], size[0]), np.int32)
     flat = columns.ravel()
-    for k in reversed(range(len(rles))):
-        flat[_pixels(rles[k])] = k + 1
+    for k, lengths in reversed([*enumerate(_lengths_of_all(rles))]):
+        flat[_pixels(lengths)] = k + 1
     return columns.T
 
 
@@ -189,12 +188,9 @@ def decode_window(rle: Rle) -> Window:
 
 def decode_windows(rles: Sequence[Rle]) -> list[Window]:
     """`decode_window` of N masks, decompressed all at once."""
-    if not rles:
-        return []
-    lengths, first = _decompress([rle["counts"] for rle in rles])
     boxes = boxes_xywh(rles).astype(int).tolist()
-    runs = np.split(lengths, first[1:])
-    return [_in_box(*parts) for parts in zip(runs, boxes, (rle["size"][0] for rle in rles), strict=True)]
+    heights = (rle["size"][0] for rle in rles)
+    return [_in_box(*parts) for parts in zip(_lengths_of_all(rles), boxes, heights, strict=True)]
 
 
 def at_pixels(
@@ -268,24 +264,21 @@ def _from_runs(
     return dict(coco.frPyObjects({"size": list(size), "counts": counts}, *size))
 
 
-def _runs(rle: Rle) -> Runs:
-    """The runs of on pixels, numbered down the columns."""
-    bounds = np.cumsum(_lengths(rle))
-    return bounds[:-1:2], bounds[1::2]
-
-
-def _pixels(rle: Rle) -> npt.NDArray[np.int64]:
-    """The numbers of all on pixels, down the columns."""
-    starts, ends = _runs(rle)
-    lengths = ends - starts
-    before = np.cumsum(lengths) - lengths
-    pixels: npt.NDArray[np.int64] = np.arange(lengths.sum()) + np.repeat(starts - before, lengths)
+def _pixels(lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """The numbers of all on pixels, down the columns, given the lengths of all runs."""
+    bounds = np.cumsum(lengths)
+    starts, on = bounds[:-1:2], lengths[1::2]
+    before = np.cumsum(on) - on
+    pixels: npt.NDArray[np.int64] = np.arange(on.sum()) + np.repeat(starts - before, on)
     return pixels
 
 
-def _lengths(rle: Rle) -> npt.NDArray[np.int64]:
-    """The lengths of all runs, off first."""
-    return _decompress([rle["counts"]])[0]
+def _lengths_of_all(rles: Sequence[Rle]) -> list[npt.NDArray[np.int64]]:
+    """The lengths of all runs of each of N masks, off first."""
+    if not rles:
+        return []
+    lengths, first = _decompress([rle["counts"] for rle in rles])
+    return np.split(lengths, first[1:])
 
 
 def _decompress(counts: Sequence[bytes]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.intp]]:

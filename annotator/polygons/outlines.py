@@ -233,8 +233,8 @@ class _Search:
 
     def _overlap(self, rings: Sequence[Ring], of: Sequence[int] | Integers) -> Floats:
         """IoU of rings with the parts that they stand for, given by number: (N,)."""
-        filled = fill_all(rings, self._size)
-        return np.array([masks.iou([one], [self._exact[k]])[0, 0] for one, k in zip(filled, of, strict=True)])
+        exact = [self._exact[k] for k in of]
+        return masks.iou(fill_all(rings, self._size), exact).diagonal()
 
     def _prices(self, levels: Integers) -> Floats:
         return np.where(levels > 0, self._lowest * STEP**levels, 0)

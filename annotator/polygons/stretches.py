@@ -66,7 +66,7 @@ def _between_ends(arc: Curve, vertices: Floats) -> Curve:
 
 
 def _is_closed(arc: Curve) -> bool:
-    return bool(np.all(arc[0] == arc[-1]))
+    return arc[0].tolist() == arc[-1].tolist()
 
 
 @dataclass(frozen=True)

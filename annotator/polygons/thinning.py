@@ -7,6 +7,7 @@ a whole, and takes what its bound of the overlap still gives.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -19,15 +20,23 @@ FEWEST = 4  # vertices that stay
 
 def dispensable(ring: Ring, is_free: npt.NDArray[np.bool_]) -> list[int]:
     """The vertices of a ring that may go, given which are free to (N,), in the order in which they should."""
+    points, is_kept = ring.tolist(), (~is_free).tolist()
+
+    def area(place: int) -> float:
+        """Twice that of the triangle of a vertex that is left with its neighbours."""
+        if is_kept[left[place]]:
+            return math.inf
+        (a, b), (c, d), (e, f) = (points[left[k]] for k in (place - 1, place, (place + 1) % len(left)))
+        return abs((a - c) * (f - d) - (b - d) * (e - c))
+
     left, order = list(range(len(ring))), []
-    areas = np.where(is_free, [_area(ring, left, place) for place in left], np.inf)
-    while len(left) > FEWEST and np.isfinite(areas.min()):
-        place = int(areas.argmin())
+    areas = [area(place) for place in left]
+    while len(left) > FEWEST and (least := min(areas)) < math.inf:
+        place = areas.index(least)
         order.append(left.pop(place))
-        areas = np.delete(areas, place)
+        areas.pop(place)
         for beside in (place - 1, place % len(left)):
-            if is_free[left[beside]]:
-                areas[beside] = _area(ring, left, beside)
+            areas[beside] = area(beside)
     return order
 
 
@@ -37,9 +46,3 @@ def are_alone(rings: Sequence[Ring]) -> list[npt.NDArray[np.bool_]]:
         return []
     _, which, counts = np.unique(np.concatenate(rings), axis=0, return_inverse=True, return_counts=True)
     return np.split(counts[which.ravel()] == 1, np.cumsum([len(ring) for ring in rings])[:-1])
-
-
-def _area(ring: Ring, left: Sequence[int], place: int) -> float:
-    """Twice the area of the triangle of a vertex that is left with its neighbours."""
-    (a, b), (c, d), (e, f) = ring[[left[place - 1], left[place], left[(place + 1) % len(left)]]].tolist()
-    return abs((a - c) * (f - d) - (b - d) * (e - c))
