@@ -1,5 +1,7 @@
 """EmbeddingMaps -> Instances: sequential clustering of each seed map, exact, at the cost of its foreground.
 
+`cluster` is the method of the paper, pixel for pixel; `shown` makes better masks and scores of what it finds.
+
 Source: Neven et al., CVPR 2019 (arXiv 1906.11109), section 3.4. The plain loop compares every seed pixel with
 every foreground pixel. Here foreground pixels lie sorted in a grid over embedding space, so that a step looks
 at the cells under its ellipse only, and it looks at claimed pixels only where an instance is still possible.
@@ -28,6 +30,7 @@ Floats = npt.NDArray[np.float32]
 Indices = npt.NDArray[np.int64]
 
 FOREGROUND = 0.5  # a pixel takes part where its seed score is above
+OUTLINE = 0.3  # and belongs to an instance where it is above this: seed maps are to be phi, and fall short at borders
 CELLS = 256  # per axis of the grid: cell numbers fit 16 bits, which numpy sorts by radix
 SCORE_STEPS = 65535  # buckets of the seed scores between FOREGROUND and 1, for the same reason
 SORTED_AT_ONCE = 4096  # pixels
@@ -80,11 +83,11 @@ def _instances_of_frame(
         if options.class_ids is not None and class_id not in options.class_ids:
             continue
         for found in cluster(maps, channel, options.seed_threshold, min_pixels):
-            mask = full_size_mask(raw, maps, channel, found, frame.size, grid)
-            if mask is not None:
-                masks.append(mask)
+            instance = shown(raw, maps, channel, found, frame.size, grid)
+            if instance is not None and instance.score >= options.min_score:
+                masks.append(instance.mask)
                 class_ids.append(class_id)
-                scores.append(found.score)
+                scores.append(instance.score)
     return without_duplicates(Instances.of(frame, masks, class_ids, scores))
 
 
@@ -93,8 +96,8 @@ def without_duplicates(instances: Instances) -> Instances:
 
     Each seed map is clustered by itself, so the method alone gives both.
     """
-    shown = areas(visible(instances.masks, instances.frame.size))
-    kept = np.flatnonzero(shown >= MIN_SHOWN_SHARE * areas(instances.masks))
+    visible_areas = areas(visible(instances.masks, instances.frame.size))
+    kept = np.flatnonzero(visible_areas >= MIN_SHOWN_SHARE * areas(instances.masks))
     return Instances.of(
         instances.frame,
         [instances.masks[k] for k in kept],
@@ -259,38 +262,46 @@ def _next_unclaimed(waiting: Indices, position: int, claimed: npt.NDArray[np.boo
     return len(waiting)
 
 
-# ---- masks at the size of the frame
+# ---- instances at the size of the frame
 
 
-def full_size_mask(
+class Shown(NamedTuple):
+    """A cluster as the frame shows it."""
+
+    mask: Rle
+    score: float  # in [0, 1]
+
+
+def shown(
     raw: Tensor, maps: EmbeddingMaps, channel: int, found: Cluster, size: tuple[int, int], grid: Tensor
-) -> Rle | None:
-    """The mask of a cluster in source pixels, None when nothing is left of it.
+) -> Shown | None:
+    """The instance of a cluster in a frame of `size` (H, W), None when nothing is left of it.
 
-    Where the frame was processed at another size, offsets and seeds are enlarged and the instance is decided
-    anew for every source pixel around it: borders come out smooth, not as enlarged staircases.
+    A cluster takes one pixel's word for its centre and bandwidth. What all of its pixels say on average is less
+    noisy, and is what training compares objects with: by that the instance is decided anew, for every source pixel
+    in and around the cluster, from fields that are enlarged to the frame. Its pixels have phi > 0.5 and seed scores
+    above OUTLINE; its score is the product of its founder's seed score, and of mean seed score and mean phi.
     """
     height, width = maps.seed.shape[-2:]
     rows, columns = np.divmod(found.pixels, width)
-    top, bottom, left, right = rows.min(), rows.max() + 1, columns.min(), columns.max() + 1
-    if (height, width) == size:
-        mask = np.zeros((bottom - top, right - left), bool)
-        mask[rows - top, columns - left] = True
-        return encode_window(mask, int(top), int(left), size)
-
-    vertical = _Samples.between(top - 1, bottom + 1, height, size[0], raw.device)
-    horizontal = _Samples.between(left - 1, right + 1, width, size[1], raw.device)
+    vertical = _Samples.around(rows, height, size[0], raw.device)
+    horizontal = _Samples.around(columns, width, size[1], raw.device)
     n_sigma = len(maps.sigma)
     wanted = torch.stack([raw[0], raw[1], raw[2 + n_sigma + channel]])
     window = horizontal.of(vertical.of(wanted, 1), 2)
     where = horizontal.of(vertical.of(grid, 1), 2)
-    centre = maps.embedding.flatten(1)[:, found.founder]
-    sigma = maps.sigma.flatten(1)[:, found.founder].expand(2)
+
+    pixels = torch.from_numpy(found.pixels).to(raw.device)
+    centre = maps.embedding.flatten(1).index_select(1, pixels).mean(1)
+    sigma = torch.exp(10 * raw[2 : 2 + n_sigma].flatten(1).index_select(1, pixels).mean(1)).expand(2)
     offset = torch.tanh(window[:2]) + where - centre[:, None, None]
-    distance = (offset.square() * sigma[:, None, None]).sum(0)
-    # sigmoid(x) > 0.5 where x > 0
-    mask = ((distance <= float(LIMIT)) & (window[2] > 0)).cpu().numpy()
-    return encode_window(mask, vertical.first, horizontal.first, size) if mask.any() else None
+    phi = torch.exp(-(offset.square() * sigma[:, None, None]).sum(0))
+    seed = torch.sigmoid(window[2])
+    mask = (phi > 0.5) & (seed > OUTLINE)
+    if not mask.any():
+        return None
+    score = found.score * float(seed[mask].mean()) * float(phi[mask].mean())
+    return Shown(encode_window(mask.cpu().numpy(), vertical.first, horizontal.first, size), score)
 
 
 @dataclass(frozen=True)
@@ -303,8 +314,11 @@ class _Samples:
     share: Tensor  # (n,) float32 of `after`
 
     @classmethod
-    def between(cls, begin: int, end: int, processed: int, source: int, device: torch.device) -> _Samples:
-        """The source pixels that lie over the processed pixels from `begin` up to `end`."""
+    def around(cls, pixels: Indices, processed: int, source: int, device: torch.device) -> _Samples:
+        """The source pixels that lie over some processed pixels, between them, and a little beyond."""
+        begin, end = int(pixels.min()), int(pixels.max()) + 1
+        beyond = 2 + (end - begin) // 4
+        begin, end = begin - beyond, end + beyond
         ratio = source / processed
         first = max(0, int(np.floor(begin * ratio)))
         last = min(source, int(np.ceil(end * ratio)))

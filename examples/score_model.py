@@ -51,7 +51,7 @@ def main() -> None:
 def label(images: list[dict], options: argparse.Namespace) -> list[dict]:
     """COCO results of the model on the images."""
     runtime = load_runtime(options.weights)
-    detection = DetectionOptions(seed_threshold=options.seed_threshold)
+    detection = DetectionOptions(seed_threshold=options.seed_threshold, min_score=0)
     found = []
     for image in images:
         pixels = cv2.imread(str(options.images / image["file_name"]), cv2.IMREAD_COLOR_RGB)

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from annotator.clustering import LIMIT, cluster, default_min_pixels, instances_of
+from annotator.instances import Instances
 from annotator.masks import decode as decode_mask
 from annotator.model.embedding import PAPER_GRID, EmbeddingMaps, Grid, decode
 from annotator.model.network import NetworkSpec, RawMaps
@@ -120,6 +121,63 @@ def test_instances_come_with_class_and_score_best_first() -> None:
     assert found.scores[0] > found.scores[1] > 0.9
     np.testing.assert_array_equal(decode_mask(found.masks[0]), labels == 2)
     np.testing.assert_array_equal(decode_mask(found.masks[1]), labels == 1)
+
+
+def one_object(seed_logit: float = 4.0) -> tuple[torch.Tensor, np.ndarray, NetworkSpec]:
+    """Raw maps of a perfect network for a rectangle, its pixels, and what the network is."""
+    labels = np.zeros((40, 60), int)
+    labels[10:30, 15:45] = 1
+    spec = spec_of()
+    raw = ideal_raw(labels, [0], spec.grid)
+    raw[3, torch.from_numpy(labels == 1)] = seed_logit
+    return raw, labels == 1, spec
+
+
+def found_in(raw: torch.Tensor, spec: NetworkSpec, **options: float) -> Instances:
+    frame = frame_ref(size=(raw.shape[1], raw.shape[2]))
+    [found] = instances_of(RawMaps(raw[None], spec), [frame], DetectionOptions(**options))
+    return found
+
+
+def test_an_instance_is_what_all_pixels_of_its_cluster_say_and_not_the_one_that_founded_it() -> None:
+    raw, true, spec = one_object()
+    founder = (12, 24)
+    raw[3, *founder] = 6
+    # The pixels' embeddings lie to both sides of the centre; the founder's is so far off it that its own ellipse
+    # misses some at the other end.
+    where = spec.grid.coordinates(raw.shape[1:])
+    inside = torch.from_numpy(true)
+    away = where[0] - where[0][inside].mean()
+    raw[0, inside] = torch.atanh(-0.45 * away[inside])
+    maps = decode(raw, 1, where)
+    [first, *_] = cluster(maps, 0, 0.65, 5)
+    assert len(first.pixels) < true.sum()
+    np.testing.assert_array_equal(decode_mask(found_in(raw, spec).masks[0]), true)
+
+
+def test_pixels_of_low_seed_scores_at_its_border_belong_to_an_instance() -> None:
+    raw, true, spec = one_object()
+    raw[3, 10, 15:45] = -0.5  # 0.38: no foreground, but above what an outline needs
+    raw[3, 29, 15:45] = -1.5  # 0.18
+    true[29] = False
+    np.testing.assert_array_equal(decode_mask(found_in(raw, spec).masks[0]), true)
+
+
+def test_the_score_is_the_seed_score_of_the_founder_times_means_over_the_mask() -> None:
+    raw, true, spec = one_object(seed_logit=1.0)
+    raw[3, 20, 30] = 3.0
+    seed = torch.sigmoid(raw[3])
+    found = found_in(raw, spec)  # all embeddings meet in the centre: phi is 1
+    assert found.scores[0] == pytest.approx(
+        float(seed[20, 30] * seed[torch.from_numpy(true)].mean()), rel=1e-5
+    )
+
+
+def test_instances_below_the_lowest_score_are_left_out() -> None:
+    raw, _, spec = one_object(seed_logit=1.0)
+    [score] = found_in(raw, spec).scores
+    assert len(found_in(raw, spec, min_score=float(score) - 0.01)) == 1
+    assert len(found_in(raw, spec, min_score=float(score) + 0.01)) == 0
 
 
 def test_only_the_classes_asked_for_are_labelled() -> None:

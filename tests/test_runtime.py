@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from annotator.model.checkpoint import Checkpoint, save_checkpoint
 from annotator.model.network import SpatialEmbeddingNetwork, erfnet_spec
 from annotator.options import TrainingOptions
 from annotator.runtime import load_runtime
-from annotator.runtime.eager import EagerRuntime, processed_size
+from annotator.runtime.eager import EagerRuntime, fold_batch_norms, processed_size
 from annotator.training.start import spec_of
 from annotator.video.loader import resize
 
@@ -36,6 +37,35 @@ def images(count: int, size: tuple[int, int]) -> torch.Tensor:
     generator = torch.Generator().manual_seed(1)
     pixels = torch.randint(0, 256, (count, *size, 3), dtype=torch.uint8, generator=generator)
     return pixels.permute(0, 3, 1, 2)
+
+
+# ---- folded batch norms
+
+
+@pytest.mark.parametrize("architecture", SPECS)
+def test_a_network_computes_the_same_with_its_batch_norms_folded(architecture: str) -> None:
+    network = scrambled_checkpoint(architecture).network
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.normal_(module.running_mean, std=0.1)
+            torch.nn.init.uniform_(module.running_var, 0.5, 2)
+    folded = copy.deepcopy(network)
+    fold_batch_norms(folded)
+    pixels = images(1, (64, 96)).float() / 255
+    with torch.inference_mode():
+        torch.testing.assert_close(folded(pixels), network(pixels), atol=1e-4, rtol=1e-4)
+    left = sum(isinstance(module, torch.nn.BatchNorm2d) for module in folded.modules())
+    there = sum(isinstance(module, torch.nn.BatchNorm2d) for module in network.modules())
+    assert left < there / 4
+
+
+def test_the_runtime_leaves_the_network_of_a_checkpoint_as_it_is() -> None:
+    checkpoint = scrambled_checkpoint("unet")
+    before = copy.deepcopy(checkpoint.network.state_dict())
+    EagerRuntime(checkpoint, CPU).maps(images(1, (64, 96)), 1.0)
+    after = checkpoint.network.state_dict()
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[name], after[name]) for name in before)
 
 
 # ---- the size at which images are processed

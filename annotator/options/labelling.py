@@ -48,6 +48,12 @@ class DetectionOptions:
         default=0.65,
         metadata=option("Seed score from which a pixel can found an instance.", minimum=0, maximum=1),
     )
+    min_score: float = field(
+        default=0.35,
+        metadata=option(
+            "Lowest score of an instance: about how likely it is to be right.", minimum=0, maximum=1
+        ),
+    )
     min_pixels: int | None = field(
         default=None,
         metadata=option(

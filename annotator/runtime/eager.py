@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 import torch
+from timm.layers import BatchNormAct2d
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from annotator.model.checkpoint import Checkpoint
 from annotator.model.network import RawMaps
@@ -16,10 +19,12 @@ class EagerRuntime:
     """PyTorch on a CPU or a CUDA device."""
 
     def __init__(self, checkpoint: Checkpoint, device: torch.device) -> None:
-        """Moves the network to the device."""
+        """Runs a copy of the network, on the device."""
         self.checkpoint = checkpoint
         self.device = device
-        self._network = checkpoint.network.to(device).to(memory_format=torch.channels_last)
+        network = copy.deepcopy(checkpoint.network).eval()
+        fold_batch_norms(network)
+        self._network = network.to(device).to(memory_format=torch.channels_last)
         self._encoded: list[Tensor] = []  # by the passes of a batch
         self._network.body.encoder.register_forward_hook(self._keep)
 
@@ -37,6 +42,23 @@ class EagerRuntime:
     def _keep(self, encoder: nn.Module, images: object, features: Tensor | list[Tensor]) -> None:
         """Keep the encoder's features at an eighth of the resolution; of several, those are the second."""
         self._encoded.append(features if isinstance(features, Tensor) else features[1])
+
+
+def fold_batch_norms(module: nn.Module) -> None:
+    """Put batch norms that stand right behind a convolution into its weights: a quarter less work on a CPU.
+
+    For networks in evaluation mode, whose children stand in the order in which they are called.
+    """
+    before, name_before = None, ""
+    for name, child in list(module.named_children()):
+        if isinstance(before, nn.Conv2d) and isinstance(child, nn.BatchNorm2d):
+            if before.out_channels == child.num_features:  # ERFNet's downsampler joins another branch between
+                setattr(module, name_before, fuse_conv_bn_eval(before, child))
+                # timm's batch norms end with an activation
+                setattr(module, name, child.act if isinstance(child, BatchNormAct2d) else nn.Identity())
+        else:
+            fold_batch_norms(child)
+        before, name_before = child, name
 
 
 def processed_size(size: tuple[int, int], scale: float | None, trained: tuple[int, int]) -> tuple[int, int]:
