@@ -49,7 +49,7 @@ class DetectionOptions:
         metadata=option("Seed score from which a pixel can found an instance.", minimum=0, maximum=1),
     )
     min_score: float = field(
-        default=0.35,
+        default=0.3,
         metadata=option(
             "Lowest score of an instance: about how likely it is to be right.", minimum=0, maximum=1
         ),
