@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import pycocotools.mask as coco
@@ -191,6 +192,27 @@ def decode_windows(rles: Sequence[Rle]) -> list[Window]:
     boxes = boxes_xywh(rles).astype(int).tolist()
     heights = (rle["size"][0] for rle in rles)
     return [_in_box(*parts) for parts in zip(_lengths_of_all(rles), boxes, heights, strict=True)]
+
+
+def without_specks(mask: npt.NDArray[np.bool_], share: float) -> npt.NDArray[np.bool_]:
+    """A mask (H, W) without 8-connected parts, and without 4-connected holes, of less than a share of its pixels."""
+    smallest = share * np.count_nonzero(mask)
+    around = np.pad(~mask, 1, constant_values=True)  # all that is no hole meets the first pixel
+    parts, is_small = _small_parts(around, 4, smallest)
+    is_small[parts[0, 0]] = False
+    solid = mask | is_small[parts][1:-1, 1:-1] if is_small.any() else mask
+    parts, is_small = _small_parts(solid, 8, smallest)
+    return solid & ~is_small[parts] if is_small.any() else solid
+
+
+def _small_parts(
+    mask: npt.NDArray[np.bool_], connectivity: int, smallest: float
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.bool_]]:
+    """The parts of a mask as numbers (H, W) from 1, and by number whether a part has fewer than `smallest` pixels."""
+    found = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=connectivity)
+    parts, is_small = np.asarray(found[1]), found[2][:, cv2.CC_STAT_AREA] < smallest
+    is_small[0] = False  # what is off
+    return parts, is_small
 
 
 def at_pixels(
