@@ -288,16 +288,16 @@ def shown(
     vertical = _Samples.around(rows, height, size[0], raw.device)
     horizontal = _Samples.around(columns, width, size[1], raw.device)
     n_sigma = len(maps.sigma)
-    wanted = torch.stack([raw[0], raw[1], raw[2 + n_sigma + channel]])
-    window = horizontal.of(vertical.of(wanted, 1), 2)
-    where = horizontal.of(vertical.of(grid, 1), 2)
+    fields = (*raw[:2], *grid, raw[2 + n_sigma + channel])
+    near = torch.stack([field[vertical.within, horizontal.within] for field in fields])
+    offset_x, offset_y, x, y, seed_logit = horizontal.of(vertical.of(near, 1), 2)
 
     pixels = torch.from_numpy(found.pixels).to(raw.device)
     centre = maps.embedding.flatten(1).index_select(1, pixels).mean(1)
     sigma = torch.exp(10 * raw[2 : 2 + n_sigma].flatten(1).index_select(1, pixels).mean(1)).expand(2)
-    offset = torch.tanh(window[:2]) + where - centre[:, None, None]
-    phi = torch.exp(-(offset.square() * sigma[:, None, None]).sum(0))
-    seed = torch.sigmoid(window[2])
+    away_x, away_y = torch.tanh(offset_x) + x - centre[0], torch.tanh(offset_y) + y - centre[1]
+    phi = torch.exp(-(away_x.square() * sigma[0] + away_y.square() * sigma[1]))
+    seed = torch.sigmoid(seed_logit)
     mask = (phi > 0.5) & (seed > OUTLINE)
     if not mask.any():
         return None
@@ -311,7 +311,8 @@ class _Samples:
     """Bilinear samples along one axis: a stretch of the source axis between pixels of the processed axis."""
 
     first: int  # of the stretch, in source pixels
-    before: Tensor  # (n,) int64 processed pixel at or before each source pixel's centre
+    within: slice  # processed pixels that are looked at
+    before: Tensor  # (n,) int64 which of these lies at or before each source pixel's centre
     after: Tensor
     share: Tensor  # (n,) float32 of `after`
 
@@ -329,9 +330,11 @@ class _Samples:
         before = position.floor().long()
         after = (before + 1).clamp(max=processed - 1)
         share = (position - before).float()
-        return cls(first, before.to(device), after.to(device), share.to(device))
+        within = slice(int(before[0]), int(after[-1]) + 1)
+        before, after = before - within.start, after - within.start
+        return cls(first, within, before.to(device), after.to(device), share.to(device))
 
     def of(self, maps: Tensor, axis: int) -> Tensor:
-        """Maps (C, h, w) sampled along axis 1 or 2."""
+        """Maps (C, h, w), cut to `within`, sampled along axis 1 or 2."""
         share = self.share[:, None] if axis == 1 else self.share
         return torch.lerp(maps.index_select(axis, self.before), maps.index_select(axis, self.after), share)
