@@ -36,7 +36,7 @@ SCORE_STEPS = 65535  # buckets of the seed scores between FOREGROUND and 1, for 
 SORTED_AT_ONCE = 4096  # pixels
 WORTH_SHRINKING = 4096  # pixels
 SPECK = 0.01  # of an instance: smaller parts are left out, smaller holes are filled
-MIN_SHOWN_SHARE = 0.3  # of an instance's mask that better ones leave visible
+MIN_SHOWN_SHARE = 0.5  # of an instance's mask that better ones leave visible
 PAPER_MIN_PIXELS = 128  # at 2048 x 1024
 PAPER_PIXELS = 2048 * 1024
 

@@ -160,10 +160,14 @@ def outcome(record: SourceRecord, worked: bool) -> str:
     if not worked:
         return f"{record.name}: already done"
     gaps = f", {record.gaps} gaps" if record.gaps else ""
-    losses = [f"{count} {what}" for losses in record.losses.values() for what, count in losses.items()]
+    formats: dict[str, list[str]] = {}  # by what they could not hold
+    for name, losses in record.losses.items():
+        for what, count in losses.items():
+            formats.setdefault(f"{count} {what}", []).append(name)
     return (
         f"{record.name}: {record.state}: {record.frames} frames{gaps}, {record.instances} instances,"
-        f" {record.tracks} tracks in {record.seconds:.1f} s" + "".join(f"; {loss}" for loss in losses)
+        f" {record.tracks} tracks in {record.seconds:.1f} s"
+        + "".join(f"; {loss} ({', '.join(names)})" for loss, names in formats.items())
     )
 
 

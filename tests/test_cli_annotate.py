@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from annotator.run import SourceRecord
 from cli.annotate import command
+from cli.progress import outcome
 from tests.commands import Answer, Run, assert_one_sentence, in_process
 from tests.faults import empty_video, text_named_mp4
 from tests.test_pipeline import label_files, run_json
@@ -143,6 +145,13 @@ def test_json_is_one_object_and_nothing_else_on_stdout(tmp_path: Path, annotate:
     assert str(bad) in by_name["bad"]["error"]
     again = json.loads(annotate(good, "--out", tmp_path / "labels", "--json").stdout)
     assert again["sources"][0]["already_done"]
+
+
+def test_what_several_formats_could_not_hold_is_said_once() -> None:
+    losses = {"cityscapes": {"hidden": 1}, "coco": {"hidden": 1}, "cvat": {"hidden": 1, "holes filled": 7}}
+    record = SourceRecord("drive", "drive.mp4", "done", 80, instances=9, tracks=2, losses=losses)
+    said = outcome(record, worked=True).split("; ")[1:]
+    assert said == ["1 hidden (cityscapes, coco, cvat)", "7 holes filled (cvat)"]
 
 
 def test_quiet_says_nothing(tmp_path: Path, annotate: Run) -> None:
