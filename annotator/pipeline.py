@@ -5,7 +5,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Generator, Sequence
 from contextlib import closing, suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ def annotate(job: Job, runtime: Runtime | None = None) -> Generator[Event, None,
     OutputError when labels can't be written.
     """
     sources = find_sources(job.inputs)
-    runtime = runtime or load_runtime(job.weights, job.device)
+    runtime = runtime or load_runtime(job.weights, job.device, job.detection.precision)
     check_classes(job.detection, runtime)
     with Run(job.out, about(job, runtime), sources) as run:
         if not job.overwrite:
@@ -127,7 +127,8 @@ def check_stores(run: Run, sources: Sequence[Source], runtime: Runtime, options:
 
 def fingerprint_of(source: Source, runtime: Runtime, options: DetectionOptions) -> dict[str, Any]:
     """All that shapes the labels of a source."""
-    return fingerprint(identity(source.files), runtime.checkpoint.sha256, options)
+    made_with = replace(options, precision=runtime.precision)
+    return fingerprint(identity(source.files), runtime.checkpoint.sha256, made_with)
 
 
 def expected_frames(source: Source, options: DetectionOptions) -> int | None:
@@ -172,6 +173,7 @@ def about(job: Job, runtime: Runtime) -> dict[str, Any]:
             "inputs": [str(path) for path in job.inputs],
             "formats": list(job.formats),
             "device": str(runtime.device),
+            "precision": runtime.precision,
             "batch_size": job.batch_size,
             "detection": asdict(job.detection),
             "tracking": asdict(job.tracking),

@@ -197,6 +197,14 @@ def test_other_weights_and_a_changed_recording_are_noticed(tmp_path: Path, toy: 
         list(annotate(job(video, out=out)))
 
 
+def test_a_run_is_not_gone_on_with_at_another_precision(tmp_path: Path, toy: ToyRuntime) -> None:
+    video, out = write_video(tmp_path / "drive.mp4"), tmp_path / "labels"
+    list(annotate(job(video, out=out)))
+    toy.precision = "bf16"  # as "auto" chooses on another machine
+    with pytest.raises(UsageError, match=r"--precision 32 \(not bf16\)"):
+        list(annotate(job(video, out=out)))
+
+
 def test_overwriting_leaves_no_file_of_the_run_before(tmp_path: Path, toy: ToyRuntime) -> None:
     video, out = write_video(tmp_path / "drive.mp4"), tmp_path / "labels"
     list(annotate(job(video, out=out, formats=ALL)))

@@ -39,6 +39,35 @@ def images(count: int, size: tuple[int, int]) -> torch.Tensor:
     return pixels.permute(0, 3, 1, 2)
 
 
+# ---- precision
+
+
+@pytest.mark.parametrize("architecture", SPECS)
+def test_bf16_is_nearly_the_same_and_the_same_in_any_batch(architecture: str) -> None:
+    batch = images(3, (64, 96))
+    exact = EagerRuntime(scrambled_checkpoint(architecture), CPU).maps(batch, 1.0)
+    rounded = EagerRuntime(scrambled_checkpoint(architecture), CPU, "bf16").maps(batch, 1.0)
+    assert rounded.raw.dtype == torch.float32
+    assert rounded.features is not None
+    assert rounded.features.dtype == torch.float32
+    assert not torch.equal(rounded.raw, exact.raw)
+    assert (rounded.raw - exact.raw).norm() < 0.05 * exact.raw.norm()
+    alone = EagerRuntime(scrambled_checkpoint(architecture), CPU, "bf16").maps(batch[1:2], 1.0)
+    assert torch.equal(alone.raw[0], rounded.raw[1])
+
+
+@pytest.mark.parametrize(("is_fast", "expected"), [(True, "bf16"), (False, "32")])
+def test_by_default_bf16_is_taken_where_it_is_fast(
+    is_fast: bool, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("annotator.runtime.has_fast_bf16", lambda device: is_fast)
+    weights = tmp_path / "net.safetensors"
+    save_checkpoint(weights, scrambled_checkpoint("unet").network, {})
+    assert load_runtime(weights, "cpu").precision == expected
+    assert load_runtime(weights, "cpu", "32").precision == "32"
+    assert load_runtime(weights, "cpu", "bf16").precision == "bf16"
+
+
 # ---- folded batch norms
 
 

@@ -66,6 +66,7 @@ class ToyRuntime:
 
     checkpoint: Any = field(default_factory=toy_checkpoint)
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    precision: str = "32"
     fault: str = ""  # "KILL:3": that signal before the third batch
     batches: int = 0
 
@@ -104,7 +105,7 @@ def install(monkeypatch: pytest.MonkeyPatch) -> ToyRuntime:
     """Run the pipeline with the toy in place of the network and its clustering."""
     runtime = ToyRuntime()
     monkeypatch.setattr("annotator.pipeline.instances_of", toy_instances)
-    monkeypatch.setattr("annotator.pipeline.load_runtime", lambda weights, device: runtime)
+    monkeypatch.setattr("annotator.pipeline.load_runtime", lambda weights, device, precision: runtime)
     return runtime
 
 
@@ -114,7 +115,7 @@ def main() -> None:
 
     runtime = ToyRuntime(fault=os.environ.get("TOY_FAULT", ""))
     pipeline.instances_of = toy_instances
-    pipeline.load_runtime = lambda weights, device: runtime
+    pipeline.load_runtime = lambda weights, device, precision: runtime
     sys.argv[0] = "spatialemb-annotate"
     annotate()
 

@@ -17,6 +17,7 @@ FORMATS = (
 )  # what annotator.formats can write, in the order it is written
 HOLES = ("fill", "keyhole", "mask")  # what becomes of holes in CVAT polygons
 DEVICES = ("auto", "cpu", "cuda")
+PRECISIONS = ("auto", "32", "bf16")  # of labelling
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,12 @@ class DetectionOptions:
             "Process frames at this multiple of their size  [default: near the size the weights know]",
             minimum=0.05,
             maximum=4,
+        ),
+    )
+    precision: str = field(
+        default="auto",
+        metadata=option(
+            "Numbers that the network computes with; auto takes bf16 where that is fast.", choices=PRECISIONS
         ),
     )
     seed_threshold: float = field(

@@ -12,7 +12,7 @@ from torch import Tensor
 from annotator.errors import UsageError
 from annotator.model.checkpoint import Checkpoint, load_checkpoint
 from annotator.model.network import RawMaps
-from annotator.runtime.eager import EagerRuntime
+from annotator.runtime.eager import EagerRuntime, has_fast_bf16
 
 KNOWN_DEVICE = re.compile(r"cpu|cuda(:(0|[1-9][0-9]?))?")
 
@@ -28,6 +28,10 @@ class Runtime(Protocol):
     def device(self) -> torch.device:
         """Where images are expected and maps are made."""
 
+    @property
+    def precision(self) -> str:
+        """Numbers that the network computes with: "32" or "bf16"."""
+
     def maps(self, images: Tensor, scale: float | None) -> RawMaps:
         """Images (B, 3, H, W) uint8 RGB on `device` -> their raw maps at the processed size.
 
@@ -35,12 +39,16 @@ class Runtime(Protocol):
         """
 
 
-def load_runtime(weights: Path | None = None, device: str = "auto") -> Runtime:
+def load_runtime(weights: Path | None = None, device: str = "auto", precision: str = "auto") -> Runtime:
     """The runtime for weights (None: the model in the package) on "auto", "cpu" or "cuda"[":N"].
 
-    Raises CheckpointError for weights that can't be loaded, UsageError for a device that isn't there.
+    `precision` is "32", "bf16", or "auto", which takes bf16 where that is fast. Raises CheckpointError for weights
+    that can't be loaded, UsageError for a device that isn't there.
     """
-    return EagerRuntime(load_checkpoint(weights), _device(device))
+    there = _device(device)
+    if precision == "auto":
+        precision = "bf16" if has_fast_bf16(there) else "32"
+    return EagerRuntime(load_checkpoint(weights), there, precision)
 
 
 def _device(name: str) -> torch.device:

@@ -15,6 +15,7 @@ from torch import Tensor, distributed, nn
 from annotator.errors import UsageError
 from annotator.model.network import SpatialEmbeddingNetwork
 from annotator.options import TrainingOptions
+from annotator.runtime.eager import has_fast_bf16
 from annotator.training.crops import Rank
 from annotator.training.loss import Target, spatial_embedding_loss
 
@@ -58,10 +59,8 @@ def rank_of(fabric: Fabric) -> Rank:
 
 def fast_precision(device: str) -> str:
     """bf16 where the hardware computes with it, else 16 on a GPU and 32 on a CPU."""
-    if _is_gpu(device):
-        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "16"
-    has_bf16 = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    return "bf16" if has_bf16 else "32"
+    kind, slow = ("cuda", "16") if _is_gpu(device) else ("cpu", "32")
+    return "bf16" if has_fast_bf16(torch.device(kind)) else slow
 
 
 def _is_gpu(device: str) -> bool:
