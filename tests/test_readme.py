@@ -17,6 +17,7 @@ COMMANDS = {
     "spatialemb-annotate": "cli.annotate",
     "spatialemb-eval": "cli.evaluate",
     "spatialemb-train": "cli.train",
+    "spatialemb-track": "cli.track",
     "spatialemb-convert": "cli.convert",
     "spatialemb-cvat": "cli.cvat",
 }
