@@ -35,7 +35,6 @@ CELLS = 256  # per axis of the grid: cell numbers fit 16 bits, which numpy sorts
 SCORE_STEPS = 65535  # buckets of the seed scores between FOREGROUND and 1, for the same reason
 SORTED_AT_ONCE = 4096  # pixels
 WORTH_SHRINKING = 4096  # pixels
-SPECK = 0.01  # of an instance: smaller parts are left out, smaller holes are filled
 MIN_SHOWN_SHARE = 0.5  # of an instance's mask that better ones leave visible
 PAPER_MIN_PIXELS = 128  # at 2048 x 1024
 PAPER_PIXELS = 2048 * 1024
@@ -302,7 +301,7 @@ def shown(
     if not mask.any():
         return None
     score = found.score * float(seed[mask].mean()) * float(phi[mask].mean())
-    pixels_shown = without_specks(mask.cpu().numpy(), SPECK)
+    pixels_shown = without_specks(mask.cpu().numpy())
     return Shown(encode_window(pixels_shown, vertical.first, horizontal.first, size), score)
 
 

@@ -19,6 +19,8 @@ from annotator.errors import FormatError
 Rle = dict[str, Any]  # {"size": [H, W], "counts": bytes}
 Window = tuple[npt.NDArray[np.bool_], int, int]  # a mask within a box, top and left of the box
 
+SPECK = 0.01  # of a mask: smaller parts are left out, smaller holes are filled
+
 
 def encode(mask: npt.NDArray[np.bool_]) -> Rle:
     """The RLE of a mask (H, W)."""
@@ -194,7 +196,7 @@ def decode_windows(rles: Sequence[Rle]) -> list[Window]:
     return [_in_box(*parts) for parts in zip(_lengths_of_all(rles), boxes, heights, strict=True)]
 
 
-def without_specks(mask: npt.NDArray[np.bool_], share: float) -> npt.NDArray[np.bool_]:
+def without_specks(mask: npt.NDArray[np.bool_], share: float = SPECK) -> npt.NDArray[np.bool_]:
     """A mask (H, W) without 8-connected parts, and without 4-connected holes, of less than a share of its pixels."""
     smallest = share * np.count_nonzero(mask)
     around = np.pad(~mask, 1, constant_values=True)  # all that is no hole meets the first pixel

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from annotator import masks
-from annotator.masks import Rle
+from annotator.masks import SPECK, Rle
 from annotator.polygons.borders import Borders, Curves, Integers, Outline, trace
 from annotator.polygons.rings import Ring, area, fill_all, length, with_keyholes
 from annotator.polygons.stretches import Simplifier
@@ -23,7 +23,6 @@ from annotator.polygons.thinning import are_alone, dispensable
 
 Floats = npt.NDArray[np.float64]
 MIN_IOU = 0.97
-SPECK = 0.01  # of its mask: smaller parts are left out, smaller holes are filled
 LEVELS = 16  # prices that are tried, a factor of STEP between two
 HIGHEST = 48  # when vertices must be few at any price
 STEP = 2**0.5

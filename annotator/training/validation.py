@@ -37,24 +37,26 @@ class Validation:
 
     def score(self, network: SpatialEmbeddingNetwork, device: torch.device) -> dict[str, float]:
         """AP and AP50 over the classes that occur, as the Cityscapes script has them, and AP50 of each class."""
-        metric = CityscapesAP()
+        metric, runtime = CityscapesAP(), _runtime(network, device)
         for images, number in self._frames:
             truth = images.truth(number)
-            _raw, found = _labelled(network, device, images, number)
+            _raw, found = _labelled(runtime, images, number)
             metric.add(Overlap.of(found, truth))
         return _figures(metric.result())
 
     def pictures(self, network: SpatialEmbeddingNetwork, device: torch.device) -> list[Picture]:
         """What the network makes of a few images, evenly chosen."""
-        return [picture(network, device, *self._frames[k]) for k in spread(len(self._frames), PICTURES)]
+        runtime = _runtime(network, device)
+        return [picture(runtime, *self._frames[k]) for k in spread(len(self._frames), PICTURES)]
 
 
-def _labelled(
-    network: SpatialEmbeddingNetwork, device: torch.device, images: ImageFiles, number: int
-) -> tuple[RawMaps, Instances]:
+def _runtime(network: SpatialEmbeddingNetwork, device: torch.device) -> EagerRuntime:
+    return EagerRuntime(Checkpoint(network.eval(), "", {}), device)
+
+
+def _labelled(runtime: EagerRuntime, images: ImageFiles, number: int) -> tuple[RawMaps, Instances]:
     """What labelling makes of an image."""
-    runtime = EagerRuntime(Checkpoint(network.eval(), "", {}), device)
-    pixels = torch.from_numpy(images.pixels(number)).permute(2, 0, 1)[None].to(device)
+    pixels = torch.from_numpy(images.pixels(number)).permute(2, 0, 1)[None].to(runtime.device)
     raw = runtime.maps(pixels, None)
     [found] = instances_of(raw, [images.truths[number].instances.frame], DetectionOptions())
     return raw, found
@@ -68,11 +70,9 @@ def _figures(result: Mapping[str, Any]) -> dict[str, float]:
 # ---- pictures
 
 
-def picture(
-    network: SpatialEmbeddingNetwork, device: torch.device, images: ImageFiles, number: int
-) -> Picture:
+def picture(runtime: EagerRuntime, images: ImageFiles, number: int) -> Picture:
     """Instances, seed map, bandwidth and offsets of an image, each at the processed size, in two rows."""
-    raw, found = _labelled(network, device, images, number)
+    raw, found = _labelled(runtime, images, number)
     spec, fields = raw.spec, raw.raw[0].cpu()
     grid = spec.grid.coordinates((fields.shape[-2], fields.shape[-1]))
     maps = decode(fields, spec.n_sigma, grid)
