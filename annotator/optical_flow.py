@@ -1,5 +1,8 @@
 """How far instances moved since the frame before, by the pixels on their masks.
 
+Pixels are looked for far away and near by, as a large neighbour that moves carries a search from coarse to fine away
+with it; an instance is given the motion by which both frames look more alike on its mask.
+
 Sources: Lucas and Kanade, "An iterative image registration technique", 1981, in pyramids as in Bouguet, 2000; points
 count that come back when they are followed the other way, as in Kalal et al., "Forward-backward error", ICPR 2010.
 """
@@ -7,6 +10,7 @@ count that come back when they are followed the other way, as in Kalal et al., "
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -23,10 +27,15 @@ GRID = 8  # points of an instance: the centres of GRID x GRID cells of its box t
 FEWEST = 4  # points that say something
 COMES_BACK = 1.0  # pixels from where it was
 STOP = cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 10, 0.03  # after so many steps, or at so many pixels
-SEARCH: dict[str, Any] = {"winSize": (9, 9), "maxLevel": 3, "criteria": STOP}
+SEARCH: dict[str, Any] = {"winSize": (9, 9), "criteria": STOP}
+LEVELS = (3, 0)  # of the pyramid: motion of about 9 * 2**level / 2 pixels is found
+PATCH = np.stack(np.meshgrid(np.arange(-2, 3), np.arange(-2, 3)), -1).reshape(
+    -1, 2
+)  # around a point, x and y
 
 Gray = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
+Indices = npt.NDArray[np.intp]
 
 
 class OpticalFlow:
@@ -47,14 +56,12 @@ class OpticalFlow:
             return found
         points, owners = _points(found)
         scale = after.shape[1] / found.frame.size[1]
-        here = (points + 0.5) * scale - 0.5
-        moved, is_sure = _followed(before, after, here.astype(np.float32))
-        way = np.full((len(found), 2), np.nan, np.float32)
-        for k in range(len(found)):
-            of_instance = moved[is_sure & (owners == k)]
-            if len(of_instance) >= FEWEST:
-                way[k] = np.median(of_instance, axis=0) / scale
-        return replace(found, moved=way)
+        here = ((points + 0.5) * scale - 0.5).astype(np.float32)
+        of_instance = [np.flatnonzero(owners == k) for k in range(len(found))]
+        ways = np.stack([_ways(before, after, here, of_instance, level) for level in LEVELS])
+        unlike = [_unlike(before, after, here, of_instance, way) for way in ways]
+        best = np.argmin(unlike, axis=0)
+        return replace(found, moved=ways[best, np.arange(len(found))] / scale)
 
 
 def _small(image: npt.NDArray[np.uint8]) -> Gray:
@@ -77,12 +84,44 @@ def _points(found: Instances) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int
     return np.stack([x, y], 1), owners
 
 
-def _followed(before: Gray, after: Gray, here: Floats) -> tuple[Floats, npt.NDArray[np.bool_]]:
+def _ways(before: Gray, after: Gray, here: Floats, of_instance: Sequence[Indices], level: int) -> Floats:
+    """(N, 2) how far instances moved, given their points, (P, 2) of all and which are of each; nan = not known."""
+    moved, is_sure = _followed(before, after, here, level)
+    ways = np.full((len(of_instance), 2), np.nan, np.float32)
+    for k, points in enumerate(of_instance):
+        sure = points[is_sure[points]]
+        if len(sure) >= FEWEST:
+            ways[k] = np.median(moved[sure], axis=0)
+    return ways
+
+
+def _followed(before: Gray, after: Gray, here: Floats, level: int) -> tuple[Floats, npt.NDArray[np.bool_]]:
     """(P, 2) how far points (P, 2) of a frame moved since the one before, and (P,) whether that is sure."""
     if not len(here):
         return here, np.zeros(0, np.bool_)
-    there, is_found, _ = cv2.calcOpticalFlowPyrLK(after, before, here[:, None], None, **SEARCH)
-    back, is_back, _ = cv2.calcOpticalFlowPyrLK(before, after, there, None, **SEARCH)
+    search = SEARCH | {"maxLevel": level}
+    there, is_found, _ = cv2.calcOpticalFlowPyrLK(after, before, here[:, None], None, **search)
+    back, is_back, _ = cv2.calcOpticalFlowPyrLK(before, after, there, None, **search)
     off = np.abs(back[:, 0] - here).max(1)
     is_sure = (is_found[:, 0] > 0) & (is_back[:, 0] > 0) & (off < COMES_BACK)
     return here - there[:, 0], is_sure
+
+
+def _unlike(
+    before: Gray, after: Gray, here: Floats, of_instance: Sequence[Indices], ways: Floats
+) -> npt.NDArray[np.float64]:
+    """(N,) median gray levels by which the patches around an instance's points differ from those it came from."""
+    unlike = np.full(len(of_instance), np.inf)
+    for k, points in enumerate(of_instance):
+        if not np.isnan(ways[k, 0]):
+            off = _patches(after, here[points]) - _patches(before, here[points] - ways[k])
+            unlike[k] = np.median(np.abs(off).mean(1))
+    return unlike
+
+
+def _patches(gray: Gray, points: Floats) -> Floats:
+    """(P, PATCH) gray levels around points (P, 2)."""
+    at = (points[:, None] + PATCH).astype(np.float32)
+    # Channels of `at` lie apart in memory, which OpenCV does not take.
+    x, y = np.ascontiguousarray(at[..., 0]), np.ascontiguousarray(at[..., 1])
+    return cv2.remap(gray, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE).astype(np.float32)

@@ -54,6 +54,21 @@ def test_each_instance_moved_as_its_pixels_did_whatever_the_size_of_the_frame(sc
     np.testing.assert_allclose(moved, [[6 * scale, -2 * scale], [0, 0]], atol=0.2 * scale)
 
 
+def test_what_stands_beside_something_large_that_moves_is_not_carried_away_with_it() -> None:
+    def scene(left: int) -> Pixels:
+        gray = np.tile(texture(SIZE[0], 4, seed=0), 50)
+        gray[20:100, left : left + 80] = texture(80, 80, seed=1)
+        gray[60:72, 130:142] = texture(12, 12, seed=2)
+        return gray
+
+    stands = encode_window(np.ones((12, 12), np.bool_), 60, 130, SIZE)
+    flow = OpticalFlow()
+    flow.see(np.stack([scene(30)] * 3, -1))
+    found = Instances.of(frame_ref(1, SIZE), [stands], [CAR], np.ones(1))
+    moved = flow.measured(torch.from_numpy(np.stack([scene(50)] * 3)), found).moved
+    np.testing.assert_allclose(moved, [[0, 0]], atol=0.2)
+
+
 def test_a_frame_that_was_measured_is_the_one_before_the_next() -> None:
     flow = OpticalFlow()
     for k, left in enumerate((20, 25, 33)):

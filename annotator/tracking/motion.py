@@ -19,7 +19,6 @@ Deviation = tuple[float, float]  # a share of the object's size and some pixels
 SEEN = (0.04, 1.0)  # of an edge as it is seen
 PUSHED = (0.02, 0.7)  # of the change of velocity in a tick
 STARTED = (0.35, 6.0)  # of the velocity of something seen once
-MOVING = (0.1, 3.0)  # of the velocity of an edge, given that of the pixels between
 HIDDEN = 6.0  # times as much variance of an edge behind which the object is expected to go on, and may
 OUTLIER = 6.0  # squared deviation from which an edge counts for less: legs, and what is half hidden
 OUTWARDS = np.array([-1, -1, 1, 1])  # directions
@@ -42,13 +41,13 @@ class Motion:
     ) -> Motion:
         """Objects seen for the first time, which are expected to move by `velocity` (N, 4).
 
-        `moving` (N, 2) pixels per tick is how their pixels were seen to move; nan = not known.
+        `moving` (N, 2) pixels per tick is how their pixels were seen to move; nan = not known. That is wrong at times,
+        where something passes in front, so that it counts as no surer than `velocity`.
         """
         seen, started = noise(edges, deviation), noise(edges, STARTED)
         if moving is not None and not np.isnan(moving).all():
             is_known = np.tile(~np.isnan(moving), 2)
             velocity = np.where(is_known, np.tile(moving, 2), velocity)
-            started = np.where(is_known, noise(edges, MOVING), started)
         return cls(edges, velocity, np.stack([seen, np.zeros_like(seen), started], -1))
 
     @classmethod
