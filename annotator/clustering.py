@@ -22,14 +22,14 @@ from annotator.appearance import described
 from annotator.frames import FrameRef
 from annotator.instances import Instances
 from annotator.masks import Rle, areas, encode_window, visible, without_specks
-from annotator.model.embedding import EmbeddingMaps, decode
+from annotator.model.embedding import decode
 from annotator.model.network import NetworkSpec, RawMaps
 from annotator.options import DetectionOptions
 
 Floats = npt.NDArray[np.float32]
 Indices = npt.NDArray[np.int64]
 
-FOREGROUND = 0.5  # a pixel takes part where its seed score is above
+FOREGROUND = 0.5  # a pixel takes part where its seed score is above: where the raw map is above 0
 OUTLINE = 0.3  # and belongs to an instance where it is above this: seed maps are to be phi, and fall short at borders
 CELLS = 256  # per axis of the grid: cell numbers fit 16 bits, which numpy sorts by radix
 SCORE_STEPS = 65535  # buckets of the seed scores between FOREGROUND and 1, for the same reason
@@ -49,6 +49,8 @@ class Cluster(NamedTuple):
     score: float  # seed score of the pixel that founded it
     founder: int  # that pixel
     pixels: Indices  # (n,) the whole proposal, in no particular order
+    centre: Floats  # (2,) mean of their embeddings, grid units, x then y
+    sigma: Floats  # (2,) geometric mean of theirs
 
 
 def instances_of(maps: RawMaps, frames: Sequence[FrameRef], options: DetectionOptions) -> list[Instances]:
@@ -74,7 +76,6 @@ def default_min_pixels(spec: NetworkSpec) -> int:
 def _instances_of_frame(
     raw: Tensor, grid: Tensor, spec: NetworkSpec, frame: FrameRef, options: DetectionOptions
 ) -> Instances:
-    maps = decode(raw, spec.n_sigma, grid)
     min_pixels = options.min_pixels or default_min_pixels(spec)
     masks: list[Rle] = []
     class_ids: list[int] = []
@@ -82,9 +83,10 @@ def _instances_of_frame(
     for channel, class_id in enumerate(spec.class_ids):
         if options.class_ids is not None and class_id not in options.class_ids:
             continue
-        for found in cluster(maps, channel, options.seed_threshold, min_pixels):
-            instance = shown(raw, maps, channel, found, frame.size, grid)
-            if instance is not None and instance.score >= options.min_score:
+        foreground = Foreground.of(raw, spec.n_sigma, channel, grid)
+        for found in cluster(foreground, options.seed_threshold, min_pixels):
+            instance = shown(raw, spec, channel, found, frame.size, grid, options.min_score)
+            if instance is not None:
                 masks.append(instance.mask)
                 class_ids.append(class_id)
                 scores.append(instance.score)
@@ -110,22 +112,42 @@ def without_duplicates(instances: Instances) -> Instances:
 # ---- clustering of one seed map
 
 
-def cluster(maps: EmbeddingMaps, channel: int, seed_threshold: float, min_pixels: int) -> Iterator[Cluster]:
-    """Cluster one seed map, in the order in which the method finds the instances.
+@dataclass(frozen=True)
+class Foreground:
+    """The n pixels of a seed map that take part, in order; only these are decoded, and leave the maps' device."""
 
-    Only foreground pixels leave the maps' device. Equal, pixel for pixel, to the plain loop.
+    pixels: Indices  # (n,) numbered along the rows of the map
+    seed: Floats  # (n,) in [0, 1]
+    embedding: Floats  # (2, n) grid units, x then y
+    sigma: Floats  # (S, n)
+
+    @classmethod
+    def of(cls, raw: Tensor, n_sigma: int, channel: int, grid: Tensor) -> Foreground:
+        """Of a seed map of raw maps (2 + S + C, H, W), with the grid's coordinates (2, H, W)."""
+        values = raw.flatten(1)
+        logits = values[2 + n_sigma + channel]
+        pixels = torch.nonzero(logits > 0).squeeze(1)  # seed scores above FOREGROUND
+        raw_there = torch.stack([row.index_select(0, pixels) for row in (*values[: 2 + n_sigma], logits)])
+        maps = decode(raw_there, n_sigma, grid.flatten(1).index_select(1, pixels))
+        parts = (pixels, maps.seed[0], maps.embedding, maps.sigma)
+        return cls(*(part.cpu().numpy() for part in parts))
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+
+def cluster(foreground: Foreground, seed_threshold: float, min_pixels: int) -> Iterator[Cluster]:
+    """Cluster a seed map, in the order in which the method finds the instances.
+
+    Equal, pixel for pixel, to the plain loop.
     """
-    pixels = np.flatnonzero((maps.seed[channel] > FOREGROUND).cpu().numpy())
-    if len(pixels) <= min_pixels:
+    if len(foreground) <= min_pixels:
         return
-    foreground = torch.from_numpy(pixels).to(maps.seed.device)
-    [seed] = _at(foreground, maps.seed[channel : channel + 1])
-    embedding = _at(foreground, maps.embedding)
-    sigma = _at(foreground, maps.sigma)
+    seed, embedding, sigma = foreground.seed, foreground.embedding, foreground.sigma
     everything = _Cells.of(embedding)
     unclaimed = everything
-    claimed = np.zeros(len(pixels), bool)
-    remaining = len(pixels)
+    claimed = np.zeros(len(foreground), bool)
+    remaining = len(foreground)
 
     for founder in _by_score(seed, seed_threshold, claimed):
         if remaining <= min_pixels:
@@ -138,16 +160,21 @@ def cluster(maps: EmbeddingMaps, channel: int, seed_threshold: float, min_pixels
         if 2 * len(fresh) > min_pixels:
             proposal = inside if unclaimed is everything else everything.inside(ellipse)
             if len(proposal) > min_pixels and 2 * len(fresh) > len(proposal):
-                yield Cluster(float(seed[founder]), int(pixels[founder]), pixels[proposal])
+                centre, mean_sigma = _means(embedding.take(proposal, 1), sigma.take(proposal, 1))
+                pixels = foreground.pixels[proposal]
+                yield Cluster(
+                    float(seed[founder]), int(foreground.pixels[founder]), pixels, centre, mean_sigma
+                )
         claimed[fresh] = True
         remaining -= 1 + len(fresh)
         if 2 * remaining < len(unclaimed.member) and len(unclaimed.member) > WORTH_SHRINKING:
             unclaimed = unclaimed.without(claimed)
 
 
-def _at(pixels: Tensor, maps: Tensor) -> Floats:
-    """The values of maps (D, H, W) at pixels (n,): (D, n)."""
-    return np.stack([channel.flatten().index_select(0, pixels).cpu().numpy() for channel in maps])
+def _means(embedding: Floats, sigma: Floats) -> tuple[Floats, Floats]:
+    """(2,) mean of embeddings (2, n), and (2,) geometric mean of sigmas (S, n), whose logarithms the network tells."""
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        return embedding.mean(1), np.broadcast_to(np.exp(np.log(sigma).mean(1)), 2)
 
 
 class _Ellipse(NamedTuple):
@@ -273,36 +300,50 @@ class Shown(NamedTuple):
 
 
 def shown(
-    raw: Tensor, maps: EmbeddingMaps, channel: int, found: Cluster, size: tuple[int, int], grid: Tensor
+    raw: Tensor,
+    spec: NetworkSpec,
+    channel: int,
+    found: Cluster,
+    size: tuple[int, int],
+    grid: Tensor,
+    min_score: float = 0,
 ) -> Shown | None:
-    """The instance of a cluster in a frame of `size` (H, W), None when nothing is left of it.
+    """The instance of a cluster in a frame of `size` (H, W), None when nothing is left of it or it scores too low.
 
     A cluster takes one pixel's word for its centre and bandwidth. What all of its pixels say on average is less
     noisy, and is what training compares objects with: by that the instance is decided anew, for every source pixel
     in and around the cluster, from fields that are enlarged to the frame. Its pixels have phi > 0.5 and seed scores
     above OUTLINE; its score is the product of its founder's seed score, and of mean seed score and mean phi.
     """
-    height, width = maps.seed.shape[-2:]
+    height, width = raw.shape[-2:]
     rows, columns = np.divmod(found.pixels, width)
     vertical = _Samples.around(rows, height, size[0], raw.device)
     horizontal = _Samples.around(columns, width, size[1], raw.device)
-    n_sigma = len(maps.sigma)
-    fields = (*raw[:2], *grid, raw[2 + n_sigma + channel])
+    fields = (raw[0], raw[1], raw[2 + spec.n_sigma + channel])
     near = torch.stack([field[vertical.within, horizontal.within] for field in fields])
-    offset_x, offset_y, x, y, seed_logit = horizontal.of(vertical.of(near, 1), 2)
+    offset_x, offset_y, seed_logit = vertical.of(horizontal.of(near, 2), 1)
+    x = horizontal.of(grid[:1, :1, horizontal.within], 2)[0]  # (1, w): it is the same in all rows
+    y = vertical.of(grid[1:, vertical.within, :1], 1)[0]
 
-    pixels = torch.from_numpy(found.pixels).to(raw.device)
-    centre = maps.embedding.flatten(1).index_select(1, pixels).mean(1)
-    sigma = torch.exp(10 * raw[2 : 2 + n_sigma].flatten(1).index_select(1, pixels).mean(1)).expand(2)
-    away_x, away_y = torch.tanh(offset_x) + x - centre[0], torch.tanh(offset_y) + y - centre[1]
+    centre, sigma = found.centre.tolist(), found.sigma.tolist()
+    away_x, away_y = torch.tanh(offset_x) + (x - centre[0]), torch.tanh(offset_y) + (y - centre[1])
     phi = torch.exp(-(away_x.square() * sigma[0] + away_y.square() * sigma[1]))
     seed = torch.sigmoid(seed_logit)
     mask = (phi > 0.5) & (seed > OUTLINE)
     if not mask.any():
         return None
     score = found.score * float(seed[mask].mean()) * float(phi[mask].mean())
-    pixels_shown = without_specks(mask.cpu().numpy())
-    return Shown(encode_window(pixels_shown, vertical.first, horizontal.first, size), score)
+    if score < min_score:
+        return None
+    pixels, top, left = _cropped(mask.cpu().numpy())
+    top, left = vertical.first + top, horizontal.first + left
+    return Shown(encode_window(without_specks(pixels), top, left, size), score)
+
+
+def _cropped(mask: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.bool_], int, int]:
+    """The box of a mask with pixels, and its top and left."""
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    return mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1], int(rows[0]), int(columns[0])
 
 
 @dataclass(frozen=True)

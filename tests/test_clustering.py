@@ -8,10 +8,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from annotator.clustering import LIMIT, cluster, default_min_pixels, instances_of
+from annotator.clustering import LIMIT, Cluster, Foreground, cluster, default_min_pixels, instances_of
 from annotator.instances import Instances
 from annotator.masks import decode as decode_mask
-from annotator.model.embedding import PAPER_GRID, EmbeddingMaps, Grid, decode
+from annotator.model.embedding import PAPER_GRID, Grid, decode
 from annotator.model.network import NetworkSpec, RawMaps
 from annotator.options import DetectionOptions
 from tests.builders import PARITY, frame_ref, needs_parity
@@ -43,9 +43,9 @@ def ideal_raw(labels: np.ndarray, classes: list[int], grid: Grid, channels: int 
 def test_clustering_equals_the_parity_figures_pixel_for_pixel(case: int) -> None:
     figures = np.load(PARITY / f"cluster_{case}.npz")
     raw = torch.from_numpy(figures["prediction"])
-    maps = decode(raw, int(figures["n_sigma"]), PAPER_GRID.coordinates(raw.shape[-2:]))
+    foreground = Foreground.of(raw, int(figures["n_sigma"]), 0, PAPER_GRID.coordinates(raw.shape[-2:]))
 
-    found = list(cluster(maps, 0, float(figures["threshold"]), int(figures["min_pixels"])))
+    found = list(cluster(foreground, float(figures["threshold"]), int(figures["min_pixels"])))
 
     instance_map = np.zeros(raw.shape[-2] * raw.shape[-1], np.uint8)
     masks = np.zeros((len(found), instance_map.size), bool)
@@ -60,13 +60,23 @@ def test_clustering_equals_the_parity_figures_pixel_for_pixel(case: int) -> None
 
 def random_maps(
     seed: int, height: int, width: int, n_sigma: int, spread: float, sigma: float
-) -> EmbeddingMaps:
+) -> torch.Tensor:
+    """Raw."""
     generator = torch.Generator().manual_seed(seed)
     raw = torch.randn(2 + n_sigma + 1, height, width, generator=generator)
     raw[:2] *= spread
     raw[2 : 2 + n_sigma] = raw[2 : 2 + n_sigma] * 0.2 + sigma
     raw[-1] = (raw[-1] * 4).round() / 2  # many ties
-    return decode(raw, n_sigma, Grid(1, 100, 1, 100).coordinates((height, width)))
+    return raw
+
+
+def both(
+    raw: torch.Tensor, n_sigma: int, threshold: float, min_pixels: int
+) -> tuple[list[Cluster], list[tuple[float, torch.Tensor]]]:
+    """What we find in raw maps, and what the plain loop does."""
+    grid = Grid(1, 100, 1, 100).coordinates(raw.shape[1:])
+    fast = list(cluster(Foreground.of(raw, n_sigma, 0, grid), threshold, min_pixels))
+    return fast, plain_cluster(decode(raw, n_sigma, grid), 0, threshold, min_pixels)
 
 
 @settings(max_examples=60, deadline=None)
@@ -90,9 +100,8 @@ def test_clustering_equals_the_plain_loop_on_any_maps(
     threshold: float,
     min_pixels: int,
 ) -> None:
-    maps = random_maps(seed, height, width, n_sigma, spread, sigma)
-    fast = list(cluster(maps, 0, threshold, min_pixels))
-    plain = plain_cluster(maps, 0, threshold, min_pixels)
+    raw = random_maps(seed, height, width, n_sigma, spread, sigma)
+    fast, plain = both(raw, n_sigma, threshold, min_pixels)
     assert [f.score for f in fast] == [score for score, _ in plain]
     for instance, (_, mask) in zip(fast, plain, strict=True):
         np.testing.assert_array_equal(np.sort(instance.pixels), np.flatnonzero(mask.numpy()))
@@ -105,10 +114,11 @@ def test_the_distance_limit_is_where_the_exponential_passes_a_half() -> None:
 
 
 def test_maps_with_values_that_are_no_numbers_are_survived() -> None:
-    maps = random_maps(0, 30, 30, 2, 0.1, 0.5)
-    maps.embedding[:, ::3] = torch.nan
-    maps.sigma[:, ::2] = torch.inf
-    assert len(list(cluster(maps, 0, 0.5, 5))) == len(plain_cluster(maps, 0, 0.5, 5))
+    raw = random_maps(0, 30, 30, 2, 0.1, 0.5)
+    raw[:2, ::3] = torch.nan
+    raw[2:4, ::2] = torch.inf
+    fast, plain = both(raw, 2, 0.5, 5)
+    assert len(fast) == len(plain)
 
 
 def test_instances_come_with_class_and_score_best_first() -> None:
@@ -149,8 +159,7 @@ def test_an_instance_is_what_all_pixels_of_its_cluster_say_and_not_the_one_that_
     inside = torch.from_numpy(true)
     away = where[0] - where[0][inside].mean()
     raw[0, inside] = torch.atanh(-0.45 * away[inside])
-    maps = decode(raw, 1, where)
-    [first, *_] = cluster(maps, 0, 0.65, 5)
+    [first, *_] = cluster(Foreground.of(raw, 1, 0, where), 0.65, 5)
     assert len(first.pixels) < true.sum()
     np.testing.assert_array_equal(decode_mask(found_in(raw, spec).masks[0]), true)
 

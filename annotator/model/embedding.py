@@ -48,7 +48,7 @@ PAPER_GRID = Grid(2, 2048, 1, 1024)
 
 @dataclass(frozen=True)
 class EmbeddingMaps:
-    """One image's maps, decoded; on the device that made them."""
+    """One image's maps, or n of their pixels (n instead of H, W), decoded; on the device that made them."""
 
     embedding: Tensor  # (2, H, W) float32, grid units, x then y
     sigma: Tensor  # (S, H, W) float32: exp(10 * raw), 1 / (2 * bandwidth^2) up to the constant; S = 1 or 2
@@ -56,7 +56,7 @@ class EmbeddingMaps:
 
 
 def decode(raw: Tensor, n_sigma: int, grid: Tensor) -> EmbeddingMaps:
-    """Raw maps (2 + S + C, H, W) and grid coordinates (2, H, W) -> EmbeddingMaps."""
+    """Raw maps (2 + S + C, H, W) and grid coordinates (2, H, W) -> EmbeddingMaps; or pixels, n instead of H, W."""
     raw = raw.float()
     return EmbeddingMaps(
         embedding=torch.tanh(raw[:2]) + grid,
