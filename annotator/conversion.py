@@ -16,6 +16,7 @@ from annotator.errors import AnnotatorError, FormatError, UsageError
 from annotator.evaluation.comparison import Recording as Pair
 from annotator.evaluation.comparison import compare
 from annotator.fingerprint import identity
+from annotator.formats import PLACES
 from annotator.formats.classes import Classes
 from annotator.formats.recognise import Kind, Labels, bad_input, recognise
 from annotator.formats.whole import scratch_folder, whole_folder
@@ -69,6 +70,7 @@ def convert(job: ConversionJob) -> Iterator[Converted]:
     Raises UsageError for labels that can't be read, FormatError for those that the format can't hold.
     """
     imports = _imports(job)
+    _insist_on_room(imports, job)
     if job.to == RUN_FOLDER:
         yield from _to_run(imports, job)
         return
@@ -79,14 +81,29 @@ def convert(job: ConversionJob) -> Iterator[Converted]:
             yield _converted(each, store, folder)
 
 
+def _insist_on_room(imports: list[Import], job: ConversionJob) -> None:
+    """Raise UsageError where a recording would take the place of another, of what is there, or of its own source."""
+    names = [each.recording.name for each in imports]
+    if twice := [name for name, count in Counter(names).items() if count > 1]:
+        raise UsageError(f"{job.source}: two recordings are called {twice[0]}; convert them one by one")
+    for each in imports:
+        folder = job.out / each.recording.name
+        places = [folder] if job.to == RUN_FOLDER else [folder / name for name in PLACES[job.to]]
+        for place in filter(Path.exists, places):
+            if each.labels.path.resolve().is_relative_to(place.resolve()):
+                raise UsageError(f"{place}: is what is to be converted; choose another --out")
+            if not job.overwrite:
+                raise UsageError(
+                    f"{place}: is there already; use --overwrite to replace it, or another --out"
+                )
+
+
 def _to_run(imports: list[Import], job: ConversionJob) -> Iterator[Converted]:
     """Make a run folder, in which recordings appear whole."""
     about = {"converted": {"from": str(job.source), "kind": imports[0].labels.kind.value}}
-    folders = [job.out / each.recording.name for each in imports]
-    if there := [folder for folder in folders if folder.exists() and not job.overwrite]:
-        raise UsageError(f"{there[0]}: is there already; use --overwrite to replace it, or another --out")
     with Run(job.out, about, [each.recording for each in imports]) as run:
-        for each, folder in zip(imports, folders, strict=True):
+        for each in imports:
+            folder = job.out / each.recording.name
             run.started(each.recording)
             try:
                 with whole_folder(folder) as temporary, _filled(temporary, each) as store:

@@ -20,6 +20,7 @@ Rle = dict[str, Any]  # {"size": [H, W], "counts": bytes}
 Window = tuple[npt.NDArray[np.bool_], int, int]  # a mask within a box, top and left of the box
 
 SPECK = 0.01  # of a mask: smaller parts are left out, smaller holes are filled
+FARTHEST = 1_000_000  # pixels; pycocotools takes memory for every one along a polygon's border, and crashes
 
 
 def encode(mask: npt.NDArray[np.bool_]) -> Rle:
@@ -87,7 +88,10 @@ def to_rle(segmentation: Any, size: tuple[int, int]) -> Rle:
             return from_counts([counts.encode() if isinstance(counts, str) else counts], size)[0]
         if any(len(ring) < 6 or len(ring) % 2 for ring in segmentation):
             raise ValueError("a polygon with fewer than 3 points")
-        return union(coco.frPyObjects([list(map(float, ring)) for ring in segmentation], *size), size)
+        rings = [list(map(float, ring)) for ring in segmentation]
+        if not all(abs(number) <= FARTHEST for ring in rings for number in ring):
+            raise ValueError(f"a polygon that reaches beyond {FARTHEST:,} pixels")
+        return union(coco.frPyObjects(rings, *size), size)
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise FormatError(f"not a COCO segmentation: {error}") from error
 
@@ -197,7 +201,10 @@ def decode_windows(rles: Sequence[Rle]) -> list[Window]:
 
 
 def without_specks(mask: npt.NDArray[np.bool_], share: float = SPECK) -> npt.NDArray[np.bool_]:
-    """A mask (H, W) without 8-connected parts, and without 4-connected holes, of less than a share of its pixels."""
+    """A mask (H, W) without 8-connected parts, and without 4-connected holes, of less than a share of its pixels.
+
+    Of nothing but such parts the largest is left, the first of several.
+    """
     outlines, _ = cv2.findContours(mask.view(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     if len(outlines) <= 1:  # one part without holes, as most are
         return mask
@@ -207,6 +214,9 @@ def without_specks(mask: npt.NDArray[np.bool_], share: float = SPECK) -> npt.NDA
     is_small[parts[0, 0]] = False
     solid = mask | is_small[parts][1:-1, 1:-1] if is_small.any() else mask
     parts, is_small = _small_parts(solid, 8, smallest)
+    if is_small[1:].all():
+        sizes = np.bincount(parts[solid])
+        is_small[parts.flat[np.flatnonzero((sizes == sizes.max())[parts])[0]]] = False
     return solid & ~is_small[parts] if is_small.any() else solid
 
 
@@ -270,8 +280,6 @@ def _columns(label_map: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.integer[
     """All pixels of a label map (H, W), down the columns: (W * H,)."""
     if label_map.flags.f_contiguous or label_map.dtype not in (np.uint8, np.uint16, np.int16, np.int32):
         return label_map.ravel(order="F")
-    import cv2
-
     return cv2.transpose(label_map).ravel()  # in blocks: ten times as fast as numpy
 
 

@@ -44,13 +44,13 @@ class OpticalFlow:
     def __init__(self) -> None:
         self._before: Gray | None = None
 
-    def see(self, image: npt.NDArray[np.uint8]) -> None:
-        """Look at a frame (H, W, 3), RGB, without instances."""
+    def see(self, image: torch.Tensor) -> None:
+        """Look at a frame (3, H, W), uint8 RGB, without instances."""
         self._before = _small(image)
 
     def measured(self, image: torch.Tensor, found: Instances) -> Instances:
         """The instances of the next frame (3, H, W), uint8 RGB, with how far each moved since the last one."""
-        before, after = self._before, _small(image.permute(1, 2, 0).cpu().numpy())
+        before, after = self._before, _small(image)
         self._before = after
         if before is None or before.shape != after.shape or not len(found):
             return found
@@ -64,8 +64,8 @@ class OpticalFlow:
         return replace(found, moved=ways[best, np.arange(len(found))] / scale)
 
 
-def _small(image: npt.NDArray[np.uint8]) -> Gray:
-    gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+def _small(image: torch.Tensor) -> Gray:
+    gray = cv2.cvtColor(image.permute(1, 2, 0).cpu().numpy(), cv2.COLOR_RGB2GRAY)
     scale = math.sqrt(PIXELS / gray.size)
     if scale < 1:
         size = max(1, round(gray.shape[1] * scale)), max(1, round(gray.shape[0] * scale))

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Generator, Sequence
-from contextlib import closing, suppress
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ from annotator.runtime import Runtime, load_runtime
 from annotator.store import EDITED, Store
 from annotator.store import FILE_NAME as STORE_NAME
 from annotator.tracking import associate
-from annotator.video import Loader, Source, find_sources
+from annotator.video import Batch, Loader, Source, find_sources
 
 
 def annotate(job: Job, runtime: Runtime | None = None) -> Generator[Event, None, None]:
@@ -77,10 +76,10 @@ def detect(
     if store.note("detected"):
         return False
     yield SourceStarted(source.name, expected_frames(source, options))
-    first, frames, gaps = first_missing(store, options), store.frame_count, 0
-    flow = flow_behind(source, store)
+    frames, gaps, last, flow = store.frame_count, 0, store.next_index() - 1, OpticalFlow()
+    first = max(options.start, last)  # the last one is read again, so that nothing behind it gets lost
     with Loader(source, runtime.device, batch_size, first, options.end, options.every) as batches:
-        for batch in batches:
+        for batch in unseen(batches, last, flow):
             maps = runtime.maps(batch.images, options.scale)
             found = list(map(flow.measured, batch.images, instances_of(maps, batch.refs, options)))
             fresh_gaps = source.gaps[gaps:]
@@ -140,23 +139,14 @@ def expected_frames(source: Source, options: DetectionOptions) -> int | None:
     return max(0, -(-(end - options.start) // options.every))
 
 
-def first_missing(store: Store, options: DetectionOptions) -> int:
-    """The first frame that the options ask for and the store lacks."""
-    behind = max(0, store.next_index() - options.start)
-    return options.start + -(-behind // options.every) * options.every
-
-
-def flow_behind(source: Source, store: Store) -> OpticalFlow:
-    """Where pixels are followed from: the last frame that the store has, read again, for a run that goes on."""
-    flow, begun = OpticalFlow(), store.next_index()
-    if begun:
-        with (
-            suppress(SourceError),
-            closing(source.frames(begun - 1, begun)) as frames,
-        ):  # the Loader says what is wrong
-            for frame in frames:
-                flow.see(frame.image)
-    return flow
+def unseen(batches: Iterable[Batch], last: int, flow: OpticalFlow) -> Iterator[Batch]:
+    """The batches without frames up to `last`, which the store has; pixels are followed from there."""
+    for batch in batches:
+        known = sum(ref.index <= last for ref in batch.refs)
+        if known:
+            flow.see(batch.images[known - 1])
+        if known < len(batch):
+            yield Batch(batch.refs[known:], batch.images[known:])
 
 
 def about(job: Job, runtime: Runtime) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from annotator.errors import FormatError, OutputError, SourceError, UsageError
+from annotator.errors import AnnotatorError, FormatError, OutputError, SourceError, UsageError
 from annotator.events import Event, StepStarted
 from annotator.formats import FORMATS, Recorded, Written
 from annotator.options import PublishOptions
@@ -143,12 +143,16 @@ def _size(store: Store, source: Recorded, options: PublishOptions | None) -> str
         return ""
     from annotator.formats import cvat
 
-    size = cvat.expected_size(store, source, options, store.instance_count)
+    try:
+        size = cvat.expected_size(store, source, options, store.instance_count)
+    except (OSError, AnnotatorError):  # whatever it is, writing itself will tell
+        return ""
     return f", about {size / 1e6:.0f} MB" if size > 1e6 else ""
 
 
 def _remove(folder: Path, names: Iterable[str]) -> None:
-    for path in (folder / name for name in names):
+    # A store comes from anywhere: what it names must not lie elsewhere.
+    for path in (folder / name for name in names if name not in ("", "..") and Path(name).name == name):
         if path.is_dir():
             shutil.rmtree(path)
         else:

@@ -46,7 +46,7 @@ class SourceRecord:
     """How it went with one source."""
 
     name: str
-    path: str
+    path: str  # absolute: a run is used from other folders than it was made in
     state: str = PENDING
     frames: int = 0
     gaps: int = 0  # stretches that could not be decoded
@@ -69,7 +69,7 @@ class Run:
         self.out = out
         self._about = {"tool": "spatialemb-annotate", "versions": versions(), **about}
         self._names = [source.name for source in sources]
-        self._records = {source.name: SourceRecord(source.name, str(source.path)) for source in sources}
+        self._records = {source.name: SourceRecord(source.name, _path(source)) for source in sources}
         self._before: SourceRecord | None = None  # what was recorded of the source that is being labelled
         self._since = 0.0
         self._lock = Lock(out / LOCK_NAME)
@@ -129,7 +129,7 @@ class Run:
     def started(self, source: Named) -> None:
         """A source is being labelled."""
         self._before, self._since = self._records[source.name], time.monotonic()
-        self._records[source.name] = SourceRecord(source.name, str(source.path), RUNNING)
+        self._records[source.name] = SourceRecord(source.name, _path(source), RUNNING)
         self._write()
 
     def count(self, source: Named, store: Store) -> None:
@@ -154,7 +154,7 @@ class Run:
         """A source is labelled and published; if that needed no work, its earlier record stays."""
         (self.folder(source) / TRACEBACK_NAME).unlink(missing_ok=True)
         if not worked and self._before and self._before.state == DONE:
-            self._records[source.name] = self._before
+            self._records[source.name] = replace(self._before, path=_path(source))
         else:
             self._end(source.name, state=DONE)
         self._write()
@@ -223,6 +223,10 @@ else:
 
     def _lock(file: IO[bytes]) -> None:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _path(source: Named) -> str:
+    return os.path.abspath(source.path)
 
 
 def versions() -> dict[str, str]:

@@ -81,7 +81,7 @@ def check(paths: tuple[Path, ...]) -> int:
 
     PATH is a label file, a folder of them, or a run with all its label files.
 
-    
+    \b
     Exit codes: 0 nothing that is an error was found, 1 errors were found, 2 wrong usage, 130 interrupted.
     """
     # Numpy and the like must not be behind --help, nor behind wrong usage.

@@ -43,7 +43,8 @@ def test_what_a_format_cannot_hold_is_said(tmp_path: Path, convert: Run) -> None
     answer = convert(source, "--to", "mots", "--out", tmp_path / "out", "--map", "tree=bus")
     assert answer.returncode == 0
     assert answer.stdout.rstrip().endswith("; 4 instances of other classes than car and person")
-    answer = convert(source, "--to", "mots", "--out", tmp_path / "out", "--map", "tree=none")
+    options = "--map", "tree=none", "--overwrite"
+    answer = convert(source, "--to", "mots", "--out", tmp_path / "out", *options)
     assert re.search(r"; \d+ shapes of the label 'tree'$", answer.stdout)
 
 

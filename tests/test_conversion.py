@@ -245,3 +245,32 @@ def test_classes_are_called_as_the_user_says(tmp_path: Path) -> None:
     for wrong in ("Fußgänger", "Fußgänger=gehen", "=car"):
         with pytest.raises(UsageError, match="--map takes NAME=CLASS"):
             converted(source, "coco", tmp_path / "d", map=(wrong,))
+
+
+@pytest.mark.parametrize("to", ["coco", "cvat", "mots", "cityscapes"])
+def test_nothing_that_is_there_is_replaced_unasked(tmp_path: Path, to: str) -> None:
+    source = WRITERS["run"](tmp_path / "source", IN_VIDEO, VIDEO)
+    converted(source, to, tmp_path / "out")
+    with pytest.raises(UsageError, match=r"is there already; use --overwrite"):
+        converted(source, to, tmp_path / "out")
+    assert converted(source, to, tmp_path / "out", overwrite=True).frames == 4
+
+
+def test_a_source_is_never_replaced_by_what_is_made_of_it(tmp_path: Path) -> None:
+    WRITERS["coco"](tmp_path / "drive", IN_VIDEO, VIDEO)
+    file = next((tmp_path / "drive").rglob("coco.json"))
+    before = file.read_bytes()
+    with pytest.raises(UsageError, match="is what is to be converted"):
+        converted(file, "coco", file.parents[1], overwrite=True)
+    assert file.read_bytes() == before
+
+
+def test_two_recordings_of_one_name_are_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "day"
+    folder.mkdir()
+    WRITERS["mots"](tmp_path / "a", IN_VIDEO, VIDEO)
+    text = next((tmp_path / "a").rglob("mots.txt")).read_bytes()
+    for name in ("mots.txt", "day.txt"):
+        (folder / name).write_bytes(text)
+    with pytest.raises(UsageError, match="two recordings are called day"):
+        list(convert(ConversionJob(folder, "coco", tmp_path / "out")))

@@ -378,3 +378,10 @@ def test_labels_that_are_no_run_are_refused(run: Path, cvat: Run, server: FakeCv
     answer = cvat("push", tmp_path / "coco.json", "--url", server.url)
     assert answer.returncode == 2
     assert_one_sentence(answer, "is COCO JSON; make a run of it with spatialemb-convert --to run")
+
+
+def test_a_single_image_becomes_a_task(tmp_path: Path, server: FakeCvat, cvat: Run) -> None:
+    cv2.imwrite(str(tmp_path / "photo.png"), draw(0, SIZE))
+    add_recording(tmp_path / "run", "photo", tmp_path / "photo.png", [labelled(0, "photo.png")])
+    assert cvat("push", tmp_path / "run", "--url", server.url).returncode == 0
+    assert list(only_task(server).images) == ["photo.png"]

@@ -342,3 +342,12 @@ def test_the_files_of_a_run_have_the_figures_of_the_run(kind: str, tmp_path: Pat
         list(evaluate(write(tmp_path / each, predicted, each), truth).rows()) for each in ("run", kind)
     )
     assert [value for *_, value in run] == pytest.approx([value for *_, value in file], nan_ok=True)
+
+
+def test_where_nothing_is_labelled_nothing_is_wrong(tmp_path: Path) -> None:
+    true = write(tmp_path / "b", [found(0, (A, CAR))])
+    content = json.loads(true.read_text())
+    content["images"][0]["labelled"], content["annotations"] = [], []
+    true.write_text(json.dumps(content))
+    report = evaluate(write(tmp_path / "a", [found(0, (B, CAR))], "run"), true)
+    assert report.as_json()["edits"]["classes"].get("car", {}).get("delete", 0) == 0

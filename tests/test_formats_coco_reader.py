@@ -15,6 +15,7 @@ from annotator import masks
 from annotator.errors import FormatError, UsageError
 from annotator.evaluation.comparison import compare
 from annotator.formats import coco
+from annotator.formats.check import check
 from annotator.formats.classes import Classes
 from annotator.formats.recognise import Kind, recognise
 from annotator.labels import BY_NAME
@@ -253,3 +254,19 @@ def refusal(path: Path) -> str | None:
     except FormatError as error:
         return str(error)
     return None
+
+
+@pytest.mark.parametrize("far", [1e8, 1e12])
+def test_a_polygon_that_reaches_out_of_all_bounds_is_refused_and_does_not_crash(
+    tmp_path: Path, far: float
+) -> None:
+    path = saved(tmp_path, annotation(segmentation=[[0, 0, far, 0, far, far]]))
+    with pytest.raises(FormatError, match="beyond 1,000,000 pixels"):
+        list(coco.read(path))
+    assert any("beyond 1,000,000 pixels" in finding.message for finding in check(path))
+
+
+@pytest.mark.parametrize("score", [-0.1, 2.5, 85])
+def test_scores_that_are_none_are_refused(tmp_path: Path, score: float) -> None:
+    with pytest.raises(FormatError, match="scores are from 0 to 1"):
+        list(coco.read(saved(tmp_path, annotation(score=score))))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import xml.etree.ElementTree as ET
 from collections import Counter
 from pathlib import Path
@@ -14,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from annotator import masks, polygons
 from annotator.errors import FormatError
 from annotator.formats import cvat
+from annotator.formats.check import check
 from annotator.formats.cvat_reader import ring_of
 from annotator.formats.cvat_shapes import CUT_SHORT, HOLES, SPECKS, shapes_of
 from annotator.instances import Instances
@@ -357,3 +359,23 @@ def test_copies_of_a_shape_in_an_image_are_objects_of_their_own(tmp_path: Path) 
 def test_shapes_that_fit_nowhere_are_refused(body: str, sentence: str, tmp_path: Path) -> None:
     with pytest.raises(FormatError, match=rf"annotations\.xml: no CVAT XML of instances \(.*{sentence}"):
         list(cvat.read(exported(tmp_path, body)))
+
+
+def test_a_file_whose_last_image_has_no_labels_does_not_get_that_of_the_next(tmp_path: Path) -> None:
+    labels = Labels([instances(k, (SQUARE, CAR, 0.9, 0)) for k in range(25) if k != 9])
+    written = cvat.write(labels, FOLDER, tmp_path, PublishOptions(split_frames=10))
+    shown = [[found.frame.index for found in cvat.read(file)] for file in sorted(written.files[0].iterdir())]
+    assert shown == [[*range(9)], [*range(10, 20)], [*range(20, 25)]]
+
+
+@pytest.mark.parametrize("far", [1e8, 1e12])
+def test_a_polygon_that_reaches_out_of_all_bounds_is_refused_and_does_not_crash(
+    tmp_path: Path, far: float
+) -> None:
+    file = cvat.write(Labels([instances(0, (SQUARE, CAR, 0.9, 1))]), VIDEO, tmp_path).files[0]
+    points = re.search(r'points="([^;]*)', file.read_text())
+    assert points
+    file.write_text(file.read_text().replace(points[1], f"{far:.0f},1", 1))
+    with pytest.raises(FormatError, match="beyond 1,000,000 pixels"):
+        list(cvat.read(file))
+    assert any("beyond 1,000,000 pixels" in finding.message for finding in check(file))

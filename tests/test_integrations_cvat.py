@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,9 @@ def test_what_is_below_the_threshold_is_left_out(function: cvat.Function) -> Non
     assert len(scores) == 2
     kept = [shape.score for shape in annotated(function, conf_threshold=max(scores))]
     assert kept == [max(scores)]
+    function._options = replace(function._options, min_score=0.6)
+    assert len(annotated(function)) == 1
+    assert len(annotated(function, conf_threshold=0.3)) == 2  # also below what labelling begins at
 
 
 def test_labels_are_those_that_the_weights_know(function: cvat.Function) -> None:
@@ -84,7 +88,7 @@ def test_the_command_of_cvat_finds_it_by_name_and_passes_parameters() -> None:
     loaded = __import__("annotator.integrations.cvat", fromlist=["create"])
     with pytest.raises(UsageError, match=r"nothing\.pth"):
         loaded.create(weights="nothing.pth", device="cpu", scale=0.5)
-    with pytest.raises(UsageError, match="must be between 0 and 1"):
+    with pytest.raises(UsageError, match=r"must be between 0\.5 and 1"):
         loaded.create(seed_threshold=7)
 
 

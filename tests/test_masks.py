@@ -215,8 +215,9 @@ def plainly_without_specks(pixels: np.ndarray, share: float) -> np.ndarray:
         if number != parts[0, 0] and (parts == number).sum() < smallest:
             solid |= (parts == number)[1:-1, 1:-1]
     parts, count = ndimage.label(solid, np.ones((3, 3)))
-    for number in range(1, count + 1):
-        if (parts == number).sum() < smallest:
+    sizes = [(parts == number).sum() for number in range(1, count + 1)]  # by first pixel, as scipy counts
+    for number, size in enumerate(sizes, 1):
+        if size < smallest and not (max(sizes) < smallest and number == 1 + int(np.argmax(sizes))):
             solid[parts == number] = False
     return solid
 

@@ -18,7 +18,7 @@ from annotator.options import DetectionOptions, Job, PublishOptions, TrackingOpt
 from annotator.pipeline import annotate
 from annotator.run import Lock
 from annotator.store import Store
-from tests.faults import FullDiskWriter, RaisingWriter, small_disk, text_named_mp4
+from tests.faults import FullDiskWriter, RaisingWriter, small_disk, text_named_mp4, videos
 from tests.toy import ToyRuntime, draw, install, toy_checkpoint, write_video
 
 
@@ -102,7 +102,9 @@ def test_a_stopped_run_goes_on_and_ends_equal(tmp_path: Path, toy: ToyRuntime) -
     assert record(tmp_path / "stopped", "drive")["frames"] == 2
     batches_before = toy.batches
     list(annotate(job(video, out=tmp_path / "stopped", **asked)))
-    assert toy.batches - batches_before == 3  # 8 frames, 2 of them known
+    assert (
+        toy.batches - batches_before == 4
+    )  # of 6 frames: the last known one was in a batch with the first of them
     assert label_files(tmp_path / "stopped") == label_files(tmp_path / "undisturbed")
 
 
@@ -423,3 +425,44 @@ def test_a_lock_whose_holder_is_gone_is_free(tmp_path: Path) -> None:
         Lock(tmp_path / ".lock").take()
     lock.release()
     assert not (tmp_path / ".lock").exists()
+
+
+def test_gaps_between_the_frames_that_are_asked_for_are_known_after_an_interruption(
+    tmp_path: Path, toy: ToyRuntime
+) -> None:
+    times = [k if k < 23 else k + 50 for k in range(45)]  # a pause before frame 23
+    video = videos.write_video(tmp_path / "drive.mp4", len(times), times=times)
+    asked = {"detection": DetectionOptions(every=10), "batch_size": 3}
+    stopped = annotate(job(video, out=tmp_path / "stopped", **asked))
+    while not isinstance(next(stopped), FramesLabelled):
+        pass  # frames 0, 10 and 20
+    stopped.close()
+    for out in ("stopped", "undisturbed"):
+        list(annotate(job(video, out=tmp_path / out, **asked)))
+    gaps = [record(tmp_path / out, "drive")["gap_reasons"] for out in ("stopped", "undisturbed")]
+    assert len(gaps[0]) == 1
+    assert gaps[0] == gaps[1]
+
+
+def test_a_recording_is_recorded_where_it_lies_from_wherever_a_run_is_started(
+    tmp_path: Path, toy: ToyRuntime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_video(tmp_path / "here" / "drive.mp4")
+    monkeypatch.chdir(tmp_path / "here")
+    list(annotate(job(Path("drive.mp4"), out=Path("labels"))))
+    assert record(Path("labels"), "drive")["path"] == str(tmp_path / "here" / "drive.mp4")
+    Path("drive.mp4").rename(tmp_path / "drive.mp4")
+    assert ended(job(tmp_path / "drive.mp4", out=Path("labels"))) == {"drive": ("done", False)}
+    assert record(Path("labels"), "drive")["path"] == str(tmp_path / "drive.mp4")
+
+
+@pytest.mark.parametrize("name", ["../victim", "{tmp}/victim", ".."])
+def test_a_store_from_elsewhere_names_nothing_outside_of_its_folder_for_deletion(
+    tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "victim").mkdir()
+    with Store.open(tmp_path / "drive", {}) as store:
+        store.set_note("published", {"coco": {"files": {name.format(tmp=tmp_path): 1}}})
+    publishing.unpublish(tmp_path / "drive")
+    assert (tmp_path / "victim").is_dir()
+    assert (tmp_path / "drive").is_dir()

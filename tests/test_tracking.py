@@ -369,6 +369,7 @@ def test_windows_make_no_difference_to_an_object_that_is_followed_through_them(
 ) -> None:
     monkeypatch.setattr("annotator.tracking.windows.WINDOW", 64)
     monkeypatch.setattr("annotator.tracking.windows.OVERLAP", 32)
+    monkeypatch.setattr("annotator.tracking.windows.BESIDE_GAP", 4)
     scene = [{"a": car(50 + 30 * np.sin(k / 20)), "b": car(120, 5), "c": person(150)} for k in range(300)]
     ids = follow(tmp_path, scene)
     assert all(len({*of_one}) == 1 for of_one in ids.values())
@@ -377,8 +378,9 @@ def test_windows_make_no_difference_to_an_object_that_is_followed_through_them(
 def test_what_a_window_has_named_keeps_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("annotator.tracking.windows.WINDOW", 16)
     monkeypatch.setattr("annotator.tracking.windows.OVERLAP", 8)
+    monkeypatch.setattr("annotator.tracking.windows.BESIDE_GAP", 3)
     found = frames_of([{"a": car(5 * k), "b": car(150, 35)} for k in range(30)])
-    kept = [(frame, frame.names) for frame in named(timed(found, 0.1), 20.0, 1)]
+    kept = [(frame, frame.names) for frame in named(timed(found, 0.1), 4.0, 1)]
     assert len(kept) == 30
     assert all(frame.names is names for frame, names in kept)
 
@@ -386,6 +388,7 @@ def test_what_a_window_has_named_keeps_its_name(monkeypatch: pytest.MonkeyPatch)
 def test_memory_does_not_grow_with_the_recording(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("annotator.tracking.windows.WINDOW", 32)
     monkeypatch.setattr("annotator.tracking.windows.OVERLAP", 16)
+    monkeypatch.setattr("annotator.tracking.windows.BESIDE_GAP", 4)
     monkeypatch.setattr("annotator.tracking.association.MOST_WAITING", 32)
 
     def frames(count: int) -> Iterator[Instances]:
@@ -487,6 +490,16 @@ def test_an_object_hidden_for_longer_is_another_one(tmp_path: Path, hidden_ms: f
     times = [*range(0, 500, 100), *range(back, back + 500, 100)]
     scene = [{"a": car(50)}] * 10
     assert follow(tmp_path, scene, times)["a"] == [1] * 5 + [1 if same else 2] * 5
+
+
+@pytest.mark.parametrize("hidden_from", [100, 890, 960])
+def test_the_longest_gap_is_bridged_wherever_windows_end_and_however_many_frames_it_has(
+    tmp_path: Path, hidden_from: int
+) -> None:
+    frames, hidden = 1200, range(hidden_from, hidden_from + 140)  # 2.3 s at 60 frames a second
+    scene = [{} if k in hidden else {"a": car(50)} for k in range(frames)]
+    ids = follow(tmp_path, scene, [round(1000 * k / 60) for k in range(frames)], batch=100)["a"]
+    assert {*ids} == {0, 1}
 
 
 def test_frames_without_instances_are_no_trouble(tmp_path: Path) -> None:

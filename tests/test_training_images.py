@@ -336,3 +336,31 @@ def test_shares_are_given_to_all_sets_or_none(tmp_path: Path) -> None:
         open_parts([DataSource(labels, share=1), DataSource(labels)], SMALL, tmp_path)
     with pytest.raises(UsageError, match=r"no \[\[training\]\]"):
         open_parts([], SMALL, tmp_path)
+
+
+def test_videos_of_equally_named_labels_share_no_frames(tmp_path: Path) -> None:
+    line = "0 1001 1 48 64 " + masks.encode(blob((48, 64), 20, 20, 8))["counts"].decode()
+    files = []
+    for name, frames in (("a", 3), ("b", 6)):
+        video = write_video(tmp_path / name / "clip.mp4", frames=frames)
+        (tmp_path / name / "mots.txt").write_text(line)
+        source = DataSource(tmp_path / name / "mots.txt", video)
+        files += open_files(source, (48, 64), tmp_path / "kept").files
+    assert files[0] != files[1]
+
+
+def test_labels_of_a_single_image_find_it(tmp_path: Path) -> None:
+    image = tmp_path / "photo.png"
+    cv2.imwrite(str(image), np.zeros((48, 64, 3), np.uint8))
+    run = tmp_path / "labels"
+    with Store.open(run / "photo", {"version": "1"}) as store:
+        frame = FrameRef(0, 0, Fraction(1), (48, 64), "photo.png")
+        store.add([Instances.of(frame, [masks.encode(blob((48, 64), 20, 20, 8))], [CAR], [1])])
+    (run / "run.json").write_text(json.dumps({"sources": [{"name": "photo", "path": str(image)}]}))
+    assert opened(run).files == [image]
+
+
+def test_no_rendered_street_is_wrong_usage(tmp_path: Path) -> None:
+    (tmp_path / "mix.toml").write_text("[[training]]\nrendered = 0\n")
+    with pytest.raises(UsageError, match="leaves no street to draw"):
+        read_mix(tmp_path / "mix.toml")

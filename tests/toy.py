@@ -98,7 +98,8 @@ def find_boxes(image: torch.Tensor, ref: FrameRef, options: DetectionOptions) ->
                 found.append(
                     (masks.encode(part), class_id, min(1.0, part.sum() / 300), [part.mean(), class_id])
                 )
-    return Instances.of(ref, *zip(*found, strict=True)) if found else Instances.of(ref)
+    instances = Instances.of(ref, *zip(*found, strict=True)) if found else Instances.of(ref)
+    return instances.only(np.flatnonzero(instances.scores >= options.min_score))
 
 
 def install(monkeypatch: pytest.MonkeyPatch) -> ToyRuntime:

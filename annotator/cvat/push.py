@@ -150,7 +150,9 @@ class _Push:
     def _upload(self, task: Task, frames: Frames) -> None:
         params: dict[str, Any] = {"image_quality": self.job.image_quality}
         if frames.names:
-            resources = [self.recording.path / name for name in frames.names]
+            path = self.recording.path
+            folder = path if path.is_dir() else path.parent  # of the only image
+            resources = [folder / name for name in frames.names]
             params["sorting_method"] = "predefined"
         else:
             resources = [self.recording.path]

@@ -179,7 +179,9 @@ class _Scoring:
 
     def add(self, recording: str, found: Instances, truth: Truth) -> None:
         """Count a frame; of one recording in order."""
-        labelled = frozenset(INSTANCE_CLASSES).intersection(truth.class_ids or INSTANCE_CLASSES)
+        labelled = frozenset(INSTANCE_CLASSES)
+        if truth.class_ids is not None:
+            labelled &= frozenset(truth.class_ids)
         truth = replace(truth, class_ids=labelled)
         overlap = Overlap.of(found, truth)
         is_unlabelled = self._may_lack_background and _is_background(overlap)

@@ -10,7 +10,15 @@ from annotator.instances import Truth
 if TYPE_CHECKING:
     FORMATS: dict[str, Format]
 
-__all__ = ["FORMATS", "Format", "LabelReader", "Recorded", "Written", "read_truth"]
+# What each format writes into the folder of a recording.
+PLACES = {
+    "cityscapes": ("cityscapes",),
+    "coco": ("coco.json",),
+    "cvat": ("cvat.xml", "cvat"),
+    "mots": ("mots.txt",),
+}
+
+__all__ = ["FORMATS", "PLACES", "Format", "LabelReader", "Recorded", "Written", "read_truth"]
 
 
 def read_truth(path: Path) -> Iterator[Truth]:

@@ -22,7 +22,7 @@ from annotator.formats import png
 from annotator.formats.interface import LabelReader, Recorded, Written
 from annotator.formats.names import INSTANCE_IDS, frame_stem, numbers
 from annotator.formats.survey import HIDDEN, Life, Survey, frame_without_time
-from annotator.formats.whole import insist, whole_folder
+from annotator.formats.whole import find_whole, insist, whole_folder
 from annotator.frames import FrameRef
 from annotator.instances import Instances, Region, Truth
 from annotator.labels import BY_ID, INSTANCE_CLASSES, INSTANCES_PER_CLASS, LABELS, instance_id
@@ -133,7 +133,7 @@ class Numbers:
 
 def _numbered(path: Path) -> Iterator[tuple[int, str, Path]]:
     """Index, CITY_SEQ_FRAME and file of every frame of a folder, by name."""
-    files = sorted(path.rglob(f"*{INSTANCE_IDS}"))
+    files = find_whole(path, f"*{INSTANCE_IDS}")
     if not files:
         raise FormatError(f"{path}: no *{INSTANCE_IDS} in this folder")
     stems = [file.name.removesuffix(INSTANCE_IDS) for file in files]

@@ -6,7 +6,6 @@ Cityscapes, its frames are numbered by image id.
 
 from __future__ import annotations
 
-import math
 import zipfile
 import zlib
 from collections import Counter
@@ -211,8 +210,8 @@ def _score(entry: Record) -> float:
     score = entry.get("score")
     if score is None:
         score = _attributes(entry).get("score") or 1
-    if not math.isfinite(float(score)):
-        raise ValueError(f"{_called(entry)} has a score of {score}")
+    if not 0 <= float(score) <= 1:
+        raise ValueError(f"{_called(entry)} has a score of {score}; scores are from 0 to 1")
     return float(score)
 
 

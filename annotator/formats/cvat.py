@@ -65,13 +65,15 @@ def write(
             drawn = shapes.of(found)
             instances += len(drawn)
             index = found.frame.index
+            for file in (
+                file for file in tuple(open_) if file.frames[-1] < index
+            ):  # which lacks its last frame
+                file.finish()
+                open_.remove(file)
             while to_come and to_come[0].frames.start <= index:
                 open_.append(stack.enter_context(to_come.pop(0)))
             for file in open_:
                 file.add(found.frame, drawn)
-            for file in (file for file in tuple(open_) if index >= file.frames[-1]):
-                file.finish()
-                open_.remove(file)
         for file in (*open_, *map(stack.enter_context, to_come)):
             file.finish()
         with whole_file(labels_goal) as labels:

@@ -71,6 +71,8 @@ def ring_of(polygon: Element) -> Ring:
     ring = np.array([point.split(",") for point in polygon.attrib["points"].split(";")], np.float64)
     if ring.shape[1:] != (2,) or len(ring) < 3 or not np.all(np.isfinite(ring)):
         raise ValueError(f"a polygon of {len(ring)} points")
+    if np.abs(ring).max() > masks.FARTHEST:
+        raise ValueError(f"a polygon that reaches beyond {masks.FARTHEST:,} pixels")
     return ring
 
 

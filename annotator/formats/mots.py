@@ -6,7 +6,6 @@ Other classes than car and person are left out. Trackers may add a score at the 
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import groupby, islice
@@ -29,6 +28,7 @@ CLASS_IDS = {mots_class: class_id for class_id, mots_class in MOTS_CLASSES.items
 IGNORE_REGION = 10
 IDS_PER_CLASS = 1000
 IDS = range(1 << 31)  # what a track id holds
+FRAMES = range(10_000_000)  # four days at 30 a second: more are no numbers of frames, but times
 OTHER_CLASSES = "instances of other classes than car and person"
 
 
@@ -181,8 +181,10 @@ def _lines(path: Path) -> Iterator[Line]:
                     raise ValueError(f"{6 + len(more)} columns instead of 6 or 7")
                 size, score = (int(height), int(width)), float(more[0]) if more else 1.0
                 line = Line(number, int(frame), int(object_id), int(mots_class), size, counts, score)
-                if line.frame < 0 or min(size) < 1 or line.object_id not in IDS or not math.isfinite(score):
+                if line.frame not in FRAMES or min(size) < 1 or line.object_id not in IDS:
                     raise ValueError("a number is out of its range")
+                if not 0 <= score <= 1:
+                    raise ValueError(f"a score of {score:g}; scores are from 0 to 1")
                 if line.mots_class not in CLASS_IDS and line.mots_class != IGNORE_REGION:
                     raise ValueError(f"class {line.mots_class}; it knows 1, 2 and 10")
             except ValueError as error:

@@ -15,6 +15,7 @@ from typing import Protocol
 from annotator.errors import OutputError, SourceError, UsageError
 from annotator.formats.classes import AS_NAMED, Classes
 from annotator.formats.names import INSTANCE_IDS, NAME, RESULTS, frame_stem
+from annotator.formats.whole import find_whole
 from annotator.instances import Instances, Truth
 from annotator.store import FILE_NAME as STORE
 from annotator.store import Store
@@ -156,27 +157,22 @@ def bad_input() -> Iterator[None]:
 
 
 def _recognise_folder(path: Path) -> Side:
-    stores = [file.parent for file in sorted(path.rglob(STORE)) if not _is_hidden(file.relative_to(path))]
+    stores = [file.parent for file in find_whole(path, STORE)]
     if stores:
         run = next((above for above in (path, *path.absolute().parents) if (above / RUN).is_file()), path)
         labels = [Labels(_relative(folder, run), folder, Kind.RUN) for folder in stores]
         return Side(path, Kind.RUN, tuple(labels))
     if (path / RUN).is_file():
         raise UsageError(f"{path}: a run that has labelled nothing yet; label a recording first")
-    if next(path.rglob(f"*{INSTANCE_IDS}"), None):
+    if find_whole(path, f"*{INSTANCE_IDS}"):
         return Side(path, Kind.CITYSCAPES, (Labels(path.name, path, Kind.CITYSCAPES),))
-    texts = sorted(path.rglob("*.txt"))
+    texts = find_whole(path, "*.txt")
     if any(RESULTS.fullmatch(file.name) for file in texts):
         return Side(path, Kind.RESULTS, (Labels(path.name, path, Kind.RESULTS),))
     if texts:
         mots = [Labels(_relative(file.with_suffix(""), path), file, Kind.MOTS) for file in texts]
         return Side(path, Kind.MOTS, tuple(mots))
     raise UsageError(f"{path}: holds no labels that are known; give {KNOWN}")
-
-
-def _is_hidden(relative: Path) -> bool:
-    """Whether a file lies in a folder that is not whole yet."""
-    return any(part.startswith(".") for part in relative.parts)
 
 
 def _relative(path: Path, folder: Path) -> str:

@@ -59,6 +59,14 @@ def whole_folder(goal: Path) -> Iterator[Path]:
                 _remove(temporary)
 
 
+def find_whole(folder: Path, pattern: str) -> list[Path]:
+    """The files of a folder, however deep, in order; without those in hidden folders, which are not whole yet."""
+    found = sorted(folder.rglob(pattern))
+    return [
+        file for file in found if not any(part.startswith(".") for part in file.relative_to(folder).parts)
+    ]
+
+
 @contextmanager
 def scratch_folder(goal: Path) -> Iterator[Path]:
     """An empty folder beside `goal` for what is needed on the way, gone when the block ends."""

@@ -62,8 +62,7 @@ class Function:
 
     def detect(self, context: DetectionFunctionContext, image: Image) -> Sequence[LabeledShapeRequest]:
         """The shapes of an image: masks, or polygons where they are asked for; no two share a pixel."""
-        found = self._instances(np.asarray(image.convert("RGB")))
-        found = found.only(np.flatnonzero(found.scores >= (context.conf_threshold or 0)))
+        found = self._instances(np.asarray(image.convert("RGB")), context.conf_threshold)
         size = found.frame.size
         shown = masks.visible(found.masks, size)
         drawn = self._polygons(shown, size) if context.conv_mask_to_poly else map(_mask, shown)
@@ -77,12 +76,13 @@ class Function:
             ]
         return shapes
 
-    def _instances(self, pixels: np.ndarray[Any, np.dtype[np.uint8]]) -> Instances:
+    def _instances(self, pixels: np.ndarray[Any, np.dtype[np.uint8]], min_score: float | None) -> Instances:
+        options = self._options if min_score is None else replace(self._options, min_score=min_score)
         images = torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None].to(self._runtime.device)
         with torch.inference_mode():
             maps = self._runtime.maps(images, self._options.scale)
             (found,) = instances_of(
-                maps, [frame_without_time(0, (pixels.shape[0], pixels.shape[1]))], self._options
+                maps, [frame_without_time(0, (pixels.shape[0], pixels.shape[1]))], options
             )
         return found
 

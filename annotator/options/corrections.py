@@ -26,9 +26,7 @@ class ConversionJob:
         default=None,
         metadata=option("Run that the labels are of: frames get its names and times; others are refused."),
     )
-    overwrite: bool = field(
-        default=False, metadata=option("Replace recordings that are in the run folder already.")
-    )
+    overwrite: bool = field(default=False, metadata=option("Replace labels that are there already."))
     map: tuple[str, ...] = ()  # NAME=CLASS
     publishing: PublishOptions = PUBLISHED_AS_USUAL
 

@@ -53,7 +53,7 @@ class DetectionOptions:
     )
     seed_threshold: float = field(
         default=0.65,
-        metadata=option("Seed score from which a pixel can found an instance.", minimum=0, maximum=1),
+        metadata=option("Seed score from which a pixel can found an instance.", minimum=0.5, maximum=1),
     )
     min_score: float = field(
         default=0.3,
@@ -64,7 +64,8 @@ class DetectionOptions:
     min_pixels: int | None = field(
         default=None,
         metadata=option(
-            "Smallest instance, in pixels of the processed image  [default: follows the weights]", minimum=1
+            "Pixels of the processed image above which a cluster is an instance  [default: follows the weights]",
+            minimum=1,
         ),
     )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import takewhile
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +19,8 @@ from annotator.tracking.observations import Floats, Observed
 from annotator.tracking.stretch import tracks_of
 from annotator.tracking.tracklets import Tracklet
 
-WINDOW, OVERLAP = 1024, 128  # frames
+WINDOW, OVERLAP = 1024, 128  # frames at least
+BESIDE_GAP = 64  # frames of an overlap beside the longest gap, so that both its sides are seen together
 
 Names = npt.NDArray[np.int64]  # (N,) track of each instance of a frame, from 1; 0 = none
 
@@ -59,15 +61,22 @@ def named(frames: Iterable[TimedFrame], longest: float, min_track: int) -> Itera
             yield from window[done:]
             window, done = [], 0
         window.append(frame)
-        if len(window) == WINDOW:
+        if len(window) >= WINDOW and len(window) >= 2 * (overlap := _overlap(window, longest)):
             _name(window, used, longest, min_track)
             used = _most(window, used)
-            middle = WINDOW - OVERLAP // 2
+            middle = len(window) - overlap // 2
             yield from map(replace, window[done:middle])  # copies: the next window names these frames anew
-            window, done = window[-OVERLAP:], OVERLAP // 2
+            window, done = window[-overlap:], overlap - overlap // 2
     if window:
         _name(window, used, longest, min_track)
         yield from window[done:]
+
+
+def _overlap(window: Sequence[TimedFrame], longest: float) -> int:
+    """How many frames of a window the next one must begin with, for a gap of `longest` ticks to be bridged."""
+    last = window[-1].tick
+    in_gap = sum(1 for _ in takewhile(lambda frame: last - frame.tick <= longest, reversed(window)))
+    return max(OVERLAP, in_gap + BESIDE_GAP)
 
 
 def _most(window: Sequence[TimedFrame], used: int) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Generator, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -30,7 +32,11 @@ def frame_files(labels: Labels, refs: Sequence[FrameRef], images: Path | None, k
         raise UsageError(f"{where}: is not there; name the images of {labels.path}")
     if any(ref.name for ref in refs):
         return _by_name(labels, where)
-    return _of_video(_only_source(where, labels), refs, kept / labels.name)
+    source = _only_source(where, labels)
+    path = hashlib.sha256(os.path.abspath(source.path).encode(errors="surrogateescape")).hexdigest()
+    return _of_video(
+        source, refs, kept / f"{labels.name}-{path[:12]}"
+    )  # others may be called as these labels
 
 
 def _beside(labels: Labels) -> Path:
@@ -62,6 +68,7 @@ def _source_of_run(labels: Labels) -> Path:
 
 
 def _by_name(labels: Labels, folder: Path) -> list[Path]:
+    folder = folder if folder.is_dir() else folder.parent  # of the only image
     files = [
         file
         for file in sorted(folder.rglob("*"), key=natural)

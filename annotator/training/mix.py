@@ -106,6 +106,8 @@ def _source(entry: Mapping[str, Any], folder: Path) -> DataSource:
         raise ValueError(f"{min(unknown)} means nothing; a set takes {', '.join(sorted(KEYS))}")
     if ("labels" in entry) == ("rendered" in entry):
         raise ValueError("a set has either labels or a number of rendered streets")
+    if "rendered" in entry and int(entry["rendered"]) < 1:
+        raise ValueError(f"rendered = {entry['rendered']} leaves no street to draw")
     share = entry.get("share")
     if share is not None and not 0 < share < float("inf"):
         raise ValueError(f"share {share} is not positive")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from annotator.formats import PLACES
 from annotator.formats.check.cityscapes import check_cityscapes
 from annotator.formats.check.coco import check_coco
 from annotator.formats.check.cvat import check_cvat
@@ -12,6 +13,7 @@ from annotator.formats.check.finding import ERROR, WARNING, Finding
 from annotator.formats.check.mots import check_mots
 from annotator.formats.names import INSTANCE_IDS
 from annotator.formats.recognise import Kind, recognise
+from annotator.formats.whole import find_whole
 
 __all__ = ["ERROR", "WARNING", "Finding", "check"]
 
@@ -29,8 +31,8 @@ def check(path: Path) -> Iterator[Finding]:
 
     Raises UsageError when it can't be told what the path holds, or it isn't there.
     """
-    files = sorted(path.rglob("*.xml")) if path.is_dir() else []
-    if files and not next(path.rglob(f"*{INSTANCE_IDS}"), None) and not next(path.rglob("*.sqlite"), None):
+    files = find_whole(path, "*.xml") if path.is_dir() else []
+    if files and not find_whole(path, f"*{INSTANCE_IDS}") and not find_whole(path, "*.sqlite"):
         for file in files:  # a recording that was split
             yield from check_cvat(file)
         return
@@ -47,5 +49,5 @@ def check(path: Path) -> Iterator[Finding]:
 def _check_published(folder: Path) -> Iterator[Finding]:
     """Check the label files beside a store."""
     for file in sorted(folder.iterdir()):
-        if file.name in ("cvat.xml", "coco.json", "mots.txt", "cityscapes", "cvat"):
+        if any(file.name in places for places in PLACES.values()):
             yield from check(file)

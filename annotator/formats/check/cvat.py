@@ -13,6 +13,7 @@ from annotator.errors import FormatError
 from annotator.formats.check.finding import ERROR, WARNING, Finding, Numbers, Said
 from annotator.formats.cvat_xml import faults, parts
 from annotator.labels import BY_NAME
+from annotator.masks import FARTHEST
 from annotator.polygons import area
 
 DRAWN = ("polygon", "mask")
@@ -225,6 +226,8 @@ class _Content:
             yield ERROR, "points that are no numbers"
         elif len(ring) < 3:
             yield ERROR, f"a polygon with {len(ring)} points: the import fails as a whole"
+        elif np.abs(ring).max() > FARTHEST:
+            yield ERROR, f"a polygon that reaches beyond {FARTHEST:,} pixels"
         elif element.get("outside") != "1":
             if area(ring) == 0:
                 yield WARNING, "a polygon without area"

@@ -25,17 +25,19 @@ class Numbers:
     """Numbers that were met, to tell which are there twice; those in sequence take no memory."""
 
     def __init__(self) -> None:
-        self._stretches: list[list[int]] = []  # first number, and first behind the last
+        self._sequence: range | None = None  # the one that the first number begins
+        self._others: set[int] = set()
 
     def is_new(self, number: int) -> bool:
         """Whether a number is met for the first time."""
-        if any(first <= number < behind for first, behind in self._stretches):
+        if self._sequence is None:
+            self._sequence = range(number, number)
+        if number in self._sequence or number in self._others:
             return False
-        for stretch in self._stretches:
-            if number == stretch[1]:
-                stretch[1] += 1
-                return True
-        self._stretches.append([number, number + 1])
+        if number == self._sequence.stop:
+            self._sequence = range(self._sequence.start, number + 1)
+        else:
+            self._others.add(number)
         return True
 
 
