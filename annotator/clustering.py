@@ -1,4 +1,4 @@
-"""EmbeddingMaps -> Instances: sequential clustering of each seed map, exact, at the cost of its foreground.
+"""Raw maps -> Instances: sequential clustering of each seed map, exact, at the cost of its foreground.
 
 `cluster` is the method of the paper, pixel for pixel; `shown` makes better masks and scores of what it finds.
 
@@ -100,13 +100,7 @@ def without_duplicates(instances: Instances) -> Instances:
     """
     visible_areas = areas(visible(instances.masks, instances.frame.size))
     kept = np.flatnonzero(visible_areas >= MIN_SHOWN_SHARE * areas(instances.masks))
-    return Instances.of(
-        instances.frame,
-        [instances.masks[k] for k in kept],
-        instances.class_ids[kept],
-        instances.scores[kept],
-        instances.features[kept],
-    )
+    return instances.only(kept)
 
 
 # ---- clustering of one seed map

@@ -108,14 +108,3 @@ class Truth:
     def __post_init__(self) -> None:
         if any(tuple(region.mask["size"]) != self.instances.frame.size for region in self.ignored):
             raise ValueError(f"a region of another size in a frame of {self.instances.frame.size}")
-
-
-@dataclass(frozen=True)
-class Track:
-    """One object through a recording, as publishing reads it from the store."""
-
-    track_id: int  # from 1
-    class_id: int  # Cityscapes id
-    frames: tuple[FrameRef, ...]  # ascending index
-    masks: tuple[Rle, ...]  # one per frame
-    scores: npt.NDArray[np.float32]  # one per frame

@@ -131,9 +131,21 @@ def edit(
 @click.argument("machine", metavar="MACHINE", type=PATH)
 @click.argument("corrected", metavar="CORRECTED", type=PATH)
 @MAP
-@click.option("--kept-iou", default=0.9, show_default=True, help="Overlap from which an outline was kept.")
+@click.option(
+    "--kept-iou",
+    type=click.FloatRange(0, 1),
+    default=0.9,
+    show_default=True,
+    help="Overlap from which an outline was kept.",
+)
 @click.option("--seconds", default="", metavar="KIND=NUMBER,...", help="Other seconds than the assumed ones.")
-@click.option("--most", default=50, show_default=True, help="Most frames to name as worth training on.")
+@click.option(
+    "--most",
+    type=click.IntRange(0),
+    default=50,
+    show_default=True,
+    help="Most frames to name as worth training on.",
+)
 @click.option("--json", "json_file", type=PATH, help="File for all of it, frame by frame and track by track.")
 def diff(
     machine: Path,

@@ -208,6 +208,11 @@ def test_a_damaged_state_is_told(drawn: Path, tmp_path: Path) -> None:
         trained(job(drawn, tmp_path))
 
 
+def test_crops_without_whole_field_pixels_are_refused(drawn: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--crop-size 65x97: both must be multiples of 2"):
+        trained(job(drawn, tmp_path, options(crop=CropOptions(size=(65, 97)))))
+
+
 def command(drawn: Path, out: Path, *more: str) -> list[str]:
     weights = str(drawn.parent / "start.safetensors")
     given = [str(drawn), "--out", str(out), "--weights", weights, "--device", "cpu", "--crop-size", "64x96"]

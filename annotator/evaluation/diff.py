@@ -17,8 +17,8 @@ import numpy as np
 
 from annotator.errors import UsageError
 from annotator.evaluation.comparison import Comparison, Recording, compare
-from annotator.evaluation.edits import CUT, GOOD, JOIN, Links, is_ignored, paired
-from annotator.evaluation.matching import Pairs, assign
+from annotator.evaluation.edits import CUT, JOIN, Links, is_ignored, paired
+from annotator.evaluation.matching import EPSILON, Pairs, assign
 from annotator.evaluation.overlap import Overlap, judged
 from annotator.evaluation.tracks import disjoint
 from annotator.formats.classes import AS_NAMED, Classes
@@ -31,7 +31,6 @@ from annotator.store import Store
 KEPT, RESHAPED, ADDED, DELETED, RELABELLED = "kept", "reshaped", "added", "deleted", "relabelled"
 KINDS = (KEPT, RESHAPED, ADDED, DELETED, RELABELLED, JOIN, CUT)
 EDITS = KINDS[1:]
-OF_OBJECTS = KINDS[:5]
 ASSUMED_SECONDS = {  # of an act; drawing a polygon as in a public count of 119 an hour, the others are guesses
     ADDED: 30.0,
     RESHAPED: 15.0,
@@ -140,7 +139,7 @@ class Diff:
         }
 
 
-def diff(machine: Path, corrected: Path, classes: Classes = AS_NAMED, kept_iou: float = GOOD) -> Diff:
+def diff(machine: Path, corrected: Path, classes: Classes = AS_NAMED, kept_iou: float = 0.9) -> Diff:
     """Compare labels with what people made of them, each whatever `recognise` knows.
 
     From `kept_iou` on an outline counts as kept. Raises UsageError for labels that can't be read or compared.
@@ -284,7 +283,7 @@ def _changes(overlap: Overlap, pairs: Pairs, kept_iou: float) -> list[Change]:
     machine, corrected, iou = overlap.predicted, overlap.truth, overlap.iou()
     changes = []
     for i, j in zip(p.tolist(), t.tolist(), strict=True):
-        is_kept = iou[i, j] >= kept_iou
+        is_kept = iou[i, j] >= kept_iou - EPSILON
         kind = KEPT if is_kept else RESHAPED
         if machine.class_ids[i] != corrected.class_ids[j]:
             kind = RELABELLED

@@ -21,7 +21,6 @@ import numpy.typing as npt
 from annotator.evaluation.matching import EPSILON, TrackedFrame, assign
 
 ALPHAS = np.arange(0.05, 0.99, 0.05)  # (19,) as TrackEval makes them
-FIGURES = ("HOTA", "DetA", "AssA", "LocA", "DetRe", "DetPr", "AssRe", "AssPr")
 PAIR = np.dtype([("tracks", "<i4"), ("truth", "<u2"), ("predicted", "<u2"), ("iou", "<f8")])
 IN_MEMORY = 1 << 24  # bytes of a spool
 

@@ -87,16 +87,8 @@ class Survey:
             self.tracks[track_id].class_id if track_id else class_id
             for track_id, class_id in zip(found.track_ids.tolist(), found.class_ids.tolist(), strict=True)
         ]
-        return replace(
-            found,
-            masks=tuple(shown[k] for k in seen),
-            class_ids=np.array(class_ids, np.uint8)[seen],
-            scores=found.scores[seen],
-            features=found.features[seen],
-            track_ids=found.track_ids[seen],
-            interpolated=found.interpolated[seen],
-            moved=found.moved[seen],
-        )
+        disjoint = replace(found, masks=tuple(shown), class_ids=np.array(class_ids, np.uint8))
+        return disjoint.only(seen)
 
 
 def shortest(score: np.float32) -> float:

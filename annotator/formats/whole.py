@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -24,6 +25,8 @@ def whole_file(goal: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
         try:
             yield temporary
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())  # or a power cut may leave the name without the content
             os.replace(temporary, goal)
         finally:
             with suppress(OSError):
@@ -45,6 +48,8 @@ def whole_folder(goal: Path) -> Iterator[Path]:
         temporary.mkdir(parents=True)
         try:
             yield temporary
+            if sys.platform != "win32":
+                os.sync()  # as above, at once for what may be very many files
             if goal.exists():
                 os.replace(goal, old)
             try:

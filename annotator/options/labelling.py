@@ -209,7 +209,7 @@ class Job:
     )
     device: str = field(
         default="auto",
-        metadata=option("Where the network runs; auto takes a GPU if there is one.", choices=DEVICES),
+        metadata=option("Where the network runs: cpu, cuda or cuda:N; auto takes a GPU if there is one."),
     )
     batch_size: int = field(
         default=4, metadata=option("Frames per step of the network.", minimum=1, maximum=256)

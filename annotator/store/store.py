@@ -17,11 +17,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from annotator.errors import OutputError, SourceError, UsageError
 from annotator.frames import FrameRef, Gap
-from annotator.instances import Instances, Track
+from annotator.instances import Instances
 from annotator.store.database import Database, delete
 from annotator.store.rows import frame_of, instances_of, row_of_frame, rows_of_instances, rows_of_tracks
 from annotator.store.schema import FILE_NAME, FOUND, FRAME_COLUMNS, LEFT_OUT, MADE
@@ -136,11 +134,6 @@ class Store:
             tracks = chain.from_iterable(map(rows_of_tracks, batch))
             self._db.executemany("INSERT INTO tracks VALUES (?, ?, ?)", tracks)
             self._add_gaps(gaps)
-
-    def add_gap(self, gap: Gap) -> None:
-        """Record a gap; one that is known already (a resumed run meets it again) is recorded once."""
-        with self._db.transaction():
-            self._add_gaps([gap])
 
     def set_tracks(self, assignments: Iterable[tuple[int, int, int]]) -> None:
         """Replace all tracks by (frame index, position in the frame, track id from 1), in one transaction.
@@ -319,31 +312,6 @@ class Store:
             after = frames[-1][0]
             for frame in map(frame_of, frames):
                 yield instances_of(frame, of_frame.get(frame.index, []))
-
-    def tracks(self) -> Iterator[Track]:
-        """The tracks by ascending id, each with all its frames in order; its class is the most frequent."""
-        track_id = 0
-        while row := self._db.one("SELECT min(track_id) FROM tracks WHERE track_id > ?", track_id):
-            if row[0] is None:
-                return
-            track_id = row[0]
-            rows = self._db.rows(
-                f"SELECT {FRAME_COLUMNS}, class_id, score, counts FROM tracks"
-                " JOIN frames USING (frame_index) JOIN instances USING (frame_index, position)"
-                " WHERE track_id = ? ORDER BY frame_index",
-                track_id,
-            )
-            frames = tuple(frame_of(row[:7]) for row in rows)
-            votes = np.bincount([row[7] for row in rows])
-            yield Track(
-                track_id=track_id,
-                class_id=int(votes.argmax()),
-                frames=frames,
-                masks=tuple(
-                    {"size": list(f.size), "counts": row[9]} for f, row in zip(frames, rows, strict=True)
-                ),
-                scores=np.array([row[8] for row in rows], np.float32),
-            )
 
     def _set_note(self, key: str, value: Any) -> None:
         self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (f"note.{key}", _json(value)))

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.optim import Adam, AdamW, Optimizer
 from torch.optim.swa_utils import AveragedModel
 
-from annotator.errors import AnnotatorError, OutputError
+from annotator.errors import AnnotatorError, OutputError, UsageError
 from annotator.model.network import SpatialEmbeddingNetwork
 from annotator.options import TrainingJob, TrainingOptions
 from annotator.training.crops import Batch, Crops, batches, cache_bytes
@@ -85,6 +85,7 @@ class Training:
         self._fabric, self._job, self._skips_infinite = fabric, job, skips_infinite
         options = job.options
         network = initial_network(job.weights, options)
+        insist_on_crops(options.crop.size, network.stride)
         mix = mix_of(job.labels, job.images, job.validation)
         insist_on_folder(job.out)
         with fabric.rank_zero_first():  # who else makes files of the frames of videos
@@ -288,6 +289,12 @@ def prepare(network: SpatialEmbeddingNetwork, options: TrainingOptions, fabric: 
     make_fast(network, fabric.device)
     if fabric.world_size > 1:
         synchronise_batch_norm(network)
+
+
+def insist_on_crops(size: tuple[int, int], stride: int) -> None:
+    """Raise UsageError for crops (H, W) that the network has no whole number of field pixels for."""
+    if size[0] % stride or size[1] % stride:
+        raise UsageError(f"--crop-size {size[0]}x{size[1]}: both must be multiples of {stride}")
 
 
 def insist_on_folder(out: Path) -> None:
