@@ -8,6 +8,8 @@ from fractions import Fraction
 import numpy as np
 import numpy.typing as npt
 
+MOST_FRAMES = 10_000_000  # four days at 30 a second: what is beyond is no number of a frame
+
 
 @dataclass(frozen=True)
 class FrameRef:

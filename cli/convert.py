@@ -187,7 +187,7 @@ def _pair(text: str, mark: str, usage: str) -> tuple[str, str]:
 
 def _number(text: str, flag: str) -> int:
     """A number of a track or frame. Raises UsageError."""
-    if not text.strip().isdecimal():
+    if not text.strip().isdecimal() or len(text.strip()) > 10:
         raise UsageError(f"{flag}: {text.strip()!r} is no number of a track or frame")
     return int(text)
 

@@ -333,9 +333,13 @@ def bomb() -> str:
             b"1 1 1 4 9 T1\n0 2 1 4 9 T1\n",
             "line 2 is no MOTS label (frame 0 comes after frame 1)",
         ),
-        ("short.txt", b"1 1 1 4 9 T1\n0 2 1\n", "line 2 is no MOTS label (not enough values"),
+        ("short.txt", b"1 1 1 4 9 T1\n0 2 1\n", "line 2 is no MOTS label (3 columns instead of 6 or 7)"),
         ("many.txt", b"1 1 1 4 9 T1 0.5 7\n", "line 1 is no MOTS label (8 columns instead of 6 or 7)"),
-        ("nan.txt", b"1 1 1 4 9 T1 nan\n", "line 1 is no MOTS label (a number is out of its range)"),
+        (
+            "nan.txt",
+            b"1 1 1 4 9 T1 nan\n",
+            "line 1 is no MOTS label (a score of nan; scores are from 0 to 1)",
+        ),
     ],
 )
 def test_files_that_hold_no_labels_are_refused(

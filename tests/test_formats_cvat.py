@@ -18,6 +18,7 @@ from annotator.formats import cvat
 from annotator.formats.check import check
 from annotator.formats.cvat_reader import ring_of
 from annotator.formats.cvat_shapes import CUT_SHORT, HOLES, SPECKS, shapes_of
+from annotator.formats.names import CVAT_LABELS
 from annotator.instances import Instances
 from annotator.labels import INSTANCE_CLASSES
 from annotator.options import PublishOptions
@@ -171,7 +172,7 @@ def test_a_fast_object_in_one_piece_is_one_track(tmp_path: Path) -> None:
 
 def test_the_label_file_makes_a_task_that_knows_every_label_and_attribute(tmp_path: Path) -> None:
     root = published(tmp_path, CASES["one object"])
-    specification = json.loads((tmp_path / cvat.LABELS_FILE).read_text())
+    specification = json.loads((tmp_path / CVAT_LABELS).read_text())
     assert len(specification) == len(INSTANCE_CLASSES)
     car = next(label for label in specification if label["name"] == "car")
     assert (car["color"], car["type"]) == ("#00008e", "any")

@@ -248,7 +248,7 @@ def test_zips_that_hold_no_one_export_are_refused(tmp_path: Path) -> None:
             in_track('<mask frame="0" outside="0" rle="0, 4" left="9" top="3" width="2" height="2"/>'),
             "a mask that leaves the frame",
         ),
-        (in_track(polygon(0, 0).replace('outside="0"', "")), "'outside' is missing in track 0, frame 0"),
+        (in_track(polygon(0, 0).replace('frame="0"', "")), "'frame' is missing in track 0"),
     ],
 )
 def test_shapes_that_cannot_be_are_named_by_their_place(body: str, sentence: str, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from annotator.errors import UsageError
 from annotator.evaluation.comparison import Comparison, Recording, compare
 from annotator.evaluation.edits import CUT, JOIN, Links, is_ignored, paired
 from annotator.evaluation.matching import EPSILON, Pairs, assign
-from annotator.evaluation.overlap import Overlap, judged
+from annotator.evaluation.overlap import Overlap, is_background, judged, without_void
 from annotator.evaluation.tracks import disjoint
 from annotator.formats.classes import AS_NAMED, Classes
 from annotator.formats.recognise import Kind, Labels, bad_input
@@ -204,6 +204,7 @@ class _Reading:
     def __init__(self, result: Diff, recording: Recording, kept_iou: float) -> None:
         self._result, self._recording, self._kept_iou = result, recording, kept_iou
         self._machine, self._corrected = _surveys(recording.predicted), _surveys(recording.true)
+        self._may_lack_background = any(labels.kind is Kind.CITYSCAPES for labels in recording.true)
         self._links = Links()
         self._acts = _Acts(result.acts)
         self._drawing = _Acts(Counter())
@@ -220,6 +221,8 @@ class _Reading:
         found, _ = disjoint(judged(found, truth))
         true, _ = disjoint(judged(true, truth))
         overlap = Overlap.of(found, replace(truth, instances=true))
+        if self._may_lack_background and is_background(overlap):
+            overlap = without_void(overlap)
         p, t = _paired(overlap)
         counts = Counter[str]()
         for change in _changes(overlap, (p, t), self._kept_iou):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -116,3 +116,20 @@ def judged(found: Instances, truth: Truth) -> Instances:
 
 def _by(size: tuple[int, int]) -> str:
     return f"{size[1]}x{size[0]}"
+
+
+def is_background(overlap: Overlap) -> bool:
+    """Whether truth is objects and void and nothing else: then void is what this tool leaves 0, not unlabelled."""
+    height, width = overlap.frame.size
+    void = overlap.regions.class_ids == ANY_CLASS
+    return bool(overlap.regions.areas[void].sum() + overlap.truth.areas.sum() == height * width)
+
+
+def without_void(overlap: Overlap) -> Overlap:
+    """The same as if void were background."""
+    kept = overlap.regions.class_ids != ANY_CLASS
+    return replace(
+        overlap,
+        regions=Regions(overlap.regions.areas[kept], overlap.regions.class_ids[kept]),
+        shared_with_regions=overlap.shared_with_regions[:, kept],
+    )

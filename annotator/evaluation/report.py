@@ -16,7 +16,7 @@ from annotator.errors import UsageError
 from annotator.evaluation.average_precision import CityscapesAP, Curve
 from annotator.evaluation.comparison import Comparison, Counts, compare
 from annotator.evaluation.edits import Edits
-from annotator.evaluation.overlap import ANY_CLASS, Overlap, Regions, judged
+from annotator.evaluation.overlap import Overlap, is_background, judged, without_void
 from annotator.evaluation.tracks import TrackMetrics, disjoint
 from annotator.formats.recognise import Kind, Side, bad_input
 from annotator.instances import Instances, Truth
@@ -184,17 +184,17 @@ class _Scoring:
             labelled &= frozenset(truth.class_ids)
         truth = replace(truth, class_ids=labelled)
         overlap = Overlap.of(found, truth)
-        is_unlabelled = self._may_lack_background and _is_background(overlap)
+        is_unlabelled = self._may_lack_background and is_background(overlap)
         self.unlabelled_frames += is_unlabelled
         if "cityscapes" in self._chosen:
             self.cityscapes.add(overlap)
         if self.coco:
-            self.coco.add(_without_void(overlap) if is_unlabelled else overlap)
+            self.coco.add(without_void(overlap) if is_unlabelled else overlap)
         if self.boundary:
             self.boundary.add(found, truth, overlap)
         if not self._chosen.isdisjoint(("tracks", "edits")):
             found, truth, overlap = self._disjoint(found, truth, overlap)
-            overlap = _without_void(overlap) if is_unlabelled else overlap
+            overlap = without_void(overlap) if is_unlabelled else overlap
             self._add_disjoint(recording, found, truth, overlap)
 
     def _disjoint(self, found: Instances, truth: Truth, overlap: Overlap) -> tuple[Instances, Truth, Overlap]:
@@ -273,22 +273,6 @@ class _Worst:
 
     def frames(self) -> tuple[WorstFrame, ...]:
         return tuple(frame for _, _, frame in sorted(self._heap, key=lambda entry: entry[:2], reverse=True))
-
-
-def _is_background(overlap: Overlap) -> bool:
-    """Whether truth is objects and void and nothing else: then void is what this tool leaves 0, not unlabelled."""
-    height, width = overlap.frame.size
-    void = overlap.regions.class_ids == ANY_CLASS
-    return bool(overlap.regions.areas[void].sum() + overlap.truth.areas.sum() == height * width)
-
-
-def _without_void(overlap: Overlap) -> Overlap:
-    kept = overlap.regions.class_ids != ANY_CLASS
-    return replace(
-        overlap,
-        regions=Regions(overlap.regions.areas[kept], overlap.regions.class_ids[kept]),
-        shared_with_regions=overlap.shared_with_regions[:, kept],
-    )
 
 
 def _may_have_tracks(comparison: Comparison) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -145,7 +146,8 @@ def _load(file: Path) -> npt.NDArray[np.uint16]:
     rows = png.inflate(file.read_bytes()) if file.is_file() else None
     ids = png.unfilter(rows) if rows else None
     if ids is None:
-        ids = cv2.imread(str(file), cv2.IMREAD_UNCHANGED)
+        with suppress(cv2.error):  # larger than OpenCV takes
+            ids = cv2.imread(str(file), cv2.IMREAD_UNCHANGED)
     if ids is None or ids.dtype != np.uint16 or ids.ndim != 2:
         raise FormatError(f"{file}: not a 16-bit PNG of instance ids")
     return ids

@@ -23,7 +23,8 @@ class Classes:
         given: dict[str, int | None] = {}
         for text in texts:
             name, equals, wanted = (part.strip() for part in text.rpartition("="))
-            if not equals or not name or (wanted != NONE and wanted not in BY_NAME):
+            is_class = wanted in BY_NAME and BY_NAME[wanted].has_instances
+            if not equals or not name or (wanted != NONE and not is_class):
                 raise UsageError(
                     f"--map takes NAME=CLASS, as pedestrian=person, or NAME={NONE} to leave it out, not {text!r}"
                 )
@@ -31,13 +32,15 @@ class Classes:
         return cls(given)
 
     def id_of(self, name: str) -> int | None:
-        """The Cityscapes id of a label; None: it is to be left out. Raises FormatError when it is not known."""
+        """The Cityscapes id of a label; None: it is to be left out, as what is no class of instances is.
+
+        Raises FormatError when it is not known.
+        """
         if name in self.given:
             return self.given[name]
-        if name in BY_NAME:
-            return BY_NAME[name].id
-        if name.casefold() in BY_NAME:
-            return BY_NAME[name.casefold()].id
+        label = BY_NAME.get(name) or BY_NAME.get(name.casefold())
+        if label:
+            return label.id if label.has_instances else None
         raise FormatError(
             f"label {name!r} is no Cityscapes class; spatialemb-convert --map '{name}=CLASS' says which it is,"
             f" '{name}={NONE}' leaves it out"

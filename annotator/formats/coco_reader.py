@@ -27,6 +27,7 @@ from annotator.instances import Instances, Region, Truth
 from annotator.labels import BY_ID, INSTANCE_CLASSES
 
 WITHOUT_MASKS = "boxes without a mask"
+BOM = b"\xef\xbb\xbf"
 Record = dict[str, Any]
 
 
@@ -83,9 +84,11 @@ def _faults(path: Path) -> Iterator[None]:
 def _load(path: Path) -> Any:
     """The content of a file: a dictionary, or a list of results."""
     if not zipfile.is_zipfile(path):
-        return orjson.loads(path.read_bytes())
-    with zipfile.ZipFile(path) as archive:
-        return orjson.loads(archive.read(member(archive, ".json")))
+        content = path.read_bytes()
+    else:
+        with zipfile.ZipFile(path) as archive:
+            content = archive.read(member(archive, ".json"))
+    return orjson.loads(content.removeprefix(BOM))
 
 
 def _images(content: Any) -> list[Record]:
@@ -161,7 +164,7 @@ class _Content:
         if self.class_ids[entry["category_id"]] is None:
             self.left_out[f"annotations of category {entry['category_id']}"] += 1
             return False
-        if entry.get("segmentation", []) == []:
+        if not entry.get("segmentation"):
             self.left_out[WITHOUT_MASKS] += 1
             return False
         return True

@@ -27,6 +27,7 @@ from annotator.formats.cvat_reader import names, read, read_truth
 from annotator.formats.cvat_shapes import Shape, polygon, shapes_of
 from annotator.formats.cvat_tracks import Spool, Tracks
 from annotator.formats.interface import LabelReader, Recorded, Written
+from annotator.formats.names import CVAT_LABELS
 from annotator.formats.survey import HIDDEN, Survey, text
 from annotator.formats.whole import whole_file, whole_folder
 from annotator.frames import FrameRef
@@ -38,7 +39,6 @@ __all__ = ["label_specification", "names", "read", "read_truth", "write"]
 
 FILE = "cvat.xml"
 FOLDER = "cvat"  # of the files of a recording that is split
-LABELS_FILE = "cvat_labels.json"
 HEAD = '<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n<version>1.1</version>\n'
 TAIL = "</annotations>\n"
 OVERLAP = 5  # frames that two files of a video have in common, as CVAT's jobs have
@@ -54,7 +54,7 @@ def write(
     reader: LabelReader, source: Recorded, folder: Path, options: PublishOptions = PUBLISHED_AS_USUAL
 ) -> Written:
     """Write DIR/cvat.xml, or DIR/cvat/FIRST-LAST.xml if they are split, and DIR/cvat_labels.json."""
-    goal, labels_goal = folder / (FOLDER if options.split_frames else FILE), folder / LABELS_FILE
+    goal, labels_goal = folder / (FOLDER if options.split_frames else FILE), folder / CVAT_LABELS
     losses, instances = Counter[str](), 0
     survey = Survey.of(reader)
     shapes = _Shapes(survey, losses, options)

@@ -22,11 +22,11 @@ import numpy as np
 from annotator import masks
 from annotator.formats.classes import AS_NAMED, Classes
 from annotator.formats.cvat_interpolation import interpolate
-from annotator.formats.cvat_spool import MASK, POLYGON, Drawn, ShapeSpool
+from annotator.formats.cvat_spool import BLOCK, MASK, POLYGON, Drawn, ShapeSpool
 from annotator.formats.cvat_xml import faults, parts
 from annotator.formats.identity import NO_TRACK, track_id, track_ids
 from annotator.formats.survey import frame_without_time
-from annotator.frames import FrameRef
+from annotator.frames import MOST_FRAMES, FrameRef
 from annotator.instances import Instances, Truth
 from annotator.polygons import Ring
 
@@ -139,6 +139,8 @@ class _Content:
             elif part.of is not None:
                 with _where(part.of, element):
                     self._add_shape(element, number, image if part.of.tag == "image" else track)
+            elif element.tag in SHAPES:
+                self.left_out["shapes outside of tracks and images"] += 1
         if not self.has_images and not self.has_meta:
             raise ValueError("it names no frames")
         strange = self.spool.strange(None if self.has_images else self.frames)
@@ -147,15 +149,17 @@ class _Content:
         self.track_ids = track_ids(self.uids)
 
     def instances(self) -> Iterator[Instances]:
-        """The frames in order; shapes of higher z_order are on top."""
+        """The frames in order; shapes of higher z_order are on top, and of equal ones the later, as in CVAT."""
         video = (frame_without_time(index, self.size) for index in self.frames)
         for ref in self.spool.images() if self.has_images else video:  # a video may be exported as images
-            top_first = sorted(self.spool.of_frame(ref.index), key=lambda drawn: -drawn.z_order)
-            shown = masks.visible([drawn.mask(ref.size) for drawn in top_first], ref.size)
+            every = self.spool.of_frame(ref.index)
+            top_first = sorted(range(len(every)), key=lambda k: (-every[k].z_order, -k))
+            visible = masks.visible([every[k].mask(ref.size) for k in top_first], ref.size)
+            shown = dict(zip(top_first, visible, strict=True))
             rles: defaultdict[int, list[masks.Rle]] = defaultdict(list)
             about: dict[int, Drawn] = {}
-            for drawn, mask in zip(top_first, shown, strict=True):
-                rles[drawn.thing].append(mask)
+            for k, drawn in enumerate(every):
+                rles[drawn.thing].append(shown[k])
                 about.setdefault(drawn.thing, drawn)
             yield Instances.of(
                 ref,
@@ -177,6 +181,8 @@ class _Content:
         if meta.findtext(".//mode") == "interpolation" and _int(meta, ".//size"):
             step = int((meta.findtext(".//frame_filter") or "step=1").removeprefix("step="))
             self.frames = range(_int(meta, ".//start_frame"), _int(meta, ".//stop_frame") + 1, step)
+            if self.frames.stop > MOST_FRAMES:
+                raise ValueError(f"more than {MOST_FRAMES:,} frames")
 
     def _add_shape(self, element: Element, number: int, within: _Image | _Track) -> None:
         if element.tag not in SHAPES:
@@ -194,7 +200,9 @@ class _Content:
             self._add_to_track(within, element, class_id)
 
     def _add_to_track(self, track: _Track, element: Element, class_id: int) -> None:
-        frame, is_seen = int(element.attrib["frame"]), element.attrib["outside"] == "0"
+        frame, is_seen = int(element.attrib["frame"]), element.get("outside", "0") == "0"
+        if not 0 <= frame < MOST_FRAMES:
+            raise ValueError("no frame has this number")
         if frame <= track.frame:
             raise ValueError(f"frame {frame} comes after frame {track.frame}")
         track.frame = frame
@@ -219,9 +227,13 @@ class _Content:
         if before.ring is None or after.ring is None:
             yield from (before.drawn._replace(frame=frame) for frame in missing)
             return
-        rings = interpolate(before.ring, after.ring, [(frame - first) / (last - first) for frame in missing])
-        for frame, ring in zip(missing, rings, strict=True):
-            yield before.drawn._replace(frame=frame, shape=ring.astype("<f8").tobytes())
+        for begin in range(0, len(missing), BLOCK):
+            block = missing[begin : begin + BLOCK]
+            rings = interpolate(
+                before.ring, after.ring, [(frame - first) / (last - first) for frame in block]
+            )
+            for frame, ring in zip(block, rings, strict=True):
+                yield before.drawn._replace(frame=frame, shape=ring.astype("<f8").tobytes())
 
     def _thing_of_image(self, image: _Image, shape: Element, number: int) -> tuple[int, int]:
         """The number and the track id of the object that a shape is of."""

@@ -23,6 +23,8 @@ CONTAINERS = ("image", "track")
 DEEPEST = 64  # elements in each other; CVAT's are ten deep
 LONGEST = 1 << 22  # bytes of a single tag or text
 CHUNK = 1 << 16  # bytes read at once: expat scans a long tag anew with each
+WHOLE = ".json"  # what is read whole
+MOST_UNPACKED, DENSEST = 1 << 26, 100  # bytes that are read anyway; times as large as packed
 MOST = 1 << 18  # elements within one that is kept until it ends
 
 
@@ -111,6 +113,9 @@ def member(archive: zipfile.ZipFile, suffix: str) -> str:
     named = [name for name in found if Path(name).name == f"annotations{suffix}"] or found
     if len(named) != 1:
         raise ValueError(f"it holds {len(named)} files *{suffix} instead of one")
+    info = archive.getinfo(named[0])
+    if suffix == WHOLE and info.file_size > max(MOST_UNPACKED, DENSEST * info.compress_size):
+        raise ValueError(f"its {suffix[1:].upper()} would unpack to {info.file_size / 1e9:.1f} GB")
     return named[0]
 
 

@@ -19,6 +19,7 @@ from annotator.formats.check.mots import check_mots
 from annotator.formats.interface import LabelReader, Recorded, Written
 from annotator.formats.survey import HIDDEN, Survey, frame_without_time
 from annotator.formats.whole import whole_file
+from annotator.frames import MOST_FRAMES
 from annotator.instances import Instances, Region, Truth
 from annotator.labels import BY_ID, BY_NAME
 
@@ -27,8 +28,9 @@ MOTS_CLASSES = {BY_NAME["car"].id: 1, BY_NAME["person"].id: 2}  # Cityscapes id 
 CLASS_IDS = {mots_class: class_id for class_id, mots_class in MOTS_CLASSES.items()}
 IGNORE_REGION = 10
 IDS_PER_CLASS = 1000
-IDS = range(1 << 31)  # what a track id holds
-FRAMES = range(10_000_000)  # four days at 30 a second: more are no numbers of frames, but times
+IDS = range(1 << 31)  # what a track id holds; 0 is one here, and goes by the last of them
+NO_ID = -1  # of detectors
+BOM = b"\xef\xbb\xbf"
 OTHER_CLASSES = "instances of other classes than car and person"
 
 
@@ -140,7 +142,7 @@ def _instances(labelled: Labelled) -> Instances:
         rles,
         [CLASS_IDS[line.mots_class] for line in lines],
         [line.score for line in lines],
-        track_ids=[line.object_id or IDS[-1] for line in lines],  # 0 would be no track
+        track_ids=[0 if line.object_id == NO_ID else line.object_id or IDS[-1] for line in lines],
     )
 
 
@@ -175,13 +177,16 @@ def _masks(path: Path) -> Iterator[tuple[Line, masks.Rle]]:
 def _lines(path: Path) -> Iterator[Line]:
     with path.open("rb") as file:
         for number, text in enumerate(file, 1):
+            text = text.removeprefix(BOM) if number == 1 else text
+            if text.isspace():
+                continue
             try:
+                if len(text.split()) not in (6, 7):
+                    raise ValueError(f"{len(text.split())} columns instead of 6 or 7")
                 frame, object_id, mots_class, height, width, counts, *more = text.split()
-                if len(more) > 1:
-                    raise ValueError(f"{6 + len(more)} columns instead of 6 or 7")
                 size, score = (int(height), int(width)), float(more[0]) if more else 1.0
                 line = Line(number, int(frame), int(object_id), int(mots_class), size, counts, score)
-                if line.frame not in FRAMES or min(size) < 1 or line.object_id not in IDS:
+                if not 0 <= line.frame < MOST_FRAMES or min(size) < 1 or not is_id(line.object_id):
                     raise ValueError("a number is out of its range")
                 if not 0 <= score <= 1:
                     raise ValueError(f"a score of {score:g}; scores are from 0 to 1")
@@ -190,6 +195,11 @@ def _lines(path: Path) -> Iterator[Line]:
             except ValueError as error:
                 raise _wrong(path, number, str(error)) from error
             yield line
+
+
+def is_id(number: int) -> bool:
+    """Whether a number can be that of an object, or says that there is none."""
+    return number in IDS or number == NO_ID
 
 
 def _mask(path: Path, line: Line) -> masks.Rle:

@@ -12,6 +12,7 @@ from annotator.frames import FrameRef
 NAME = re.compile(r"(?P<city>[^_/\\]+)_(?P<seq>\d{6})_(?P<frame>\d{6})(?:_leftImg8bit)?")  # without suffix
 INSTANCE_IDS = "_gtFine_instanceIds.png"
 RESULTS = re.compile(r"([^_/\\]+_\d{6}_\d{6}).*\.txt")
+CVAT_LABELS = "cvat_labels.json"  # the labels of a task, beside its XML
 FRAMES_PER_SEQUENCE = 1_000_000  # what six digits hold
 
 
@@ -31,6 +32,7 @@ def numbers(stems: Sequence[str]) -> list[int]:
     names = [NAME.fullmatch(stem) for stem in stems]
     found = [int(n["seq"]) * FRAMES_PER_SEQUENCE + int(n["frame"]) if n else -1 for n in names]
     is_one_city = len({n["city"] if n else "" for n in names}) == 1 and len(set(found)) == len(stems)
+    is_one_city &= all(names)
     return found if is_one_city else list(range(len(stems)))
 
 

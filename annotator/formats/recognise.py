@@ -25,7 +25,7 @@ KNOWN = (
     "a folder that spatialemb-annotate wrote, Cityscapes *_gtFine_instanceIds.png, benchmark results (a text file"
     " a frame), COCO JSON or results, CVAT XML (or the zip of an export), or MOTS text"
 )
-MOTS_LINE = re.compile(rb"\d+\s+\d+\s+\d+\s+\d+\s+\d+\s+\S")
+MOTS_LINE = re.compile(rb"\d+\s+-?\d+\s+\d+\s+\d+\s+\d+\s+\S")
 IMAGE_SUFFIX = re.compile(r"\.(png|jpe?g|bmp|tiff?|webp|ppm)$", re.IGNORECASE)
 
 Size = tuple[int, int]  # (H, W)

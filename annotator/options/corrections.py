@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from annotator.errors import UsageError
+from annotator.labels import BY_ID
 from annotator.options.labelling import FORMATS, PUBLISHED_AS_USUAL, PublishOptions
 from annotator.options.record import check, option
 
@@ -43,6 +45,16 @@ class EditJob:
     cut: tuple[tuple[int, int], ...] = ()  # track, first frame of the new one
     join: tuple[tuple[int, ...], ...] = ()  # tracks; they get the number of the first
     delete: tuple[int, ...] = ()  # tracks, with their instances
+
+    def __post_init__(self) -> None:
+        for track, class_id in self.relabel:
+            if not BY_ID[class_id].has_instances:
+                name = BY_ID[class_id].name
+                raise UsageError(
+                    f"--relabel {track}={name}: this class has no instances; --delete removes a track"
+                )
+        if any(len(set(tracks)) < 2 for tracks in self.join):
+            raise UsageError("--join takes two tracks or more, as 3,7")
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from annotator.errors import UsageError
 from annotator.formats import PLACES
 from annotator.formats.check.cityscapes import check_cityscapes
 from annotator.formats.check.coco import check_coco
 from annotator.formats.check.cvat import check_cvat
 from annotator.formats.check.finding import ERROR, WARNING, Finding
 from annotator.formats.check.mots import check_mots
-from annotator.formats.names import INSTANCE_IDS
+from annotator.formats.names import CVAT_LABELS, INSTANCE_IDS, RESULTS
 from annotator.formats.recognise import Kind, recognise
 from annotator.formats.whole import find_whole
 
@@ -31,10 +32,8 @@ def check(path: Path) -> Iterator[Finding]:
 
     Raises UsageError when it can't be told what the path holds, or it isn't there.
     """
-    files = find_whole(path, "*.xml") if path.is_dir() else []
-    if files and not find_whole(path, f"*{INSTANCE_IDS}") and not find_whole(path, "*.sqlite"):
-        for file in files:  # a recording that was split
-            yield from check_cvat(file)
+    if path.is_dir() and not find_whole(path, "*.sqlite"):
+        yield from _check_folder(path)
         return
     side = recognise(path)
     for labels in side.labels:
@@ -44,6 +43,22 @@ def check(path: Path) -> Iterator[Finding]:
             yield from CHECKS[side.kind](labels.path)
         else:
             yield Finding(WARNING, str(labels.path), f"{side.kind.value} can't be checked")
+
+
+def _check_folder(path: Path) -> Iterator[Finding]:
+    """Check every label file of a folder that is no run."""
+    files = sorted(file for suffix in ("xml", "json", "txt") for file in find_whole(path, f"*.{suffix}"))
+    files = [file for file in files if file.name != CVAT_LABELS and not RESULTS.fullmatch(file.name)]
+    if find_whole(path, f"*{INSTANCE_IDS}"):
+        yield from check_cityscapes(path)
+    elif not files:
+        recognise(path)  # which says what is lacking
+        yield Finding(WARNING, str(path), f"{Kind.RESULTS.value} can't be checked")
+    for file in files:
+        try:
+            yield from check(file)
+        except UsageError as error:
+            yield Finding(WARNING, str(file), str(error).removeprefix(f"{file}: "))
 
 
 def _check_published(folder: Path) -> Iterator[Finding]:

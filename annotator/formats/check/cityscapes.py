@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -47,10 +48,8 @@ def _frame(file: Path, sizes: dict[tuple[int, ...], Path]) -> Iterator[Said]:
         yield ERROR, "no picture that can be read"
         return
     if ids.ndim != 2 or ids.dtype != np.uint16:
-        yield (
-            ERROR,
-            f"{8 * ids.dtype.itemsize} bits and {ids.ndim - 1 or 1} channels instead of 16 bits and one",
-        )
+        channels = 1 if ids.ndim == 2 else ids.shape[2]
+        yield ERROR, f"{8 * ids.dtype.itemsize} bits and {channels} channels instead of 16 bits and one"
         return
     if sizes.setdefault(ids.shape, file) == file and len(sizes) > 1:
         yield WARNING, f"of another size ({ids.shape[1]}x{ids.shape[0]}) than the frames before"
@@ -91,7 +90,9 @@ def _companion(file: Path, ids: npt.NDArray[np.uint16], found: npt.NDArray[np.in
 
 
 def _picture(file: Path) -> npt.NDArray[Any] | None:
-    if not file.is_file():
+    if not file.is_file() or not (content := file.read_bytes()):
         return None
-    picture = cv2.imdecode(np.frombuffer(file.read_bytes() or b"\\0", np.uint8), cv2.IMREAD_UNCHANGED)
-    return picture
+    with suppress(cv2.error):  # larger than OpenCV takes
+        picture = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+        return picture
+    return None

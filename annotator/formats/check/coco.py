@@ -5,7 +5,6 @@ A file with a record a line, as this tool writes it, is checked in constant memo
 
 from __future__ import annotations
 
-import math
 import zipfile
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -19,8 +18,9 @@ import orjson
 from annotator import masks
 from annotator.errors import FormatError
 from annotator.formats.check.finding import ERROR, WARNING, Finding, Numbers, Said
+from annotator.formats.classes import AS_NAMED
 from annotator.formats.cvat_xml import member
-from annotator.labels import BY_NAME
+from annotator.formats.identity import TRACK_IDS
 
 Record = dict[str, Any]
 IMAGES, ANNOTATIONS, END = b',"images":[\n', b'],"annotations":[\n', b"]}\n"
@@ -53,9 +53,10 @@ def _records(path: Path) -> Iterator[tuple[str, Any]]:
             return
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
-            content = orjson.loads(archive.read(member(archive, ".json")))
+            text = archive.read(member(archive, ".json"))
     else:
-        content = orjson.loads(path.read_bytes())
+        text = path.read_bytes()
+    content = orjson.loads(text.removeprefix(b"\xef\xbb\xbf"))
     if not isinstance(content, dict):
         content = {"annotations": content}
     yield "head", content
@@ -117,6 +118,9 @@ class _Content:
         self.is_list = "images" not in head and "categories" not in head
         if self.is_list:
             return
+        for name in ("images", "annotations"):
+            if name in head and not isinstance(head[name], list):
+                yield ERROR, f"{name} are no list"
         names: set[str] = set()
         for category in head["categories"]:
             if category["id"] in self.categories:
@@ -125,7 +129,7 @@ class _Content:
                 yield ERROR, f"category {category['id']}: ids begin at 1, 0 is taken for background"
             if category["name"] in names:
                 yield ERROR, f"two categories are called {category['name']!r}"
-            if category["name"] not in BY_NAME:
+            if not AS_NAMED.knows(category["name"]):
                 yield WARNING, f"category {category['name']!r} is no Cityscapes class; conversion needs --map"
             self.categories.add(category["id"])
             names.add(category["name"])
@@ -142,6 +146,10 @@ class _Content:
                 self.sizes.append((self.count, size))
         else:
             self.by_id[image["id"]] = size
+        if not isinstance(image.get("frame_index", 0), int):
+            yield ERROR, f"frame_index {image['frame_index']!r} is no number"
+        if not {*image.get("labelled", ())} <= self.categories:
+            yield ERROR, "labelled names a category that is not there"
         name = image.get("file_name")
         if not name:
             yield ERROR, "no file_name: nothing tells which image it is"
@@ -165,8 +173,8 @@ class _Content:
             yield ERROR, f"image {entry['image_id']} is not there"
         yield from self._track(entry)
         score = entry.get("score")
-        if score is not None and not (isinstance(score, (int, float)) and math.isfinite(score)):
-            yield ERROR, f"score {score!r} is no number"
+        if score is not None and not (isinstance(score, (int, float)) and 0 <= score <= 1):
+            yield ERROR, f"score {score!r} is no number from 0 to 1"
         if "segmentation" not in entry or entry["segmentation"] in ([], None):
             yield WARNING, "a box without a mask"
         elif size is not None:
@@ -178,7 +186,9 @@ class _Content:
             self.tracks.clear()
             self.image_at_hand = entry["image_id"]
         track_id = entry.get("track_id")
-        if track_id is not None:
+        if track_id is not None and not (isinstance(track_id, int) and 0 <= track_id <= TRACK_IDS[-1]):
+            yield ERROR, f"track_id {track_id!r} is no number of a track"
+        elif track_id is not None:
             if track_id in self.tracks[entry["image_id"]]:
                 yield ERROR, f"track {track_id} is there twice in image {entry['image_id']}"
             self.tracks[entry["image_id"]].add(track_id)

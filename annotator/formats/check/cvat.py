@@ -11,13 +11,19 @@ import numpy as np
 
 from annotator.errors import FormatError
 from annotator.formats.check.finding import ERROR, WARNING, Finding, Numbers, Said
+from annotator.formats.classes import AS_NAMED
 from annotator.formats.cvat_xml import faults, parts
-from annotator.labels import BY_NAME
 from annotator.masks import FARTHEST
 from annotator.polygons import area
 
 DRAWN = ("polygon", "mask")
 KINDS = (*DRAWN, "box", "polyline", "points", "ellipse", "cuboid", "skeleton")
+NEEDED = {  # attributes, beside those of what is drawn here
+    "box": ("xtl", "ytl", "xbr", "ybr"),
+    "polyline": ("points",),
+    "points": ("points",),
+    "ellipse": ("cx", "cy", "rx", "ry"),
+}
 BEYOND = 1.0  # pixels by which a point may lie outside of its frame
 
 
@@ -84,6 +90,8 @@ class _Content:
             yield from self._begin(element) if is_open else self._end()
         elif element.tag == "tag":
             yield ERROR, "a <tag> outside of an <image> ends the import"
+        elif element.tag in KINDS:
+            yield ERROR, "a shape outside of tracks and images ends the import"
 
     def at_end(self) -> Iterator[Said]:
         """What can be said when all has come."""
@@ -102,7 +110,7 @@ class _Content:
             if name in self.labels:
                 yield ERROR, f"label {name!r} is there twice"
             self.labels[name] = names
-            if name not in BY_NAME:
+            if not AS_NAMED.knows(name):
                 yield WARNING, f"label {name!r} is no Cityscapes class; conversion needs --map"
         if not self.labels:
             yield WARNING, "its <meta> names no label, so labels can't be checked"
@@ -127,6 +135,10 @@ class _Content:
         self.size = int(image.attrib["height"]), int(image.attrib["width"])
         if min(self.size) < 1:
             yield ERROR, "an image without pixels"
+        if int(image.attrib["id"]) < 0:
+            yield ERROR, "an image of a number below 0"
+        if self.track.shapes:
+            yield WARNING, "images behind tracks: an import takes one kind of file or the other"
         if not self.ids.is_new(int(image.attrib["id"])):
             yield ERROR, "the number of this image is there twice"
         if not name:
@@ -139,9 +151,10 @@ class _Content:
 
     def _begin(self, track: Element) -> Iterator[Said]:
         self.track = _Track(track.get("label", ""))
+        if self.images:
+            yield WARNING, "a track behind images: an import takes one kind of file or the other"
         yield from self._check_label(track.get("label"))
-        if not (track.get("group_id") or "0").isdecimal():
-            yield ERROR, f"group_id {track.get('group_id')!r} is no number"
+        yield from _group(track)
 
     def _end(self) -> Iterator[Said]:
         track = self.track
@@ -160,10 +173,12 @@ class _Content:
     def _of_track(self, element: Element) -> Iterator[Said]:
         """Check the place of a shape in its track."""
         track, frame = self.track, int(element.attrib["frame"])
-        if element.get("outside") not in ("0", "1"):
+        if element.get("outside") not in ("0", "1", None):  # CVAT writes none for skeletons, and takes 0
             yield ERROR, f"outside is {element.get('outside')!r}, not 0 or 1"
         if element.get("keyframe") not in ("0", "1"):
             yield ERROR, f"keyframe is {element.get('keyframe')!r}, not 0 or 1"
+        if not track.shapes and element.get("keyframe") == "0":
+            yield WARNING, "not a keyframe: what is before the first one vanishes on import"
         if track.last is not None and frame <= track.last:
             yield ERROR, "the frame is there twice" if frame == track.last else "frames go backwards"
         if self.frames is not None and frame not in self.frames:
@@ -191,6 +206,12 @@ class _Content:
         else:
             label = element.get("label") or ""
             yield from self._check_label(element.get("label"))
+            yield from _group(element)
+        if not (element.get("z_order") or "0").lstrip("-").isdecimal():
+            yield ERROR, f"z_order {element.get('z_order')!r} is no number"
+        for name in NEEDED.get(element.tag, ()):
+            if name not in element.attrib:
+                yield ERROR, f"a {element.tag} without {name} ends the import"
         yield from self._attributes(element, label, holder.tag == "track")
         if element.tag == "polygon":
             yield from self._polygon(element)
@@ -209,11 +230,14 @@ class _Content:
         for name in values.keys() - (values.keys() if known is None else known):
             yield WARNING, f"attribute {name!r} is none of the label's, and is dropped"
         if known is not None and "uid" in known:
-            if not values.get("uid"):
+            if not values.get("uid") and self.track.shapes <= 1:  # once a track
                 yield WARNING, "without a uid nothing tells its identity when it comes back"
-            elif is_tracked and self.track.uid not in (None, values["uid"]):
+            elif values.get("uid") and is_tracked and self.track.uid not in (None, values["uid"]):
                 yield ERROR, f"uid {values['uid']!r} in a track of uid {self.track.uid!r}; a uid can't change"
             self.track.uid = values.get("uid")
+
+        if (score := values.get("score")) and not _is_share(score):
+            yield ERROR, f"score {score!r} is no number from 0 to 1, which conversion refuses"
 
     def _polygon(self, element: Element) -> Iterator[Said]:
         try:
@@ -251,3 +275,15 @@ class _Content:
             min(left, top) < 0 or top + height > self.size[0] or left + width > self.size[1]
         ):
             yield ERROR, "a mask that leaves its frame"
+
+
+def _group(element: Element) -> Iterator[Said]:
+    if not (element.get("group_id") or "0").isdecimal():
+        yield ERROR, f"group_id {element.get('group_id')!r} is no number"
+
+
+def _is_share(text: str) -> bool:
+    try:
+        return 0 <= float(text) <= 1
+    except ValueError:
+        return False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,10 +26,16 @@ class Numbers:
 
     def __init__(self) -> None:
         self._sequence: range | None = None  # the one that the first number begins
-        self._others: set[int] = set()
+        self._others: set[Hashable] = set()
 
-    def is_new(self, number: int) -> bool:
-        """Whether a number is met for the first time."""
+    def is_new(self, number: Hashable) -> bool:
+        """Whether a number, or another name, is met for the first time."""
+        if isinstance(number, float) and number.is_integer():
+            number = int(number)
+        if not isinstance(number, int):
+            is_new = number not in self._others
+            self._others.add(number)
+            return is_new
         if self._sequence is None:
             self._sequence = range(number, number)
         if number in self._sequence or number in self._others:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from annotator import masks
 from annotator.formats.check.finding import ERROR, WARNING, Finding, Said
+from annotator.frames import MOST_FRAMES
 
 CLASSES = {1: "car", 2: "pedestrian", 10: "ignore region"}
 IDS_PER_CLASS = 1000
@@ -38,16 +39,22 @@ class _Content:
 
     def of(self, number: int, line: bytes) -> Iterator[tuple[int, Said]]:
         """Check the next line."""
-        columns = line.split()
+        columns = line.removeprefix(b"\xef\xbb\xbf").split()
+        if not columns:
+            return
         if len(columns) not in (6, 7):
             yield number, (ERROR, f"{len(columns)} columns instead of 6 or 7")
             return
         try:
             frame, object_id, mots_class, height, width = map(int, columns[:5])
-            [float(column) for column in columns[6:]]
+            score = float(columns[6]) if len(columns) == 7 else 1.0
         except ValueError:
             yield number, (ERROR, "a column that is no number")
             return
+        if not 0 <= score <= 1:
+            yield number, (ERROR, f"a score of {score:g}: scores are from 0 to 1")
+        if not 0 <= frame < MOST_FRAMES:
+            yield number, (ERROR, f"no frame has the number {frame}")
         if frame < self.frame:
             yield number, (ERROR, f"frame {frame} comes behind frame {self.frame}")
         if frame != self.frame:
@@ -63,7 +70,12 @@ class _Content:
         for number, size, counts in self.masks:
             of_size.setdefault(size, []).append((number, counts))
         for size, lines in of_size.items():
-            if self.size is not None and self.size != size:
+            if size != next(iter(of_size)):
+                yield (
+                    lines[0][0],
+                    (ERROR, f"a mask of size {list(size)} in a frame of {list(next(iter(of_size)))}"),
+                )
+            elif self.size is not None and self.size != size:
                 yield lines[0][0], (WARNING, f"a mask of size {list(size)} behind masks of {list(self.size)}")
             self.size = self.size or size
             yield from self._of_one_size(lines, size)
