@@ -143,7 +143,7 @@ def test_sources_that_label_some_classes_say_so() -> None:
     assert any(truth.ignored for truth in truths)
 
 
-@pytest.mark.parametrize("wrong", [{"track_id": 1 << 40}, {"score": "good"}, {"segmentation": None}])
+@pytest.mark.parametrize("wrong", [{"track_id": 1 << 40}, {"score": "good"}, {"segmentation": 7}])
 def test_odd_values_are_refused_in_a_sentence(tmp_path: Path, wrong: dict[str, Any]) -> None:
     path = tmp_path / "other.json"
     path.write_text(json.dumps(foreign(**wrong)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,6 +18,7 @@ FORMATS = (
 )  # what annotator.formats can write, in the order it is written
 HOLES = ("fill", "keyhole", "mask")  # what becomes of holes in CVAT polygons
 DEVICES = ("auto", "cpu", "cuda")
+KNOWN_DEVICE = re.compile(r"auto|cpu|cuda(:(0|[1-9][0-9]?))?")
 PRECISIONS = ("auto", "32", "bf16")  # of labelling
 
 
@@ -226,5 +228,7 @@ class Job:
         check(self)
         if not self.inputs:
             raise UsageError("nothing to label: name a video, an image folder, or a folder of recordings")
+        if not KNOWN_DEVICE.fullmatch(self.device):
+            raise UsageError(f"--device does not know {self.device!r}; choose from auto, cpu, cuda, cuda:N")
         if not self.formats:
             raise UsageError(f"--format names no format; choose from {', '.join(FORMATS)}")
