@@ -22,12 +22,12 @@ from annotator.errors import FormatError
 from annotator.formats.classes import AS_NAMED, Classes
 from annotator.formats.cvat_xml import member
 from annotator.formats.identity import track_id, track_ids
+from annotator.formats.names import BOM
 from annotator.formats.survey import frame_without_time
 from annotator.instances import Instances, Region, Truth
 from annotator.labels import BY_ID, INSTANCE_CLASSES
 
 WITHOUT_MASKS = "boxes without a mask"
-BOM = b"\xef\xbb\xbf"
 Record = dict[str, Any]
 
 

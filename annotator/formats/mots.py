@@ -17,6 +17,7 @@ from annotator.errors import FormatError
 from annotator.formats.check.finding import insist_sound
 from annotator.formats.check.mots import check_mots
 from annotator.formats.interface import LabelReader, Recorded, Written
+from annotator.formats.names import BOM
 from annotator.formats.survey import HIDDEN, Survey, frame_without_time
 from annotator.formats.whole import whole_file
 from annotator.frames import MOST_FRAMES
@@ -30,7 +31,6 @@ IGNORE_REGION = 10
 IDS_PER_CLASS = 1000
 IDS = range(1 << 31)  # what a track id holds; 0 is one here, and goes by the last of them
 NO_ID = -1  # of detectors
-BOM = b"\xef\xbb\xbf"
 OTHER_CLASSES = "instances of other classes than car and person"
 
 

@@ -12,6 +12,7 @@ from annotator.frames import FrameRef
 NAME = re.compile(r"(?P<city>[^_/\\]+)_(?P<seq>\d{6})_(?P<frame>\d{6})(?:_leftImg8bit)?")  # without suffix
 INSTANCE_IDS = "_gtFine_instanceIds.png"
 RESULTS = re.compile(r"([^_/\\]+_\d{6}_\d{6}).*\.txt")
+BOM = b"\xef\xbb\xbf"  # of UTF-8, as some tools begin a file
 CVAT_LABELS = "cvat_labels.json"  # the labels of a task, beside its XML
 FRAMES_PER_SEQUENCE = 1_000_000  # what six digits hold
 

@@ -14,7 +14,7 @@ from typing import Protocol
 
 from annotator.errors import OutputError, SourceError, UsageError
 from annotator.formats.classes import AS_NAMED, Classes
-from annotator.formats.names import INSTANCE_IDS, NAME, RESULTS, frame_stem
+from annotator.formats.names import BOM, INSTANCE_IDS, NAME, RESULTS, frame_stem
 from annotator.formats.whole import find_whole
 from annotator.instances import Instances, Truth
 from annotator.store import FILE_NAME as STORE
@@ -115,7 +115,7 @@ def _recognise_file(path: Path) -> Side:
     if path.name in (RUN, STORE):
         return _recognise_folder(path.parent)
     with path.open("rb") as file:
-        start = file.read(1000).removeprefix(b"\xef\xbb\xbf").lstrip()
+        start = file.read(1000).removeprefix(BOM).lstrip()
     if start.startswith(b"PK"):
         kind = _kind_of_zip(path)
     elif start.startswith(b"{"):

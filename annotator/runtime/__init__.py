@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Protocol
 
@@ -12,9 +11,8 @@ from torch import Tensor
 from annotator.errors import UsageError
 from annotator.model.checkpoint import Checkpoint, load_checkpoint
 from annotator.model.network import RawMaps
+from annotator.options.labelling import KNOWN_DEVICE
 from annotator.runtime.eager import EagerRuntime, has_fast_bf16
-
-KNOWN_DEVICE = re.compile(r"cpu|cuda(:(0|[1-9][0-9]?))?")
 
 
 class Runtime(Protocol):

@@ -21,6 +21,7 @@ from annotator.formats.check.finding import ERROR, WARNING, Finding, Numbers, Sa
 from annotator.formats.classes import AS_NAMED
 from annotator.formats.cvat_xml import member
 from annotator.formats.identity import TRACK_IDS
+from annotator.formats.names import BOM
 
 Record = dict[str, Any]
 IMAGES, ANNOTATIONS, END = b',"images":[\n', b'],"annotations":[\n', b"]}\n"
@@ -56,7 +57,7 @@ def _records(path: Path) -> Iterator[tuple[str, Any]]:
             text = archive.read(member(archive, ".json"))
     else:
         text = path.read_bytes()
-    content = orjson.loads(text.removeprefix(b"\xef\xbb\xbf"))
+    content = orjson.loads(text.removeprefix(BOM))
     if not isinstance(content, dict):
         content = {"annotations": content}
     yield "head", content

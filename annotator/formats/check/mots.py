@@ -8,6 +8,7 @@ from pathlib import Path
 
 from annotator import masks
 from annotator.formats.check.finding import ERROR, WARNING, Finding, Said
+from annotator.formats.names import BOM
 from annotator.frames import MOST_FRAMES
 
 CLASSES = {1: "car", 2: "pedestrian", 10: "ignore region"}
@@ -39,7 +40,7 @@ class _Content:
 
     def of(self, number: int, line: bytes) -> Iterator[tuple[int, Said]]:
         """Check the next line."""
-        columns = line.removeprefix(b"\xef\xbb\xbf").split()
+        columns = line.removeprefix(BOM).split()
         if not columns:
             return
         if len(columns) not in (6, 7):
