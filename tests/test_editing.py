@@ -195,3 +195,10 @@ def test_deleting_is_as_if_it_had_never_been(
     before = rows(folder)
     edit(EditJob(folder, delete=tuple(gone)))
     assert rows(folder) == [row for row in before if row[1] not in gone]
+
+
+def test_a_class_without_instances_and_a_join_of_one_are_refused_before_anything_is_changed() -> None:
+    with pytest.raises(UsageError, match="--relabel 1=road: this class has no instances"):
+        EditJob(Path("run"), relabel=((1, BY_NAME["road"].id),))
+    with pytest.raises(UsageError, match="--join takes two tracks or more"):
+        EditJob(Path("run"), join=((1,),))

@@ -319,3 +319,19 @@ def test_fuzzed_files_give_labels_or_a_sentence(tmp_path: Path) -> None:
         path.write_bytes(bytes(content))
         sentence = refusal(path)
         assert sentence is None or (sentence.startswith(f"{path}: no ") and "\n" not in sentence)
+
+
+def test_of_shapes_of_one_depth_the_later_lies_on_top(tmp_path: Path) -> None:
+    from tests.builders import Labels, Recording
+    from tests.test_formats import CAR, PERSON, SQUARE, instances
+
+    below = Labels([instances(0, (SQUARE, CAR, 0.9, 0))])
+    source = Recording("a", False, Path("/data/a"))
+    file = cvat.write(below, source, tmp_path).files[0]
+    text = file.read_text()
+    shape = text[text.index("<polygon") : text.index("</polygon>") + 10]
+    file.write_text(text.replace(shape, shape + shape.replace('"car"', '"person"')))
+    (found,) = cvat.read(file)
+    shown = dict(zip(found.class_ids.tolist(), masks.areas(found.masks).tolist(), strict=True))
+    assert shown[PERSON] > 0
+    assert not shown.get(CAR)
