@@ -20,7 +20,7 @@ from annotator.formats import PLACES
 from annotator.formats.classes import Classes
 from annotator.formats.recognise import Kind, Labels, bad_input, recognise
 from annotator.formats.whole import scratch_folder, whole_folder
-from annotator.instances import Instances
+from annotator.instances import Instances, Truth
 from annotator.options import RUN_FOLDER, ConversionJob
 from annotator.publishing import ALWAYS, Recording, publish_all, recording_of
 from annotator.run import Run
@@ -30,6 +30,7 @@ from annotator.store import FILE_NAME as STORE
 BATCH = 64  # frames in a transaction
 TWICE = "tracks that had two objects in a frame: the second lost its identity"
 NOT_INSTANCES = "groups and crowds"
+IGNORED = "frames with ignored regions"
 OTHER_FRAMES = "frames that the run lacks"
 GENERAL = (
     "annotations",
@@ -152,8 +153,15 @@ def _imports(job: ConversionJob) -> list[Import]:
 def _frames(labels: Labels, losses: Counter[str]) -> Iterator[Instances]:
     with bad_input():
         for truth in labels.truth():
-            losses[NOT_INSTANCES] += sum(region.class_id > 0 for region in truth.ignored)
+            losses.update(_not_instances(labels, truth))
             yield truth.instances
+
+
+def _not_instances(labels: Labels, truth: Truth) -> dict[str, int]:
+    """What a frame's labels say beside its instances, which is lost. What Cityscapes ignores is all around."""
+    of_classes = sum(region.class_id > 0 for region in truth.ignored)
+    is_ignoring = labels.kind is Kind.MOTS and len(truth.ignored) > of_classes
+    return {NOT_INSTANCES: of_classes, IGNORED: int(is_ignoring)}
 
 
 def _imports_like(source: Path, like: Path, classes: Classes) -> list[Import]:
@@ -183,7 +191,7 @@ def _frames_like(pair: Pair, losses: Counter[str]) -> Iterator[Instances]:
                 raise UsageError(
                     f"{theirs}: is of another recording: its frames are {sizes[0]}, those of {ours} {sizes[1]}"
                 )
-            losses[NOT_INSTANCES] += sum(region.class_id > 0 for region in truth.ignored)
+            losses.update(_not_instances(pair.true[0], truth))
             yield replace(truth.instances, frame=found.frame)
         if not pair.counts.compared:
             raise UsageError(f"{theirs}: is of another recording: it has no frame of {ours}")
@@ -213,7 +221,7 @@ def _filled(folder: Path, each: Import) -> Iterator[Store]:
         ),
     }
     with Store.open(folder, made_of) as store:
-        frames = (_unique(found, each.losses) for found in each.frames)
+        frames = (_unique(found, each.losses) for found in _named_once(each.frames, path))
         while batch := list(islice(frames, BATCH)):
             try:
                 store.add(batch)
@@ -224,6 +232,17 @@ def _filled(folder: Path, each: Import) -> Iterator[Store]:
         store.set_note("detected", True)
         store.set_note("tracked", {EDITED: 0})
         yield store
+
+
+def _named_once(frames: Iterator[Instances], path: Path) -> Iterator[Instances]:
+    """The same; raises UsageError where two images have one name, by which all formats tell them apart."""
+    names = set[str]()
+    for found in frames:
+        name = found.frame.name
+        if name and name in names:
+            raise UsageError(f"{path}: two images are called {name}; give them names of their own")
+        names.add(name)
+        yield found
 
 
 def _unique(found: Instances, losses: Counter[str]) -> Instances:

@@ -71,6 +71,8 @@ def publish(
     refused: list[str] = []
     worked = False
     for name in FORMATS:
+        if name in ALWAYS and refused and not published:
+            break  # there are no labels to tell anything of
         is_wanted = name in formats or name in published or name in ALWAYS
         before = published.get(name, {"files": {}})
         chosen = _options(options, before) if name == "cvat" else None  # the only format that has any

@@ -42,7 +42,7 @@ def retrack(job: TrackingJob) -> Iterator[Retracked]:
     """
     with bad_input():
         found = [labels for path in job.inputs for labels in recognise(path).labels]
-    goals = _goals(found, job.out)
+    goals = _goals(found, job)
     for labels, goal in zip(found, goals, strict=True):
         if labels.kind is Kind.RUN:
             yield _retrack_run(labels, job)
@@ -50,8 +50,9 @@ def retrack(job: TrackingJob) -> Iterator[Retracked]:
             yield _track_text(labels, goal, job)
 
 
-def _goals(found: list[Labels], out: Path | None) -> list[Path]:
+def _goals(found: list[Labels], job: TrackingJob) -> list[Path]:
     """Where the tracks of each recording go."""
+    out = job.out
     texts = [labels for labels in found if labels.kind is Kind.MOTS]
     for labels in found:
         if labels.kind not in (Kind.RUN, Kind.MOTS):
@@ -68,6 +69,8 @@ def _goals(found: list[Labels], out: Path | None) -> list[Path]:
             raise UsageError(f"{labels.path}: {goal} would be written twice; track these files one by one")
         if labels.kind is Kind.MOTS and goal.exists() and goal.samefile(labels.path):
             raise UsageError(f"{labels.path}: would be overwritten by its tracks; choose another --out")
+        if labels.kind is Kind.MOTS and goal.exists() and not job.overwrite:
+            raise UsageError(f"{goal}: is there already; use --overwrite to replace it, or another --out")
     return goals
 
 

@@ -160,6 +160,9 @@ def diff(
 
     MACHINE are labels as they were sent, CORRECTED as they came back; both are recognised by what they hold.
     Time is estimated from acts with assumed seconds, which the output states.
+
+    \b
+    Exit codes: 0 compared, 2 wrong usage or labels that can't be read or compared, 130 interrupted.
     """
     # Numpy and the like must not be behind --help, nor behind wrong usage.
     from annotator.evaluation.diff import diff as compare

@@ -75,10 +75,22 @@ def test_those_of_several_go_to_files_of_the_same_names(tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "tracked").iterdir()) == ["a.txt", "b.txt"]
 
 
+def test_a_text_that_is_there_is_replaced_only_when_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found, out = text(tmp_path / "found.txt"), tmp_path / "out.txt"
+    out.write_text("mine")
+    assert run(found, "--out", out) == 2
+    assert "use --overwrite to replace it" in capsys.readouterr().err
+    assert out.read_text() == "mine"
+    assert run(found, "--out", out, "--overwrite") == 0
+    assert len(tracked(out)) == 12
+
+
 def test_gaps_are_filled_as_asked(tmp_path: Path) -> None:
     found = text(tmp_path / "found.txt", missing=(5, 6))
     for flags, sizes in (((), {3}), (("--fill-gaps", 0), {2, 3}), (("--fill-gaps", 1), {2, 3})):
-        assert run(found, "--out", tmp_path / "out.txt", *flags) == 0
+        assert run(found, "--out", tmp_path / "out.txt", "--overwrite", *flags) == 0
         assert {len(each) for each in tracked(tmp_path / "out.txt")} == sizes
 
 

@@ -16,18 +16,18 @@ from hypothesis import HealthCheck, given, settings
 
 from annotator import masks
 from annotator.conversion import Converted, convert
-from annotator.errors import UsageError
+from annotator.errors import FormatError, UsageError
 from annotator.evaluation.report import evaluate
 from annotator.formats import FORMATS, read_truth
 from annotator.instances import Instances
 from annotator.labels import BY_NAME
-from annotator.options import RUN_FOLDER, ConversionJob, TrackingOptions
+from annotator.options import RUN_FOLDER, ConversionJob, PublishOptions, TrackingOptions
 from annotator.run import Lock
 from annotator.store import Store
 from annotator.tracking import associate
 from tests.builders import Labels, Recording, frame_ref
-from tests.test_evaluation_sides import IN_IMAGES, IN_VIDEO, TRACKED, VIDEO, WRITERS, labelled, stored
-from tests.test_formats import CAR, PERSON, any_labels, expected, instances
+from tests.test_evaluation_sides import IN_IMAGES, IN_VIDEO, LEFT, TRACKED, VIDEO, WRITERS, labelled, stored
+from tests.test_formats import BESIDE, CAR, PERSON, SQUARE, any_labels, expected, instances
 from tests.toy import ROOT
 
 IMAGES = Recording("drive", False, Path("/data/drive"))
@@ -274,3 +274,52 @@ def test_two_recordings_of_one_name_are_refused(tmp_path: Path) -> None:
         (folder / name).write_bytes(text)
     with pytest.raises(UsageError, match="two recordings are called day"):
         list(convert(ConversionJob(folder, "coco", tmp_path / "out")))
+
+
+def test_what_the_format_cannot_hold_leaves_no_list_of_frames_behind(tmp_path: Path) -> None:
+    source = WRITERS["coco"](
+        tmp_path, Labels([instances(k, (SQUARE, CAR, 0.9, 0)) for k in range(1001)]), VIDEO
+    )
+    with pytest.raises(FormatError, match=r"make tracks \(spatialemb-track\)"):
+        converted(source, "mots", tmp_path / "out")
+    assert [path for path in (tmp_path / "out").rglob("*") if path.is_file()] == []
+
+
+def test_images_of_one_name_are_refused(tmp_path: Path) -> None:
+    source = WRITERS["coco"](tmp_path, IN_IMAGES, IMAGES)
+    content = json.loads(source.read_text())
+    content["images"][1]["file_name"] = content["images"][0]["file_name"]
+    source.write_text(json.dumps(content))
+    with pytest.raises(UsageError, match="give them names of their own"):
+        converted(source, "cvat", tmp_path / "out")
+
+
+def test_ignored_regions_of_mots_are_a_loss_that_is_said(tmp_path: Path) -> None:
+    source = WRITERS["mots"](tmp_path, IN_VIDEO, VIDEO)
+    line = source.read_text().splitlines()[0].split()
+    ignored = " ".join(
+        [line[0], "10000", "10", *line[3:5], masks.encode(np.zeros(LEFT.shape))["counts"].decode()]
+    )
+    source.write_text("\n".join([ignored, *source.read_text().splitlines()]) + "\n")
+    assert +converted(source, "coco", tmp_path / "out").losses == {"frames with ignored regions": 1}
+
+
+@pytest.mark.parametrize("kind", ["person group", "road"])
+def test_labels_without_instances_are_left_out_and_counted(tmp_path: Path, kind: str) -> None:
+    source = WRITERS["cvat"](tmp_path, IN_VIDEO, VIDEO)
+    source.write_text(source.read_text().replace('label="car"', f'label="{kind}"'))
+    classes = (f"{kind}=none",) if kind not in BY_NAME else ()
+    one = converted(source, "coco", tmp_path / "out", map=classes)
+    assert one.instances == 4
+    assert one.losses[f"shapes of the label {kind!r}"] == 2  # keyframes
+
+
+def test_a_split_recording_is_converted_and_corrected_as_one(tmp_path: Path) -> None:
+    labels = Labels([instances(k, (SQUARE, CAR, 0.9, 1), (BESIDE, PERSON, 0.8, 2)) for k in range(30)])
+    run = stored(tmp_path, labels, Recording("drive"))
+    recording = run if (run / "labels.sqlite").exists() else run / "drive"
+    split = PublishOptions(split_frames=12)
+    [sent] = convert(ConversionJob(recording, "cvat", tmp_path / "sent", publishing=split))
+    back = converted(tmp_path / "sent" / sent.name / "cvat", "run", tmp_path / "back", like=run)
+    assert (back.frames, back.instances, back.tracks) == (30, 60, 2)
+    assert content(tmp_path / "back") == content(run)

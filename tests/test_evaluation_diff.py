@@ -213,3 +213,9 @@ def test_what_comes_back_from_cvat_is_compared_with_what_was_sent(to: str, tmp_p
 def test_a_track_has_the_class_that_it_is_published_with(compared) -> None:
     machine = [[(0, 20, BUS if k == 1 else CAR, 1)] for k in range(4)]
     assert edits(compared(machine, [[(0, 20, CAR, 1)]] * 4)) == {"kept": 4}
+
+
+def test_what_was_deleted_is_missed_in_pictures_too(tmp_path: Path) -> None:
+    machine = run(tmp_path / "machine", [[(0, 20, CAR, 0), (40, 60, PERSON, 0)]] * 2)
+    corrected = WRITERS["cityscapes"](tmp_path, Labels([frame(k, (0, 20, CAR, 0)) for k in range(2)]), VIDEO)
+    assert edits(diff(machine, corrected)) == {KEPT: 2, "deleted": 2}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cv2
@@ -13,10 +13,13 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from annotator.errors import UsageError
+from annotator.errors import FormatError, UsageError
 from annotator.formats import FORMATS, cvat
 from annotator.formats.check import ERROR, WARNING, Finding, check
 from annotator.formats.check.finding import Numbers
+from annotator.formats.names import BOM
+from annotator.formats.recognise import recognise
+from annotator.instances import Instances
 from annotator.options import PublishOptions
 from tests.builders import REAL_DATA, Labels, Recording, needs_real_data
 from tests.test_formats import (
@@ -39,6 +42,10 @@ ALL_KEYFRAMES = PublishOptions(keyframe_iou=1)
 
 def said(path: Path) -> list[str]:
     return [f"{finding.severity}: {finding.message}" for finding in check(path)]
+
+
+def read(path: Path) -> Iterator[Instances]:
+    return (found for labels in recognise(path).labels for found in labels.instances())
 
 
 @each_case
@@ -198,6 +205,62 @@ FAULTS: dict[str, tuple[Callable[[Path], Path], str]] = {
         "error: image 'image 0.png' is there twice",
     ),
     "an XML that ends early": (edited(video, "</annotations>", ""), "error: no XML that can be read"),
+    "more images than the meta says": (
+        edited(images, "<size>3</size>", "<size>2</size>"),
+        "warning: 3 images, and its <meta> says 2",
+    ),
+    "frames that the meta has no number for": (
+        edited(video, "<size>3</size>", "<size>9</size>"),
+        "error: 9 frames, and its <meta> numbers 3",
+    ),
+    "a label twice": (
+        edited(video, r"(?s)(<label>.*?</label>)", r"\1\1"),
+        "error: label 'person' is there twice",
+    ),
+    "a box without corners": (
+        edited(images, r"(<image[^>]*>)", r'\1<box label="car" z_order="0"/>'),
+        "error: a box without xtl ends the import",
+    ),
+    "a shape of no kind": (
+        edited(images, r"(<image[^>]*>)", r'\1<star label="car"/>'),
+        "error: <star> is no shape of CVAT",
+    ),
+    "a shape outside of everything": (
+        edited(video, "</annotations>", '<polygon label="car" points="1,1;2,1;2,2"/></annotations>'),
+        "error: a shape outside of tracks and images",
+    ),
+    "a score that is no share": (
+        edited(video, r'<attribute name="score">[^<]*', '<attribute name="score">7'),
+        "error: score '7' is no number from 0 to 1",
+    ),
+    "a far polygon": (
+        edited(video, r'points="[^;]*', 'points="1e9,0'),
+        "error: a polygon that reaches beyond 1,000,000 pixels",
+    ),
+    "annotations that are no list": (
+        as_json(lambda c: c.update(annotations={})),
+        "error: annotations are no list",
+    ),
+    "a COCO score above 1": (
+        as_json(lambda c: c["annotations"][0].update(score=7)),
+        "error: score 7 is no number from 0 to 1",
+    ),
+    "a track id below 0": (
+        as_json(lambda c: c["annotations"][0].update(track_id=-3)),
+        "error: track_id -3 is no number of a track",
+    ),
+    "a frame index in words": (
+        as_json(lambda c: c["images"][0].update(frame_index="first")),
+        "error: frame_index 'first' is no number",
+    ),
+    "labelled categories that are not there": (
+        as_json(lambda c: c["images"][0].update(labelled=[99])),
+        "error: labelled names a category that is not there",
+    ),
+    "a box alone": (
+        as_json(lambda c: c["annotations"][0].update(segmentation=None)),
+        "warning: a box without a mask",
+    ),
     "a category 0": (
         as_json(lambda c: c["categories"][0].update(id=0)),
         "error: category 0: ids begin at 1",
@@ -312,6 +375,41 @@ def test_split_files_are_checked_together(tmp_path: Path) -> None:
     one = files[0] / "000010-000024.xml"
     one.write_text(one.read_text().replace('label="car"', 'label="dog"'))
     assert [finding.severity for finding in check(files[0])] == [ERROR]
+
+
+def test_a_folder_is_checked_file_by_file_and_what_is_none_is_said(tmp_path: Path) -> None:
+    video(tmp_path / "a")
+    edited(images, r'image id="1"', 'image id="0"')(tmp_path / "b")
+    edited(mots, r"0 1000 1", "0 3000 3")(tmp_path / "c")
+    (tmp_path / "notes.txt").write_text("nothing of the kind\n")
+    found = list(check(tmp_path))
+    assert {(Path(f.where.split(",")[0]).relative_to(tmp_path).as_posix(), f.severity) for f in found} == {
+        ("b/cvat.xml", ERROR),
+        ("c/mots.txt", ERROR),
+        ("notes.txt", WARNING),
+    }
+
+
+@pytest.mark.parametrize("write", [coco, mots, video])
+def test_a_byte_order_mark_is_no_fault(tmp_path: Path, write: Callable[[Path], Path]) -> None:
+    path = write(tmp_path)
+    before = [(found.frame.index, found.masks) for found in read(path)]
+    path.write_bytes(BOM + path.read_bytes())
+    assert said(path) == []
+    assert [(found.frame.index, found.masks) for found in read(path)] == before
+
+
+def test_json_that_unpacks_to_gigabytes_is_not_unpacked(tmp_path: Path) -> None:
+    with (
+        zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive,
+        archive.open("annotations.json", "w") as file,
+    ):
+        for _ in range(80):
+            file.write(b" " * (1 << 20))
+    [line] = said(tmp_path / "bomb.zip")
+    assert "its JSON would unpack to 0.1 GB" in line
+    with pytest.raises(FormatError, match="its JSON would unpack"):
+        list(read(tmp_path / "bomb.zip"))
 
 
 def test_severities_are_two() -> None:

@@ -6,6 +6,7 @@ import json
 import re
 import xml.etree.ElementTree as ET
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from annotator.formats.check import check
 from annotator.formats.cvat_reader import ring_of
 from annotator.formats.cvat_shapes import CUT_SHORT, HOLES, SPECKS, shapes_of
 from annotator.formats.names import CVAT_LABELS
+from annotator.formats.recognise import recognise
 from annotator.instances import Instances
 from annotator.labels import INSTANCE_CLASSES
 from annotator.options import PublishOptions
@@ -222,6 +224,46 @@ def test_long_recordings_are_split_like_the_jobs_of_a_task(tmp_path: Path, sourc
         back = list(cvat.read(file))
         assert [found.frame.index for found in back] == list(range(first, last + 1))
         assert all(sorted(found.track_ids.tolist()) == [1, 2] for found in back)
+
+
+@each_kind
+def test_files_of_a_split_recording_read_back_as_one(tmp_path: Path, source: Recording) -> None:
+    labels = Labels([instances(k, (SQUARE, CAR, 0.9, 1), (BESIDE, PERSON, 0.8, 2)) for k in range(40)])
+    cvat.write(labels, source, tmp_path / "whole", ALL_KEYFRAMES)
+    cvat.write(labels, source, tmp_path / "split", replace(ALL_KEYFRAMES, split_frames=15))
+    [found] = recognise(tmp_path / "split").labels
+    whole, split = (list(cvat.read(path)) for path in (tmp_path / "whole" / "cvat.xml", found.path))
+    assert [(each.frame, each.track_ids.tolist(), each.masks) for each in split] == [
+        (each.frame, each.track_ids.tolist(), each.masks) for each in whole
+    ]
+    assert cvat.names(found.path) == cvat.names(tmp_path / "whole" / "cvat.xml")
+
+
+def test_a_track_that_was_cut_in_one_file_goes_on_in_the_next(tmp_path: Path) -> None:
+    frames = [instances(k, (SQUARE, CAR, 0.9, 1)) for k in range(30)]
+    folder = cvat.write(Labels(frames), VIDEO, tmp_path, replace(ALL_KEYFRAMES, split_frames=20)).files[0]
+    first = folder / "000000-000019.xml"
+    text = first.read_text()
+    opened = re.search(r"<track [^>]*>", text)
+    at = text.index('<polygon frame="10"')
+    assert opened
+    first.write_text(text[:at] + "</track>" + opened[0].replace('id="0"', 'id="7"') + text[at:])
+    tracks = [each.track_ids.tolist() for each in cvat.read(folder)]
+    assert tracks == [[1]] * 10 + [[2]] * 20
+
+
+def test_a_file_that_is_missing_between_others_is_told(tmp_path: Path) -> None:
+    labels = Labels([instances(k, (SQUARE, CAR, 0.9, 1)) for k in range(40)])
+    folder = cvat.write(labels, VIDEO, tmp_path, PublishOptions(split_frames=15)).files[0]
+    (folder / "000010-000024.xml").unlink()
+    with pytest.raises(FormatError, match="begins with frame 20, and the files before end with 14"):
+        list(cvat.read(folder))
+
+
+def test_xml_files_with_other_names_are_a_recording_each(tmp_path: Path) -> None:
+    for name in ("monday", "tuesday"):
+        (cvat.write(Labels([instances(0)]), VIDEO, tmp_path).files[0]).rename(tmp_path / f"{name}.xml")
+    assert [labels.name for labels in recognise(tmp_path).labels] == ["monday", "tuesday"]
 
 
 def test_the_size_of_a_long_file_is_known_beforehand(tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ ASSUMED_SECONDS = {  # of an act; drawing a polygon as in a public count of 119 
 }
 KEYFRAME_EVERY = 10  # frames for which a drawn or reshaped outline is assumed to serve
 WEIGHT = {ADDED: 1.0, DELETED: 1.0, RELABELLED: 1.0, RESHAPED: 0.5}  # of what a network can learn from
-SENT = ("cvat_sent.xml", "cvat.xml")  # what people were sent of a recording of a run
+SENT = ("cvat_sent.xml", "cvat.xml", "cvat")  # what people were sent of a recording of a run
 APART = 5  # frames that two frames worth training on are apart at least, as neighbours show the same
 
 
@@ -186,7 +186,7 @@ def _is_of_cvat(labels: Labels) -> bool:
 
 def _sent(labels: Labels) -> Labels:
     files = [labels.path / name for name in SENT] if labels.kind is Kind.RUN else []
-    file = next((file for file in files if file.is_file()), None)
+    file = next((file for file in files if file.exists()), None)
     return replace(labels, path=file, kind=Kind.CVAT) if file else labels
 
 

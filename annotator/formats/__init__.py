@@ -40,11 +40,11 @@ def __getattr__(name: str) -> Any:
         from annotator.formats import cityscapes, coco, cvat, frames_csv, mots
 
         globals()[name] = {
-            "frames": frames_csv,
             "cityscapes": cityscapes,
             "coco": coco,
             "cvat": cvat,
             "mots": mots,
+            "frames": frames_csv,
         }
         return globals()[name]
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -3,7 +3,8 @@
 In a video a track is one object, or several tracks of one group and one uid are: the parts of an object. It keeps
 the number that its uid says, unless another object has it: a track that was cut leaves two tracks with one uid.
 In images, which have no tracks in CVAT, the uid alone tells identity. Exports list every frame of a track; where
-they don't, between two keyframes, shapes are interpolated as CVAT does it.
+they don't, between two keyframes, shapes are interpolated as CVAT does it. A folder of files FIRST-LAST.xml is one
+recording: what two of them show is taken from the first, and a track goes on in the next by its uid.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from annotator.formats.cvat_interpolation import interpolate
 from annotator.formats.cvat_spool import BLOCK, MASK, POLYGON, Drawn, ShapeSpool
 from annotator.formats.cvat_xml import faults, parts
 from annotator.formats.identity import NO_TRACK, track_id, track_ids
+from annotator.formats.names import PART
 from annotator.formats.survey import frame_without_time
 from annotator.frames import MOST_FRAMES, FrameRef
 from annotator.instances import Instances, Truth
@@ -43,10 +45,14 @@ def read(
     What is neither polygon nor mask is left out, and counted in `left_out` by kind. Shapes go by way of a temporary
     file: memory follows the number of tracks. Raises FormatError.
     """
-    with faults(path), ShapeSpool.opened() as spool:
+    with ShapeSpool.opened() as spool:
         content = _Content(spool, classes, Counter() if left_out is None else left_out)
-        content.add(path)
-        yield from content.instances()
+        for file in files(path):
+            with faults(file):
+                content.add(file)
+        with faults(path):
+            content.close()
+            yield from content.instances()
 
 
 def read_truth(
@@ -58,12 +64,20 @@ def read_truth(
 
 def names(path: Path) -> list[str]:
     """The file of every image, in the order of `read`; frames of a video have none."""
-    with faults(path):
-        return [
-            part.element.attrib["name"]
-            for part in parts(path)
-            if part.is_open and part.element.tag == "image"
-        ]
+    found = []
+    for file in files(path):
+        with faults(file):
+            opened = (part.element for part in parts(file) if part.is_open)
+            found += [element.attrib["name"] for element in opened if element.tag == "image"]
+    return found
+
+
+def files(path: Path) -> list[Path]:
+    """A file itself, or those that a recording is split into, in the order of their frames."""
+    if not path.is_dir():
+        return [path]
+    found = [file for file in path.iterdir() if PART.fullmatch(file.name)]
+    return sorted(found, key=lambda file: int(file.name.partition("-")[0]))
 
 
 def ring_of(polygon: Element) -> Ring:
@@ -112,7 +126,8 @@ class _Content:
     spool: ShapeSpool
     classes: Classes
     left_out: Counter[str]
-    frames: range = range(0)  # of a video
+    frames: range = range(0)  # of a video, in all files so far
+    before: range = range(0)  # those of the files before
     size: tuple[int, int] = (0, 0)  # of a video
     has_meta: bool = False
     has_images: bool = False
@@ -121,13 +136,17 @@ class _Content:
     )  # objects of several tracks of a video: their numbers
     uids: dict[int, str] = field(default_factory=dict)  # of the tracked things of a video
     track_ids: dict[int, int] = field(default_factory=dict)  # of things
-    numbers: Iterator[int] = field(default_factory=count)
+    to_go_on: dict[str, int] = field(default_factory=dict)  # things of the files before, by uid
+    deleted: set[int] = field(default_factory=set)  # frames of a video
+    elements: Iterator[int] = field(default_factory=count)  # in all files
+    numbers: Iterator[int] = field(default_factory=count)  # of things
 
     def add(self, path: Path) -> None:
-        """Read the file. Raises ValueError, KeyError and the like for what is wrong with it."""
+        """Read a file, the first or the next. Raises ValueError, KeyError and the like for what is wrong with it."""
         track, image = _Track("", "", 0), _Image(frame_without_time(0, (1, 1)))
-        for number, part in enumerate(parts(path)):
-            element = part.element
+        self.before, self.to_go_on = self.frames, {uid: thing for thing, uid in self.uids.items()}
+        for part in parts(path):
+            element, number = part.element, next(self.elements)
             if element.tag == "meta":
                 self._add_meta(element)
             elif part.is_open and element.tag == "image":
@@ -143,6 +162,9 @@ class _Content:
                 self.left_out["shapes outside of tracks and images"] += 1
         if not self.has_images and not self.has_meta:
             raise ValueError("it names no frames")
+
+    def close(self) -> None:
+        """All files are read. Raises ValueError for what is wrong with them."""
         strange = self.spool.strange(None if self.has_images else self.frames)
         if strange is not None:
             raise ValueError(f"it has shapes in frame {strange}, and no such frame")
@@ -153,6 +175,9 @@ class _Content:
         video = (frame_without_time(index, self.size) for index in self.frames)
         for ref in self.spool.images() if self.has_images else video:  # a video may be exported as images
             every = self.spool.of_frame(ref.index)
+            if ref.index in self.deleted and not every:
+                self.left_out["frames deleted in CVAT"] += 1
+                continue
             top_first = sorted(range(len(every)), key=lambda k: (-every[k].z_order, -k))
             visible = masks.visible([every[k].mask(ref.size) for k in top_first], ref.size)
             shown = dict(zip(top_first, visible, strict=True))
@@ -177,10 +202,16 @@ class _Content:
         self.has_meta = True
         original = meta.find(".//original_size")
         if original is not None:
-            self.size = (_int(original, "height"), _int(original, "width"))
+            size = (_int(original, "height"), _int(original, "width"))
+            if self.before and size != self.size:
+                raise ValueError(
+                    f"its frames are {size[1]}x{size[0]}, those before {self.size[1]}x{self.size[0]}"
+                )
+            self.size = size
         if meta.findtext(".//mode") == "interpolation" and _int(meta, ".//size"):
             step = int((meta.findtext(".//frame_filter") or "step=1").removeprefix("step="))
-            self.frames = range(_int(meta, ".//start_frame"), _int(meta, ".//stop_frame") + 1, step)
+            frames = range(_int(meta, ".//start_frame"), _int(meta, ".//stop_frame") + 1, step)
+            self.frames = _continued(self.before, frames) if self.before else frames
             if self.frames.stop > MOST_FRAMES:
                 raise ValueError(f"more than {MOST_FRAMES:,} frames")
 
@@ -210,10 +241,14 @@ class _Content:
         shape = _shape(element, frame, of, class_id, self.size)
         if track.last:
             for drawn in self._between(track.last, shape):
-                self.spool.add(drawn)
+                self._add_to_video(drawn)
         if is_seen:
-            self.spool.add(shape.drawn)
+            self._add_to_video(shape.drawn)
         track.last = shape if is_seen else None
+
+    def _add_to_video(self, drawn: Drawn) -> None:
+        if drawn.frame not in self.before:
+            self.spool.add(drawn)
 
     def _between(self, before: _Shape, after: _Shape) -> Iterator[Drawn]:
         """What CVAT shows between two keyframes, of which the first is seen. A mask stays as it is.
@@ -222,7 +257,8 @@ class _Content:
         """
         first, last = before.drawn.frame, after.drawn.frame
         missing = range(first + self.frames.step, last, self.frames.step)
-        if not (missing and before.is_keyframe and after.is_keyframe):
+        if not (before.is_keyframe and after.is_keyframe):
+            self.deleted.update(frame for frame in missing if frame in self.frames)
             return
         if before.ring is None or after.ring is None:
             yield from (before.drawn._replace(frame=frame) for frame in missing)
@@ -250,12 +286,23 @@ class _Content:
         """The number of the object that a track is of; its track id is known at the end, 0 is for none."""
         if track.thing is None:
             key = _key(track.group, uid, track.number)
-            track.thing = self.things.get(key, next(self.numbers))
+            # That a file before has it can be said of one object only: one that was cut leaves two with its uid.
+            goes_on = None if key in self.things else self.to_go_on.pop(uid, None)
+            track.thing = self.things.get(key, next(self.numbers) if goes_on is None else goes_on)
             if len(key) > 1:  # others may share it
                 self.things[key] = track.thing
             if not NO_TRACK.fullmatch(uid):
                 self.uids.setdefault(track.thing, uid)
         return track.thing, 0
+
+
+def _continued(before: range, frames: range) -> range:
+    """The frames of several files. Raises ValueError where some are missing between them."""
+    if frames.step != before.step or (frames.start - before.start) % before.step:
+        raise ValueError(f"its frames are not those of a step of {before.step} that files before have")
+    if not before.start <= frames.start <= before[-1] + before.step:
+        raise ValueError(f"it begins with frame {frames.start}, and the files before end with {before[-1]}")
+    return range(before.start, max(before[-1], frames[-1]) + 1, before.step)
 
 
 @contextmanager

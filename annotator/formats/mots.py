@@ -126,7 +126,7 @@ class Ids:
         if k == IDS_PER_CLASS:
             raise FormatError(
                 f"{self._goal}: the format holds {IDS_PER_CLASS} objects of a class, and there are more of"
-                f" {BY_ID[class_id].name}; label shorter stretches (--start, --end), or with tracks"
+                f" {BY_ID[class_id].name}; make tracks (spatialemb-track), or label shorter stretches"
             )
         self._count[class_id] += 1
         object_id = MOTS_CLASSES[class_id] * IDS_PER_CLASS + k

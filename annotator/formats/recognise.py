@@ -14,7 +14,7 @@ from typing import Protocol
 
 from annotator.errors import OutputError, SourceError, UsageError
 from annotator.formats.classes import AS_NAMED, Classes
-from annotator.formats.names import BOM, INSTANCE_IDS, NAME, RESULTS, frame_stem
+from annotator.formats.names import BOM, INSTANCE_IDS, NAME, PART, RESULTS, frame_stem
 from annotator.formats.whole import find_whole
 from annotator.instances import Instances, Truth
 from annotator.store import FILE_NAME as STORE
@@ -172,6 +172,11 @@ def _recognise_folder(path: Path) -> Side:
     if texts:
         mots = [Labels(_relative(file.with_suffix(""), path), file, Kind.MOTS) for file in texts]
         return Side(path, Kind.MOTS, tuple(mots))
+    xmls = [file for file in find_whole(path, "*.xml") if recognise(file).kind is Kind.CVAT]
+    if xmls:
+        whole = {file.parent if PART.fullmatch(file.name) else file: None for file in xmls}
+        cvat = [Labels(_relative(each.with_suffix(""), path), each, Kind.CVAT) for each in whole]
+        return Side(path, Kind.CVAT, tuple(cvat))
     raise UsageError(f"{path}: holds no labels that are known; give {KNOWN}")
 
 

@@ -181,7 +181,10 @@ class TrackingJob:
         ),
     )
     overwrite: bool = field(
-        default=False, metadata=option("Also where people edited tracks: their edits are lost.")
+        default=False,
+        metadata=option(
+            "Also replace a text that is there, and tracks that people edited: their edits are lost."
+        ),
     )
     tracking: TrackingOptions = field(default_factory=TrackingOptions)
 

@@ -44,7 +44,7 @@ def check_coco(path: Path) -> Iterator[Finding]:
 def _records(path: Path) -> Iterator[tuple[str, Any]]:
     """The head, then every image and every annotation, with the name of what each is."""
     with path.open("rb") as file:
-        first = file.readline()
+        first = file.readline().removeprefix(BOM)
         if first.endswith(IMAGES):
             yield "head", orjson.loads(first.removesuffix(IMAGES) + b"}")
             yield from (("image", record) for record in _lines(file, ANNOTATIONS))
