@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import traceback
+from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -15,6 +17,7 @@ from annotator.errors import AnnotatorError, OutputError, SourceError, UsageErro
 from annotator.events import Event, FramesLabelled, RunStarted, SourceEnded, SourceStarted, StepStarted
 from annotator.fingerprint import fingerprint, identity
 from annotator.labels import BY_ID
+from annotator.model.network import RawMaps
 from annotator.optical_flow import OpticalFlow
 from annotator.options import DetectionOptions, Job, TrackingOptions
 from annotator.publishing import publish, unpublish
@@ -24,6 +27,8 @@ from annotator.store import EDITED, Store
 from annotator.store import FILE_NAME as STORE_NAME
 from annotator.tracking import associate
 from annotator.video import Batch, Loader, Source, find_sources
+
+Item = TypeVar("Item")
 
 
 def annotate(job: Job, runtime: Runtime | None = None) -> Generator[Event, None, None]:
@@ -79,8 +84,7 @@ def detect(
     frames, gaps, last, flow = store.frame_count, 0, store.next_index() - 1, OpticalFlow()
     first = max(options.start, last)  # the last one is read again, so that nothing behind it gets lost
     with Loader(source, runtime.device, batch_size, first, options.end, options.every) as batches:
-        for batch in unseen(batches, last, flow):
-            maps = runtime.maps(batch.images, options.scale)
+        for batch, maps in with_maps(unseen(batches, last, flow), runtime, options.scale):
             found = list(map(flow.measured, batch.images, instances_of(maps, batch.refs, options)))
             fresh_gaps = source.gaps[gaps:]
             store.add(found, fresh_gaps)
@@ -147,6 +151,30 @@ def unseen(batches: Iterable[Batch], last: int, flow: OpticalFlow) -> Iterator[B
             flow.see(batch.images[known - 1])
         if known < len(batch):
             yield Batch(batch.refs[known:], batch.images[known:])
+
+
+def with_maps(
+    batches: Iterable[Batch], runtime: Runtime, scale: float | None
+) -> Iterator[tuple[Batch, RawMaps]]:
+    """Every batch and its maps; while they are made use of, a thread runs the network on the next batch."""
+    with ThreadPoolExecutor(1, "network") as network:
+        coming = ((batch, network.submit(runtime.maps, batch.images, scale)) for batch in batches)
+        for batch, maps in one_ahead(coming):
+            yield batch, maps.result()
+
+
+def one_ahead(items: Iterable[Item]) -> Iterator[Item]:
+    """The same items, each given out when the next one is there; what fails comes behind those before it."""
+    ahead = deque[Item]()
+    try:
+        for item in items:
+            ahead.append(item)
+            if len(ahead) > 1:
+                yield ahead.popleft()
+    except Exception:
+        yield from ahead
+        raise
+    yield from ahead
 
 
 def about(job: Job, runtime: Runtime) -> dict[str, Any]:
