@@ -6,6 +6,7 @@ import tracemalloc
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
+from itertools import cycle
 from pathlib import Path
 
 import numpy as np
@@ -72,6 +73,9 @@ def frames_of(
     return found
 
 
+UNKNOWN = ((np.nan, np.nan),)
+
+
 def follow(
     folder: Path,
     scene: Scene,
@@ -79,12 +83,12 @@ def follow(
     indices: Sequence[int] | None = None,
     batch: int = 4,
     options: TrackingOptions = ALL,
-    moved: tuple[float, float] = (np.nan, np.nan),
+    moved: Sequence[tuple[float, float]] = UNKNOWN,
 ) -> Ids:
-    """The track ids that association gives to the objects of a scene, whose pixels all moved alike."""
+    """The track ids that association gives to the objects of a scene, whose pixels `moved` alike in each frame."""
     found = [
-        replace(each, moved=np.tile(np.float32(moved), (len(each), 1)))
-        for each in frames_of(scene, times_ms, indices)
+        replace(each, moved=np.tile(np.float32(by), (len(each), 1)))
+        for each, by in zip(frames_of(scene, times_ms, indices), cycle(moved), strict=False)
     ]
     with Store.open(folder, {}, overwrite=True) as store:
         for first in range(0, len(found), batch):
@@ -125,11 +129,22 @@ def test_cars_that_come_to_where_the_next_one_was_are_told_apart_where_their_pix
     places = {"a": (10, 60, 110, 160), "b": (70, 120, 170)}
     scene = [{name: car(lefts[k]) for name, lefts in places.items() if k < len(lefts)} for k in range(4)]
     times = [step_ms * k for k in range(4)]
-    ids = follow(tmp_path, scene, times, moved=(50, 0))
+    ids = follow(tmp_path, scene, times, moved=[(50, 0)])
     assert [len({*ids["a"][1:]}), len({*ids["b"][1:3]})] == [1, 1]  # of the first frame nothing is known
     ids = follow(tmp_path, scene, times)
     assert ids["a"][1] == ids["b"][0]
     assert ids["a"][2] == ids["b"][1]
+
+
+def test_where_the_camera_jerks_pixels_tell_which_car_of_a_queue_is_which(tmp_path: Path) -> None:
+    scene = [
+        {name: car(5 + 30 * place + 18 * (k > 5)) for place, name in enumerate("abc")} for k in range(12)
+    ]
+    jerks = [(18.0 * (k == 6), 0.0) for k in range(12)]
+    ids = follow(tmp_path, scene, moved=jerks)
+    assert [len({*ids[name]}) for name in "abc"] == [1, 1, 1]
+    ids = follow(tmp_path, scene)
+    assert [len({*ids[name]}) for name in "abc"] == [2, 2, 2]
 
 
 def test_two_cars_that_cross_in_neighbouring_lanes_keep_their_ids(tmp_path: Path) -> None:

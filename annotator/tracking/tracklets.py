@@ -1,7 +1,8 @@
 """Observations of a stretch -> tracklets: frame by frame forwards and backwards, where both have little doubt.
 
 An instance goes on with a tracklet by the log-odds that the two are one object, given how far it is from where the
-tracklet should be (motion), how their masks overlap there, and how alike their shapes are. Strong instances choose
+tracklet should be (motion), how their masks overlap there and where the pixels came from, and how alike their shapes
+are. Strong instances choose
 first, as in Zhang et al., "ByteTrack", ECCV 2022. What is new in a crowd has no velocity yet, and takes the next one
 for itself; seen from behind, it was known before.
 """
@@ -34,6 +35,7 @@ STRONG = 0.5  # score
 KNOWN = 3  # times seen, from which the velocity of a tracklet says something
 # Log-odds of a link: constant, and for each cue of `_cues`. By logistic regression on KITTI MOTS with noise.
 WEIGHTS = np.array([-1.0, -1.2, -1.7, 9.7, -7.0, 0.8, 0.36])
+MOVED = 3.0  # weight of the overlap where an instance comes from, as its pixels moved
 ALIKE = 6.0  # weight of the cosine between appearance vectors, which come from real pictures only
 
 
@@ -125,15 +127,17 @@ def _followed(
     copies = replace(every, categories=every.categories + apart, velocity=-every.velocity)
     both = Observed.concatenated([every, copies])
     flows = flow, flow.unknown()
+    passed = np.zeros(2)
     following = np.full(2 * count, -1)
     alive = _Alive(Motion.none(), np.zeros(0, np.intp), np.zeros(0), np.zeros(0))
     for k, ahead in enumerate(frames):
         here = np.concatenate([ahead, frames[last - k] + count])
         seen = both.only(here)
         if k:
-            passed = ticks[k] - ticks[k - 1], ticks[last - k + 1] - ticks[last - k]
-            alive = _moved(alive, np.where(alive.last < count, *passed))
-        pairs = np.array([*_match(alive, both, seen)], np.intp).reshape(-1, 2)
+            passed = np.array([ticks[k] - ticks[k - 1], ticks[last - k + 1] - ticks[last - k]])
+            alive = _moved(alive, np.where(alive.last < count, passed[0], passed[1]))
+        shifts = _shifts(alive, both, seen, count, passed)
+        pairs = np.array([*_match(alive, both, seen, shifts)], np.intp).reshape(-1, 2)
         following[alive.last[pairs[:, 0]]] = here[pairs[:, 1]]
         is_new = np.ones(len(seen), np.bool_)
         is_new[pairs[:, 1]] = False
@@ -170,7 +174,20 @@ def _gone_on(
     return alive.with_others(born)
 
 
-def _match(alive: _Alive, every: Observed, seen: Observed) -> Iterator[tuple[int, int]]:
+def _shifts(alive: _Alive, every: Observed, seen: Observed, count: int, passed: Floats) -> Floats:
+    """(N, M, 2) how far each would have moved to be one of the M instances, by pixels; nan = not known.
+
+    Pixels tell of the way from the frame before, so of those that were seen there: on the way forwards the pixels on
+    the instance, on the way back those on the tracklet's last one.
+    """
+    is_forwards = alive.last < count
+    ticks = np.where(is_forwards, passed[0], passed[1])
+    velocity = np.where(is_forwards[:, None, None], seen.velocity, every.velocity[alive.last][:, None])
+    velocity[alive.missed > ticks + 1e-6] = np.nan
+    return velocity * ticks[:, None, None]
+
+
+def _match(alive: _Alive, every: Observed, seen: Observed, shifts: Floats) -> Iterator[tuple[int, int]]:
     """(row, place) of the tracklets that go on with an instance of the frame; strong instances first."""
     rows, places, variance = _near(alive.motion, every.categories[alive.last], seen)
     if not len(rows):
@@ -178,6 +195,8 @@ def _match(alive: _Alive, every: Observed, seen: Observed) -> Iterator[tuple[int
     odds = np.full((len(alive), len(seen)), -np.inf)
     cues = _cues(alive, every, seen, rows, places, variance)
     odds[rows, places] = WEIGHTS[0] + cues @ WEIGHTS[1:] + appearance(every, seen, alive.last[rows], places)
+    pairs = np.column_stack((rows, places))
+    odds[rows, places] += MOVED * _overlap_by_pixels(every, seen, alive.last, pairs, shifts)
     free = np.ones(len(alive), np.bool_)
     strong = seen.scores >= STRONG
     for stage in (strong, ~strong):
@@ -223,6 +242,20 @@ def _centre_misfit(away: Floats, variance: Floats) -> Floats:
     centre = (away[:, :2] + away[:, 2:]) / 2
     of_centre = (variance[:, :2] + variance[:, 2:]) / 4
     return np.asarray(np.log1p(centre**2 / of_centre / TAILS).mean(1))
+
+
+def _overlap_by_pixels(a: Observed, b: Observed, last: Indices, pairs: Indices, shifts: Floats) -> Floats:
+    """(K,) overlap of pairs (K, 2) of tracklets, seen `last` in a, and instances of b after `shifts` (N, M, 2).
+
+    0 where these are not known.
+    """
+    overlap = np.zeros(len(pairs))
+    shift = shifts[pairs[:, 0], pairs[:, 1]]
+    known = np.flatnonzero(~np.isnan(shift).any(1))
+    i, j = last[pairs[known, 0]], pairs[known, 1]
+    edges = a.edges[i] + np.tile(shift[known], 2)
+    overlap[known] = mask_overlap(edges, a.shapes[i], a.hidden[i], b.edges[j], b.shapes[j], b.hidden[j])
+    return overlap
 
 
 def appearance(a: Observed, b: Observed, rows: Indices, places: Indices) -> Floats | float:
