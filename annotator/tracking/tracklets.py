@@ -1,10 +1,9 @@
 """Observations of a stretch -> tracklets: frame by frame forwards and backwards, where both have little doubt.
 
 An instance goes on with a tracklet by the log-odds that the two are one object, given how far it is from where the
-tracklet should be (motion), how their masks overlap there and where the pixels came from, and how alike their shapes
-are. Strong instances choose
-first, as in Zhang et al., "ByteTrack", ECCV 2022. What is new in a crowd has no velocity yet, and takes the next one
-for itself; seen from behind, it was known before.
+tracklet should be (motion), how their masks overlap there and where its pixels came from, and how alike their shapes
+are. Strong instances choose first, as in Zhang et al., "ByteTrack", ECCV 2022. What is new in a crowd has no velocity
+yet, and takes the next one for itself; seen from behind, it was known before.
 """
 
 from __future__ import annotations
