@@ -21,6 +21,7 @@ from annotator.formats.classes import Classes
 from annotator.formats.recognise import Kind, Labels, bad_input, recognise
 from annotator.formats.whole import scratch_folder, whole_folder
 from annotator.instances import Instances, Truth
+from annotator.masks import iou
 from annotator.options import RUN_FOLDER, ConversionJob
 from annotator.publishing import ALWAYS, Recording, publish_all, recording_of
 from annotator.run import Run
@@ -32,6 +33,9 @@ TWICE = "tracks that had two objects in a frame: the second lost its identity"
 NOT_INSTANCES = "groups and crowds"
 IGNORED = "frames with ignored regions"
 OTHER_FRAMES = "frames that the run lacks"
+STRANGE = (
+    "frames, of all that both have objects in, where none meets one of the run: is it of another recording?"
+)
 GENERAL = (
     "annotations",
     "cityscapes",
@@ -184,6 +188,7 @@ def _imports_like(source: Path, like: Path, classes: Classes) -> list[Import]:
 def _frames_like(pair: Pair, losses: Counter[str]) -> Iterator[Instances]:
     """The frames that the run has too, with its names and times."""
     ours, theirs = pair.predicted[0].path, pair.true[0].path
+    strange, is_strange = 0, True
     with bad_input():
         for found, truth in pair.frames():
             if found.frame.size != truth.instances.frame.size:
@@ -192,10 +197,14 @@ def _frames_like(pair: Pair, losses: Counter[str]) -> Iterator[Instances]:
                     f"{theirs}: is of another recording: its frames are {sizes[0]}, those of {ours} {sizes[1]}"
                 )
             losses.update(_not_instances(pair.true[0], truth))
+            if is_strange and len(found) and len(truth.instances):
+                is_strange = not iou(found.masks, truth.instances.masks).any()
+                strange += 1
             yield replace(truth.instances, frame=found.frame)
         if not pair.counts.compared:
             raise UsageError(f"{theirs}: is of another recording: it has no frame of {ours}")
         losses[OTHER_FRAMES] += pair.counts.only_true
+        losses[STRANGE] += strange if is_strange else 0
 
 
 def _recording(labels: Labels) -> Recording:

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from annotator import masks
-from annotator.conversion import Converted, convert
+from annotator.conversion import STRANGE, Converted, convert
 from annotator.errors import FormatError, UsageError
 from annotator.evaluation.report import evaluate
 from annotator.formats import FORMATS, read_truth
@@ -184,6 +184,15 @@ def test_labels_of_another_recording_are_refused(tmp_path: Path) -> None:
         assert not list((tmp_path / "out").glob("*/labels.sqlite"))
     with pytest.raises(UsageError, match="is no run of this tool"):
         converted(path, RUN_FOLDER, tmp_path / "out", like=path)
+
+
+def test_labels_that_meet_nothing_of_their_run_are_doubted(tmp_path: Path) -> None:
+    run = stored(tmp_path / "ours", Labels([instances(k, (SQUARE, CAR, 0.9, 1)) for k in range(4)]), VIDEO)
+    for mask, doubted in ((BESIDE, 3), (SQUARE, 0)):
+        theirs = Labels([instances(k, *[(mask, CAR, 0.9, 1)][: int(k > 0)]) for k in range(4)])
+        source = WRITERS["cvat"](tmp_path / f"theirs{doubted}", theirs, VIDEO)
+        one = converted(source, "run", tmp_path / f"back{doubted}", like=run)
+        assert one.losses[STRANGE] == doubted
 
 
 def test_what_breaks_off_leaves_nothing_half_imported(tmp_path: Path) -> None:
