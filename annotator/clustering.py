@@ -77,6 +77,9 @@ def _instances_of_frame(
     raw: Tensor, grid: Tensor, spec: NetworkSpec, frame: FrameRef, options: DetectionOptions
 ) -> Instances:
     min_pixels = options.min_pixels or default_min_pixels(spec)
+    offset_x, offset_y, *rest = raw.cpu().numpy()
+    logits = rest[spec.n_sigma :]
+    axes = Axes(*(axis.cpu().numpy() for axis in (grid[0, 0], grid[1, :, 0])))
     masks: list[Rle] = []
     class_ids: list[int] = []
     scores: list[float] = []
@@ -85,7 +88,8 @@ def _instances_of_frame(
             continue
         foreground = Foreground.of(raw, spec.n_sigma, channel, grid)
         for found in cluster(foreground, options.seed_threshold, min_pixels):
-            instance = shown(raw, spec, channel, found, frame.size, grid, options.min_score)
+            fields = Fields(offset_x, offset_y, logits[channel])
+            instance = shown(fields, axes, found, frame.size, options.min_score)
             if instance is not None:
                 masks.append(instance.mask)
                 class_ids.append(class_id)
@@ -286,6 +290,21 @@ def _next_unclaimed(waiting: Indices, position: int, claimed: npt.NDArray[np.boo
 # ---- instances at the size of the frame
 
 
+class Fields(NamedTuple):
+    """What the network says of each processed pixel of a frame, (H, W) each, as raw maps."""
+
+    offset_x: Floats
+    offset_y: Floats
+    seed: Floats  # of one class
+
+
+class Axes(NamedTuple):
+    """Grid coordinates of the columns (W,) and of the rows (H,) of raw maps."""
+
+    x: Floats
+    y: Floats
+
+
 class Shown(NamedTuple):
     """A cluster as the frame shows it."""
 
@@ -294,13 +313,7 @@ class Shown(NamedTuple):
 
 
 def shown(
-    raw: Tensor,
-    spec: NetworkSpec,
-    channel: int,
-    found: Cluster,
-    size: tuple[int, int],
-    grid: Tensor,
-    min_score: float = 0,
+    fields: Fields, axes: Axes, found: Cluster, size: tuple[int, int], min_score: float = 0
 ) -> Shown | None:
     """The instance of a cluster in a frame of `size` (H, W), None when nothing is left of it or it scores too low.
 
@@ -309,27 +322,25 @@ def shown(
     in and around the cluster, from fields that are enlarged to the frame. Its pixels have phi > 0.5 and seed scores
     above OUTLINE; its score is the product of its founder's seed score, and of mean seed score and mean phi.
     """
-    height, width = raw.shape[-2:]
+    height, width = fields.seed.shape
     rows, columns = np.divmod(found.pixels, width)
-    vertical = _Samples.around(rows, height, size[0], raw.device)
-    horizontal = _Samples.around(columns, width, size[1], raw.device)
-    fields = (raw[0], raw[1], raw[2 + spec.n_sigma + channel])
-    near = torch.stack([field[vertical.within, horizontal.within] for field in fields])
+    vertical = _Samples.around(rows, height, size[0])
+    horizontal = _Samples.around(columns, width, size[1])
+    near = np.stack([field[vertical.within, horizontal.within] for field in fields])
     offset_x, offset_y, seed_logit = vertical.of(horizontal.of(near, 2), 1)
-    x = horizontal.of(grid[:1, :1, horizontal.within], 2)[0]  # (1, w): it is the same in all rows
-    y = vertical.of(grid[1:, vertical.within, :1], 1)[0]
+    x = horizontal.of(axes.x[horizontal.within], 0)
+    y = vertical.of(axes.y[vertical.within], 0)[:, None]
 
-    centre, sigma = found.centre.tolist(), found.sigma.tolist()
-    away_x, away_y = torch.tanh(offset_x) + (x - centre[0]), torch.tanh(offset_y) + (y - centre[1])
-    phi = torch.exp(-(away_x.square() * sigma[0] + away_y.square() * sigma[1]))
-    seed = torch.sigmoid(seed_logit)
+    away_x, away_y = np.tanh(offset_x) + (x - found.centre[0]), np.tanh(offset_y) + (y - found.centre[1])
+    phi = np.exp(-(away_x * away_x * found.sigma[0] + away_y * away_y * found.sigma[1]))
+    seed = 1 / (1 + np.exp(-seed_logit))
     mask = (phi > 0.5) & (seed > OUTLINE)
     if not mask.any():
         return None
     score = found.score * float(seed[mask].mean()) * float(phi[mask].mean())
     if score < min_score:
         return None
-    pixels, top, left = _cropped(mask.cpu().numpy())
+    pixels, top, left = _cropped(mask)
     top, left = vertical.first + top, horizontal.first + left
     return Shown(encode_window(without_specks(pixels), top, left, size), score)
 
@@ -346,12 +357,12 @@ class _Samples:
 
     first: int  # of the stretch, in source pixels
     within: slice  # processed pixels that are looked at
-    before: Tensor  # (n,) int64 which of these lies at or before each source pixel's centre
-    after: Tensor
-    share: Tensor  # (n,) float32 of `after`
+    before: Indices  # (n,) which of these lies at or before each source pixel's centre
+    after: Indices
+    share: Floats  # (n,) of `after`
 
     @classmethod
-    def around(cls, pixels: Indices, processed: int, source: int, device: torch.device) -> _Samples:
+    def around(cls, pixels: Indices, processed: int, source: int) -> _Samples:
         """The source pixels that lie over some processed pixels, between them, and a little beyond."""
         begin, end = int(pixels.min()), int(pixels.max()) + 1
         beyond = 2 + (end - begin) // 4
@@ -359,16 +370,15 @@ class _Samples:
         ratio = source / processed
         first = max(0, int(np.floor(begin * ratio)))
         last = min(source, int(np.ceil(end * ratio)))
-        position = (torch.arange(first, last, dtype=torch.float64) + 0.5) / ratio - 0.5
-        position = position.clamp(0, processed - 1)
-        before = position.floor().long()
-        after = (before + 1).clamp(max=processed - 1)
-        share = (position - before).float()
+        position = ((np.arange(first, last) + 0.5) / ratio - 0.5).clip(0, processed - 1)
+        before = position.astype(np.int64)
+        after = np.minimum(before + 1, processed - 1)
+        share = (position - before).astype(np.float32)
         within = slice(int(before[0]), int(after[-1]) + 1)
-        before, after = before - within.start, after - within.start
-        return cls(first, within, before.to(device), after.to(device), share.to(device))
+        return cls(first, within, before - within.start, after - within.start, share)
 
-    def of(self, maps: Tensor, axis: int) -> Tensor:
-        """Maps (C, h, w), cut to `within`, sampled along axis 1 or 2."""
-        share = self.share[:, None] if axis == 1 else self.share
-        return torch.lerp(maps.index_select(axis, self.before), maps.index_select(axis, self.after), share)
+    def of(self, maps: Floats, axis: int) -> Floats:
+        """Maps, cut to `within` along an axis, sampled there."""
+        share = self.share[:, None] if axis == maps.ndim - 2 else self.share
+        low = maps.take(self.before, axis)
+        return low + (maps.take(self.after, axis) - low) * share
