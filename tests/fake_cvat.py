@@ -54,6 +54,7 @@ class FakeTask:
     data: dict[str, str] = field(default_factory=dict)  # what the upload said
     tracks: list[Track] = field(default_factory=list)
     images: dict[str, list[str]] = field(default_factory=dict)  # shapes by image, as they came
+    deleted: set[int] = field(default_factory=set)  # frames
     imports: int = 0
 
 
@@ -167,9 +168,33 @@ class _Handler(BaseHTTPRequestHandler):
             return self._send(404, {"detail": "Not found."})
         self._send(200, _project(number, owner.projects[number]))
 
+    def labels(self, owner: FakeCvat, query: dict[str, str], body: bytes) -> None:
+        found = owner.projects[int(query["project_id"])].get("labels", [])
+        results = [
+            {
+                "id": k,
+                "name": label["name"],
+                "attributes": [
+                    {"id": j, "values": [""]} | attribute
+                    for j, attribute in enumerate(label["attributes"], 1)
+                ],
+            }
+            for k, label in enumerate(found, 1)
+        ]
+        self._send(200, {"count": len(results), "next": None, "previous": None, "results": results})
+
+    def organization(self, owner: FakeCvat, query: dict[str, str], body: bytes, number: int) -> None:
+        about = {"slug": f"team-{number}", "name": "Team", "description": "", "created_date": NOW}
+        about |= {"updated_date": NOW, "contact": {}, "owner": {"id": 1, "username": "a", "url": ""}}
+        self._send(200, {"id": number} | about)
+
     def task_make(self, owner: FakeCvat, query: dict[str, str], body: bytes) -> None:
         number = max(owner.tasks, default=0) + 1
-        owner.tasks[number] = FakeTask(json.loads(body))
+        spec = json.loads(body)
+        organization = owner.projects.get(spec.get("project_id"), {}).get("organization")
+        if organization and self.headers.get("X-Organization") != f"team-{organization}":
+            return self._send(400, {"detail": "The task and its project should be in the same organization."})
+        owner.tasks[number] = FakeTask(spec)
         self._send(201, _task(number, owner.tasks[number]))
 
     def task(self, owner: FakeCvat, query: dict[str, str], body: bytes, number: int) -> None:
@@ -252,6 +277,8 @@ ROUTES: list[tuple[str, str, Callable[..., None]]] = [
     ("/api/projects", "GET", _Handler.project_list),
     ("/api/projects", "POST", _Handler.project_make),
     (r"/api/projects/(\d+)", "GET", _Handler.project),
+    ("/api/labels", "GET", _Handler.labels),
+    (r"/api/organizations/(\d+)", "GET", _Handler.organization),
     ("/api/tasks", "POST", _Handler.task_make),
     (r"/api/tasks/(\d+)", "GET", _Handler.task),
     (r"/api/tasks/(\d+)", "DELETE", _Handler.task_remove),
@@ -265,7 +292,8 @@ ROUTES: list[tuple[str, str, Callable[..., None]]] = [
 
 
 def _project(number: int, spec: dict[str, Any]) -> dict[str, Any]:
-    return {"id": number, "name": spec["name"], "tasks": {}, "labels": {"url": ""}}
+    about = {"id": number, "name": spec["name"], "tasks": {}, "labels": {"url": ""}}
+    return about | {"organization": spec.get("organization")}
 
 
 def _task(number: int, task: FakeTask) -> dict[str, Any]:
@@ -353,8 +381,9 @@ def exported(number: int, task: FakeTask, format_name: str) -> str:
         f'<?xml version="1.0" encoding="utf-8"?>\n<annotations><version>1.1</version><meta><task><id>{number}</id>'
         f"<name>{task.spec['name']}</name><size>{len(task.frames)}</size><mode>{kind}</mode>"
         f"<start_frame>{task.frames[0]}</start_frame><stop_frame>{task.frames[-1]}</stop_frame>"
-        f"<frame_filter>{f'step={step}' if step > 1 else ''}</frame_filter>"
-        f"<original_size><width>{task.size[1]}</width><height>{task.size[0]}</height></original_size></task></meta>"
+        f"<frame_filter>{f'step={step}' if step > 1 else ''}</frame_filter>{_segments(task)}"
+        f"<original_size><width>{task.size[1]}</width><height>{task.size[0]}</height></original_size></task>"
+        f"<dumped>{NOW}</dumped></meta>"
     )
     if format_name == "CVAT for images 1.1":
         height, width = task.size
@@ -364,28 +393,53 @@ def exported(number: int, task: FakeTask, format_name: str) -> str:
         )
         return f"{head}{body}</annotations>"
     assert format_name == "CVAT for video 1.1"
+    pieces = [
+        (track, [s for frame, s in _shapes(track, task, step) if frame in job and frame not in task.deleted])
+        for job in _jobs(task)
+        for track in task.tracks
+    ]
+    pieces = [piece for piece in pieces if any('outside="0"' in shape for shape in piece[1])]
     body = "".join(
         f'<track id="{k}" label={quoteattr(track.label)} source="file"'
         + (f' group_id="{track.group}"' if track.group != "0" else "")
-        + f">{''.join(_shapes(track, task, step))}</track>"
-        for k, track in enumerate(task.tracks)
+        + f">{''.join(shapes)}</track>"
+        for k, (track, shapes) in enumerate(pieces)
     )
     return f"{head}{body}</annotations>"
 
 
-def _shapes(track: Track, task: FakeTask, step: int) -> list[str]:
+def _jobs(task: FakeTask) -> list[list[int]]:
+    """The frames of each job."""
+    count = int(task.spec.get("segment_size") or 0) or len(task.frames)
+    return [task.frames[k : k + count] for k in range(0, len(task.frames), count)]
+
+
+def _segments(task: FakeTask) -> str:
+    """Jobs count the frames of their task, not of the video."""
+    place = {frame: k for k, frame in enumerate(task.frames)}
+    return "".join(
+        ["<segments>"]
+        + [
+            f"<segment><id>{k}</id><start>{place[job[0]]}</start><stop>{place[job[-1]]}</stop></segment>"
+            for k, job in enumerate(_jobs(task), 1)
+        ]
+        + ["</segments>"]
+    )
+
+
+def _shapes(track: Track, task: FakeTask, step: int) -> list[tuple[int, str]]:
     """Every frame of a track from its first keyframe on; the last one, if it is seen, to the end of the task."""
     keys = sorted(track.keyframes)
     shapes = []
     for first, after in zip(keys, [*keys[1:], None], strict=True):
         key = track.keyframes[first]
-        shapes.append(_shape(first, key, key.points, is_key=True))
+        shapes.append((first, _shape(first, key, key.points, is_key=True)))
         behind = range(first + step, (task.frames[-1] + step) if after is None else after, step)
         target = key.points if after is None else track.keyframes[after].points
         shares = [(f - first) / ((after or behind.stop) - first) for f in behind]
         stays = key.outside or after is None
         rings = [key.points if stays else between(key.points, target, share) for share in shares]
-        shapes += [_shape(f, key, ring, False) for f, ring in zip(behind, rings, strict=True)]
+        shapes += [(f, _shape(f, key, ring, False)) for f, ring in zip(behind, rings, strict=True)]
     return shapes
 
 

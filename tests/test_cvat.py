@@ -175,6 +175,71 @@ def test_a_push_that_broke_off_goes_on(run: Path, server: FakeCvat, cvat: Run) -
     assert (len(task.frames), len(task.tracks)) == (FRAMES, 2)
 
 
+def test_what_arrived_although_sending_broke_off_is_not_written_over(
+    run: Path, server: FakeCvat, cvat: Run
+) -> None:
+    """The server took the tracks, its answer was lost, and people began to work."""
+    server.trouble = lambda method, path: 400 if "/requests/" in path and only_task(server).imports else None
+    assert cvat("push", run, "--url", server.url).returncode == 1
+    server.trouble = lambda method, path: None
+    only_task(server).tracks[0].label = "bus"
+    answer = cvat("push", run, "--url", server.url)
+    assert answer.returncode == 1
+    assert_one_sentence(answer, "sending to task 1 broke off, and it has annotations", "use --replace")
+    assert only_task(server).tracks[0].label == "bus"
+    assert cvat("push", run, "--url", server.url, "--replace").returncode == 0
+    assert sorted(track.label for track in only_task(server).tracks) == ["car", "person"]
+
+
+def test_objects_keep_their_identities_across_the_jobs_of_a_task(
+    run: Path, server: FakeCvat, cvat: Run, tmp_path: Path
+) -> None:
+    assert cvat("push", run, "--url", server.url, "--segment-size", 5).returncode == 0
+    assert cvat("pull", run, "--url", server.url, "--out", tmp_path / "back").returncode == 0
+    with Store.read(run / "drive") as ours, Store.read(tmp_path / "back" / "drive") as theirs:
+        for found, back in zip(ours.instances(), theirs.instances(), strict=True):
+            assert sorted(found.track_ids.tolist()) == sorted(back.track_ids.tolist())
+
+
+def test_frames_that_people_deleted_are_no_empty_frames(
+    run: Path, server: FakeCvat, cvat: Run, tmp_path: Path
+) -> None:
+    assert cvat("push", run, "--url", server.url).returncode == 0
+    only_task(server).deleted = {4, 5}
+    answer = cvat("pull", run, "--url", server.url, "--out", tmp_path / "back")
+    assert "2 frames deleted in CVAT" in answer.stdout
+    with Store.read(tmp_path / "back" / "drive") as back:
+        assert [ref.index for ref in back.frames()] == [*range(4), *range(6, FRAMES)]
+
+
+def test_a_project_whose_labels_would_drop_identities_is_refused(
+    run: Path, server: FakeCvat, cvat: Run
+) -> None:
+    server.projects[1] = {"name": "old", "labels": [{"name": "car", "attributes": []}]}
+    answer = cvat("push", run, "--url", server.url, "--project", "old")
+    assert answer.returncode == 2
+    assert_one_sentence(answer, "--project old: its label car lacks the attribute", "cvat_labels.json")
+    assert server.tasks == {}
+
+
+def test_tasks_are_made_in_the_organization_of_their_project(run: Path, server: FakeCvat, cvat: Run) -> None:
+    server.projects[1] = {"name": "team", "labels": [], "organization": 3}
+    assert cvat("push", run, "--url", server.url, "--project", "team").returncode == 0
+    assert only_task(server).spec["project_id"] == 1
+
+
+def test_images_that_cvat_cannot_tell_apart_are_refused(tmp_path: Path, server: FakeCvat, cvat: Run) -> None:
+    (tmp_path / "frames").mkdir()
+    names = ["a.jpg", "a.png"]
+    for name in names:
+        cv2.imwrite(str(tmp_path / "frames" / name), draw(0, SIZE))
+    found = [labelled(k, name) for k, name in enumerate(names)]
+    add_recording(tmp_path / "run", "frames", tmp_path / "frames", found)
+    answer = cvat("push", tmp_path / "run", "--url", server.url)
+    assert answer.returncode == 1
+    assert_one_sentence(answer, "a: 2 images are called so but for their suffix")
+
+
 def test_a_task_that_somebody_deleted_is_made_anew(run: Path, server: FakeCvat, cvat: Run) -> None:
     cvat("push", run, "--url", server.url)
     server.tasks[5] = server.tasks.pop(1)  # another's now

@@ -270,3 +270,10 @@ def test_a_polygon_that_reaches_out_of_all_bounds_is_refused_and_does_not_crash(
 def test_scores_that_are_none_are_refused(tmp_path: Path, score: float) -> None:
     with pytest.raises(FormatError, match="scores are from 0 to 1"):
         list(coco.read(saved(tmp_path, annotation(score=score))))
+
+
+def test_frames_of_a_video_that_cvat_exports_keep_their_numbers(tmp_path: Path) -> None:
+    images = [image(k, file_name=f"frame_{number:06}.PNG") for k, number in enumerate((100, 105, 115), 1)]
+    found = list(coco.read(saved(tmp_path, annotation(image_id=3), images=images)))
+    assert [each.frame.index for each in found] == [100, 105, 115]
+    assert [len(each) for each in found] == [0, 0, 1]

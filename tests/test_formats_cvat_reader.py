@@ -338,3 +338,54 @@ def test_of_shapes_of_one_depth_the_later_lies_on_top(tmp_path: Path) -> None:
     shown = dict(zip(found.class_ids.tolist(), masks.areas(found.masks).tolist(), strict=True))
     assert shown[PERSON] > 0
     assert not shown.get(CAR)
+
+
+# ---- identities that CVAT keeps in uids alone
+
+
+def uid(name: str) -> str:
+    return f'<attribute name="uid">{name}</attribute>'
+
+
+def identities(path: Path) -> list[list[int]]:
+    return [found.track_ids.tolist() for found in cvat.read(path)]
+
+
+def test_masks_that_cvat_takes_out_of_their_track_keep_its_identity(tmp_path: Path) -> None:
+    mask = (
+        '<mask frame="{}" keyframe="1" outside="{}" occluded="0" rle="0, 4" left="2" top="3" width="2"'
+        f' height="2" z_order="0">{uid("7")}</mask>'
+    )
+    drawn = [polygon(k, k, more=uid("7"), outside=k in (1, 3)) for k in range(4)]
+    alone = [
+        in_track(mask.format(k, 0), mask.format(k + 1, 1), number=k) for k in (1, 3)
+    ]  # the frames between
+    for order in ([in_track(*drawn), *alone], [*alone, in_track(*drawn)]):
+        assert identities(exported(tmp_path, "".join(order), frames=5))[:4] == [[7]] * 4
+
+
+def test_hand_drawn_tracks_of_two_files_are_two_objects(tmp_path: Path) -> None:
+    folder = tmp_path / "cvat"
+    folder.mkdir()
+    for first in (0, 4):
+        drawn = in_track(*(polygon(k, 2) for k in range(first, first + 4)))
+        text = exported(tmp_path, drawn, frames=first + 4).read_text()
+        part = folder / f"{first:06}-{first + 3:06}.xml"
+        part.write_text(text.replace("<start_frame>0", f"<start_frame>{first}"))
+    assert len({track for tracks in identities(folder) for track in tracks}) == 2
+
+
+def test_an_export_of_cvat_has_every_frame_so_that_others_were_deleted(tmp_path: Path) -> None:
+    skipped = in_track(polygon(0, 0), polygon(1, 1), polygon(4, 4), polygon(5, 5))
+    path = exported(tmp_path, skipped, frames=6)
+    path.write_text(path.read_text().replace("</task>", "</task><dumped>2026-01-01</dumped>"))
+    assert [found.frame.index for found in cvat.read(path)] == [0, 1, 4, 5]
+
+
+@pytest.mark.parametrize("text", ["step=2", "step = 2", " step=2 "])
+def test_steps_may_be_written_with_blanks(tmp_path: Path, text: str) -> None:
+    path = exported(tmp_path, in_track(polygon(0, 0), polygon(2, 0)), frames=4)
+    path.write_text(
+        path.read_text().replace("<frame_filter></frame_filter>", f"<frame_filter>{text}</frame_filter>")
+    )
+    assert [found.frame.index for found in cvat.read(path)] == [0, 2]

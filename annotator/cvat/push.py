@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from annotator.cvat.server import Server
@@ -15,7 +16,7 @@ from annotator.errors import AnnotatorError, ServerError, SourceError, UsageErro
 from annotator.formats import cvat
 from annotator.formats.recognise import Kind, bad_input, recognise
 from annotator.formats.whole import scratch_folder
-from annotator.labels import BY_ID, INSTANCE_CLASSES
+from annotator.labels import BY_ID, BY_NAME, INSTANCE_CLASSES
 from annotator.options import PublishOptions, PushJob
 from annotator.publishing import Recording, recording_of
 from annotator.store import Store
@@ -101,12 +102,14 @@ class _Push:
                 sent = hashlib.file_digest(file, "sha256").hexdigest()
             if task.sent == sent and not self.job.replace:
                 return Pushed(self.recording.name, task.task_id, "is there already")
-            if task.sent and not self.job.replace:
+            if not self.job.replace:
                 self._insist_on_untouched(task)
             self._import(task, scratch / XML)
             (scratch / XML).replace(self.folder / SENT)
+        task = replace(task, sent=sent, digest=None)
+        task.write(self.folder)
         digest = self.server.annotations_digest(task.task_id)
-        replace(task, sent=sent, digest=digest).write(self.folder)
+        replace(task, digest=digest).write(self.folder)
         return Pushed(self.recording.name, task.task_id, f"{frames.count} frames and their tracks are there")
 
     def _task_with_data(self, frames: Frames, scratch: Path) -> Task:
@@ -179,8 +182,14 @@ class _Push:
             )
 
     def _insist_on_untouched(self, task: Task) -> None:
-        """Raise SourceError when people edited what was sent before."""
-        if self.server.annotations_digest(task.task_id) != task.digest:
+        """Raise SourceError when people edited what was sent before, or may have."""
+        if task.digest is None:
+            if self.server.has_annotations(task.task_id):
+                raise SourceError(
+                    f"{self.recording.name}: sending to task {task.task_id} broke off, and it has annotations, which"
+                    " people may have edited since; look at it, then use --replace to send again"
+                )
+        elif self.server.annotations_digest(task.task_id) != task.digest:
             raise SourceError(
                 f"{self.recording.name}: people edited task {task.task_id} since its tracks were sent;"
                 " pull them first, or use --replace to lose what they did"
@@ -205,17 +214,25 @@ def _frames(store: Store) -> Frames:
         last, count = ref.index, count + 1
         if ref.name:
             names.append(ref.name)
+    stems = Counter(str(PurePosixPath(name).with_suffix("")) for name in names)
+    if twice := [stem for stem, times in stems.items() if times > 1]:
+        raise SourceError(
+            f"{twice[0]}: {stems[twice[0]]} images are called so but for their suffix, and CVAT takes them for one"
+        )
     if names:  # images are counted as they are sent
         return Frames(0, len(names) - 1, 1, len(names), tuple(names))
     return Frames(first, last, step or 1, count, ())
 
 
 def _project(server: Server, wanted: str) -> int:
-    """The number of a project, given as such or by name; one that isn't there is made. Raises UsageError."""
+    """The number of a project, given as such or by name; one that isn't there is made. Raises UsageError.
+
+    What is done from then on is done in the project's organization.
+    """
     client = server.client
     if wanted.isdecimal():
         try:
-            return int(server.ask(client.projects.retrieve, int(wanted)).id)
+            return _ready(server, server.ask(client.projects.retrieve, int(wanted)))
         except ServerError as error:
             if error.is_missing:
                 raise UsageError(f"--project {wanted}: {server.url} has no project of this number") from error
@@ -224,10 +241,26 @@ def _project(server: Server, wanted: str) -> int:
     if len(found) > 1:
         raise UsageError(f"--project {wanted}: {len(found)} projects are called so; give the number of one")
     if found:
-        return int(found[0].id)
+        return _ready(server, found[0])
     labels = json.loads(cvat.label_specification(BY_ID[class_id] for class_id in INSTANCE_CLASSES))
     with server.faults():
         return int(client.projects.create({"name": wanted, "labels": labels}).id)
+
+
+def _ready(server: Server, project: Any) -> int:
+    """The number of a project that can take what is sent here. Raises UsageError where it would drop identities."""
+    if project.organization is not None:
+        found, _ = server.ask(server.client.api_client.organizations_api.retrieve, project.organization)
+        server.client.organization_slug = found.slug
+    for label in server.ask(project.get_labels):
+        known = BY_NAME.get(label.name)
+        lacking = cvat.ATTRIBUTES.keys() - {attribute.name for attribute in label.attributes}
+        if known and known.has_instances and lacking:
+            raise UsageError(
+                f"--project {project.name}: its label {label.name} lacks the attribute {min(lacking)}, without which"
+                " nothing tells identities when tracks come back; take the labels of cvat_labels.json"
+            )
+    return int(project.id)
 
 
 def _bar(tell: Tell) -> Any:

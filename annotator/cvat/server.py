@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
+import orjson
+
 from annotator.errors import ServerError, UsageError
 
 if TYPE_CHECKING:
@@ -20,7 +22,14 @@ TOKEN_VARIABLE = "CVAT_ACCESS_TOKEN"
 SECONDS_BETWEEN_LOOKS = 2.0  # at what the server does in the background
 TRIES = 4
 FIRST_PAUSE = 1.0  # seconds; each further one is twice as long
-BUSY = (429, 500, 502, 503, 504)  # states of a server that may be better soon
+BUSY = (
+    409,
+    429,
+    500,
+    502,
+    503,
+    504,
+)  # states of a server that may be better soon; 409: at work on what was sent
 REFUSED = (401, 403)
 
 Answer = TypeVar("Answer")
@@ -123,19 +132,25 @@ class Server:
         line = " ".join(text.replace(self._token, "…").split())
         return line if len(line) <= 300 else line[:300] + "…"
 
+    def has_annotations(self, task_id: int) -> bool:
+        """Whether anything is annotated in a task."""
+        content = orjson.loads(b"".join(self._annotations(task_id)))
+        return any(content.get(kind) for kind in ("tracks", "shapes", "tags"))
+
     def annotations_digest(self, task_id: int) -> str:
         """A hash of all annotations of a task: another one means that somebody edited them."""
+        found = hashlib.sha256()
+        for chunk in self._annotations(task_id):
+            found.update(chunk)
+        return found.hexdigest()
 
-        def read() -> str:
-            _, response = self.client.api_client.tasks_api.retrieve_annotations(
-                task_id, _parse_response=False
-            )
-            found = hashlib.sha256()
+    def _annotations(self, task_id: int) -> Iterator[bytes]:
+        """The annotations of a task, JSON in pieces."""
+        retrieve = self.client.api_client.tasks_api.retrieve_annotations
+        _, response = self.ask(retrieve, task_id, _parse_response=False)
+        with self.faults():
             while chunk := response.read(1 << 16):
-                found.update(chunk)
-            return found.hexdigest()
-
-        return self.ask(read)
+                yield chunk
 
 
 def _token(url: str) -> str:

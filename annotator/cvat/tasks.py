@@ -18,7 +18,7 @@ class Task:
     url: str
     task_id: int
     sent: str | None = None  # hash of the cvat.xml that was imported
-    digest: str | None = None  # of the task's annotations when they had been imported
+    digest: str | None = None  # of the task's annotations when they had been imported; None: not known
 
     @classmethod
     def read(cls, folder: Path, url: str) -> Task | None:

@@ -6,6 +6,7 @@ Cityscapes, its frames are numbered by image id.
 
 from __future__ import annotations
 
+import re
 import zipfile
 import zlib
 from collections import Counter
@@ -27,6 +28,7 @@ from annotator.formats.survey import frame_without_time
 from annotator.instances import Instances, Region, Truth
 from annotator.labels import BY_ID, INSTANCE_CLASSES
 
+OF_VIDEO = re.compile(r"frame_(\d{6,})\.\w+")  # as CVAT calls frames of a video
 WITHOUT_MASKS = "boxes without a mask"
 Record = dict[str, Any]
 
@@ -96,6 +98,11 @@ def _images(content: Any) -> list[Record]:
     if not isinstance(content, list):
         content["categories"]  # other JSON lacks them
         images = sorted(content["images"], key=lambda image: image["id"])
+        in_video = [OF_VIDEO.fullmatch(str(image.get("file_name"))) for image in images]
+        if all(in_video):
+            images = [
+                image | {"frame_index": int(n[1])} for image, n in zip(images, in_video, strict=True) if n
+            ]
         numbers = {image.get("frame_index") for image in images}
         if len(numbers) < len(images):  # of several recordings: then numbers are places
             images = [image | {"frame_index": place} for place, image in enumerate(images)]

@@ -3,7 +3,8 @@
 In a video a track is one object, or several tracks of one group and one uid are: the parts of an object. It keeps
 the number that its uid says, unless another object has it: a track that was cut leaves two tracks with one uid.
 In images, which have no tracks in CVAT, the uid alone tells identity. Exports list every frame of a track; where
-they don't, between two keyframes, shapes are interpolated as CVAT does it. A folder of files FIRST-LAST.xml is one
+they don't, between two keyframes, shapes are interpolated as CVAT does it; what an export skips was deleted. At the
+borders of a task's jobs CVAT cuts tracks, and here they go on by their uid. A folder of files FIRST-LAST.xml is one
 recording: what two of them show is taken from the first, and a track goes on in the next by its uid.
 """
 
@@ -24,7 +25,7 @@ from annotator import masks
 from annotator.formats.classes import AS_NAMED, Classes
 from annotator.formats.cvat_interpolation import interpolate
 from annotator.formats.cvat_spool import BLOCK, MASK, POLYGON, Drawn, ShapeSpool
-from annotator.formats.cvat_xml import faults, parts
+from annotator.formats.cvat_xml import faults, parts, step_of
 from annotator.formats.identity import NO_TRACK, track_id, track_ids
 from annotator.formats.names import PART
 from annotator.formats.survey import frame_without_time
@@ -98,6 +99,7 @@ class _Track:
     group: str
     number: int  # of the element in the file
     thing: int | None = None  # the object
+    uid: str = ""
     frame: int = -1  # of the shape before
     last: _Shape | None = None  # the shape before, if it is seen
 
@@ -138,13 +140,20 @@ class _Content:
     track_ids: dict[int, int] = field(default_factory=dict)  # of things
     to_go_on: dict[str, int] = field(default_factory=dict)  # things of the files before, by uid
     deleted: set[int] = field(default_factory=set)  # frames of a video
+    is_export: bool = False  # of CVAT, which lists every frame of a track
+    borders: set[int] = field(default_factory=set)  # first frames of jobs
+    ended: dict[tuple[str, int], int] = field(
+        default_factory=dict
+    )  # things by uid and the frame behind their last
+    of_uid: dict[str, int] = field(default_factory=dict)  # the first thing of each uid
+    only_masks: set[str] = field(default_factory=set)  # uids of things of which nothing else was seen so far
     elements: Iterator[int] = field(default_factory=count)  # in all files
     numbers: Iterator[int] = field(default_factory=count)  # of things
 
     def add(self, path: Path) -> None:
         """Read a file, the first or the next. Raises ValueError, KeyError and the like for what is wrong with it."""
         track, image = _Track("", "", 0), _Image(frame_without_time(0, (1, 1)))
-        self.before, self.to_go_on = self.frames, {uid: thing for thing, uid in self.uids.items()}
+        self.before, self.to_go_on = self.frames, {uid: thing for thing, uid in self.uids.items() if uid}
         for part in parts(path):
             element, number = part.element, next(self.elements)
             if element.tag == "meta":
@@ -154,12 +163,14 @@ class _Content:
                 self.spool.add_image(image.ref)
                 self.has_images = True
             elif part.is_open:
+                self._end(track)
                 track = _Track(element.attrib["label"], element.attrib.get("group_id", ""), number)
             elif part.of is not None:
                 with _where(part.of, element):
                     self._add_shape(element, number, image if part.of.tag == "image" else track)
             elif element.tag in SHAPES:
                 self.left_out["shapes outside of tracks and images"] += 1
+        self._end(track)
         if not self.has_images and not self.has_meta:
             raise ValueError("it names no frames")
 
@@ -200,6 +211,7 @@ class _Content:
         if tasks > 1:
             raise ValueError(f"it is of {tasks} tasks; export them one by one")
         self.has_meta = True
+        self.is_export = meta.find("dumped") is not None
         original = meta.find(".//original_size")
         if original is not None:
             size = (_int(original, "height"), _int(original, "width"))
@@ -209,11 +221,13 @@ class _Content:
                 )
             self.size = size
         if meta.findtext(".//mode") == "interpolation" and _int(meta, ".//size"):
-            step = int((meta.findtext(".//frame_filter") or "step=1").removeprefix("step="))
+            step = step_of(meta)
             frames = range(_int(meta, ".//start_frame"), _int(meta, ".//stop_frame") + 1, step)
             self.frames = _continued(self.before, frames) if self.before else frames
             if self.frames.stop > MOST_FRAMES:
                 raise ValueError(f"more than {MOST_FRAMES:,} frames")
+            starts = [_int(segment, "start") for segment in meta.iterfind(".//segment")]
+            self.borders = {frames.start + start * step for start in starts[1:]}
 
     def _add_shape(self, element: Element, number: int, within: _Image | _Track) -> None:
         if element.tag not in SHAPES:
@@ -237,7 +251,7 @@ class _Content:
         if frame <= track.frame:
             raise ValueError(f"frame {frame} comes after frame {track.frame}")
         track.frame = frame
-        of = self._thing_of_video(track, _attribute(element, "uid"))
+        of = self._thing_of_video(track, _attribute(element, "uid"), element.tag == "mask")
         shape = _shape(element, frame, of, class_id, self.size)
         if track.last:
             for drawn in self._between(track.last, shape):
@@ -257,7 +271,7 @@ class _Content:
         """
         first, last = before.drawn.frame, after.drawn.frame
         missing = range(first + self.frames.step, last, self.frames.step)
-        if not (before.is_keyframe and after.is_keyframe):
+        if self.is_export or not (before.is_keyframe and after.is_keyframe):
             self.deleted.update(frame for frame in missing if frame in self.frames)
             return
         if before.ring is None or after.ring is None:
@@ -282,18 +296,42 @@ class _Content:
             image.taken.add(number_of_uid)
         return image.things[key]
 
-    def _thing_of_video(self, track: _Track, uid: str) -> tuple[int, int]:
+    def _thing_of_video(self, track: _Track, uid: str, is_mask: bool) -> tuple[int, int]:
         """The number of the object that a track is of; its track id is known at the end, 0 is for none."""
         if track.thing is None:
             key = _key(track.group, uid, track.number)
-            # That a file before has it can be said of one object only: one that was cut leaves two with its uid.
-            goes_on = None if key in self.things else self.to_go_on.pop(uid, None)
-            track.thing = self.things.get(key, next(self.numbers) if goes_on is None else goes_on)
+            thing = self.things.get(key)
+            if thing is None and uid:
+                thing = self._known(track, uid, is_mask)
+            track.thing = next(self.numbers) if thing is None else thing
+            track.uid = uid
             if len(key) > 1:  # others may share it
                 self.things[key] = track.thing
             if not NO_TRACK.fullmatch(uid):
                 self.uids.setdefault(track.thing, uid)
+                if is_mask and uid not in self.of_uid:
+                    self.only_masks.add(uid)
+                self.of_uid.setdefault(uid, track.thing)
         return track.thing, 0
+
+    def _known(self, track: _Track, uid: str, is_mask: bool) -> int | None:
+        """The object that goes on in a new track of its uid, if there is one; one that was cut is two objects.
+
+        In masks, which CVAT takes out of their track one by one; behind the border of a job; in the next file.
+        """
+        if is_mask or uid in self.only_masks:
+            if not is_mask:
+                self.only_masks.remove(uid)
+            return self.of_uid.get(uid)
+        if track.frame in self.borders:
+            return self.ended.pop((uid, track.frame), None)
+        return self.to_go_on.pop(uid, None)
+
+    def _end(self, track: _Track) -> None:
+        """A track has all its shapes."""
+        behind = track.frame + self.frames.step
+        if track.thing is not None and track.uid and track.last is not None and behind in self.borders:
+            self.ended[track.uid, behind] = track.thing
 
 
 def _continued(before: range, frames: range) -> range:

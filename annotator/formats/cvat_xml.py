@@ -6,6 +6,7 @@ in hundreds of elements.
 
 from __future__ import annotations
 
+import re
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -28,12 +29,24 @@ MOST_UNPACKED, DENSEST = 1 << 26, 100  # bytes that are read anyway; times as la
 MOST = 1 << 18  # elements within one that is kept until it ends
 
 
+STEP = re.compile(r"step\s*=\s*([1-9]\d*)")
+
+
 class Part(NamedTuple):
     """An element below the root, or one of an <image> or <track>."""
 
     of: Element | None  # the image or track that it lies in; of it only the attributes are known
     element: Element
     is_open: bool = False  # an image or track begins; only its attributes are known
+
+
+def step_of(meta: Element) -> int:
+    """From which frame to which a task steps, in frames of its video. Raises ValueError for what is no step."""
+    text = (meta.findtext(".//frame_filter") or "step=1").strip()
+    found = STEP.search(text)
+    if not found:
+        raise ValueError(f"a frame filter {text!r}")
+    return int(found[1])
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import numpy as np
 from annotator.errors import FormatError
 from annotator.formats.check.finding import ERROR, WARNING, Finding, Numbers, Said
 from annotator.formats.classes import AS_NAMED
-from annotator.formats.cvat_xml import faults, parts
+from annotator.formats.cvat_xml import faults, parts, step_of
 from annotator.masks import FARTHEST
 from annotator.polygons import area
 
@@ -119,10 +119,8 @@ class _Content:
             self.size = int(size.findtext("height") or 0), int(size.findtext("width") or 0)
         self.expected = int(meta.findtext(".//size") or 0)
         first, last = (int(meta.findtext(f".//{name}") or 0) for name in ("start_frame", "stop_frame"))
-        step = int((meta.findtext(".//frame_filter") or "step=1").removeprefix("step="))
-        if step < 1:
-            yield ERROR, f"frames by steps of {step}"
-        elif meta.find(".//stop_frame") is not None:
+        step = step_of(meta)
+        if meta.find(".//stop_frame") is not None:
             self.frames = range(first, last + 1, step)
             if meta.findtext(".//mode") == "interpolation" and len(self.frames) < self.expected:
                 yield ERROR, f"{self.expected} frames, and its <meta> numbers {len(self.frames)}"
