@@ -389,3 +389,14 @@ def test_steps_may_be_written_with_blanks(tmp_path: Path, text: str) -> None:
         path.read_text().replace("<frame_filter></frame_filter>", f"<frame_filter>{text}</frame_filter>")
     )
     assert [found.frame.index for found in cvat.read(path)] == [0, 2]
+
+
+def test_parts_that_were_relabelled_and_so_lost_their_uid_are_still_one_object(tmp_path: Path) -> None:
+    def part(number: int, left: float, label: str) -> str:
+        opened = f'<track id="{number}" label="{label}" group_id="3">'
+        return opened + "".join(polygon(k, left, more=uid("")) for k in range(3)) + "</track>"
+
+    together = exported(tmp_path, part(0, 1, "car") + part(1, 5, "car"))
+    assert [len(found) for found in cvat.read(together)] == [1, 1, 1]
+    apart = exported(tmp_path, part(0, 1, "car") + part(1, 5, "person"))
+    assert [len(found) for found in cvat.read(apart)] == [2, 2, 2]

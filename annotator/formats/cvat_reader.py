@@ -1,11 +1,12 @@
 """CVAT XML as this tool writes it, and as CVAT exports it when people have corrected it, as .xml or .zip.
 
-In a video a track is one object, or several tracks of one group and one uid are: the parts of an object. It keeps
-the number that its uid says, unless another object has it: a track that was cut leaves two tracks with one uid.
-In images, which have no tracks in CVAT, the uid alone tells identity. Exports list every frame of a track; where
-they don't, between two keyframes, shapes are interpolated as CVAT does it; what an export skips was deleted. At the
-borders of a task's jobs CVAT cuts tracks, and here they go on by their uid. A folder of files FIRST-LAST.xml is one
-recording: what two of them show is taken from the first, and a track goes on in the next by its uid.
+In a video a track is one object, or several tracks of one group and one uid (or label, where people emptied it) are:
+the parts of an object. It keeps the number that its uid says, unless another object has it: a track that was cut
+leaves two tracks with one uid. In images, which have no tracks in CVAT, the uid alone tells identity. Exports list every
+frame of a track, and what they skip was deleted; in other files, between two keyframes, shapes are interpolated as CVAT
+does it. At the borders of a task's jobs CVAT cuts tracks, and here they go on by their uid. A folder of files
+FIRST-LAST.xml is one recording: what two of them show is taken from the first, and a track goes on in the next by its
+uid.
 """
 
 from __future__ import annotations
@@ -288,7 +289,7 @@ class _Content:
     def _thing_of_image(self, image: _Image, shape: Element, number: int) -> tuple[int, int]:
         """The number and the track id of the object that a shape is of."""
         uid = _attribute(shape, "uid")
-        key = _key(shape.attrib.get("group_id", ""), uid, number)
+        key = _key(shape.attrib.get("group_id", ""), uid, shape.attrib["label"], number)
         if key not in image.things:
             number_of_uid = track_id(uid)
             is_free = number_of_uid not in image.taken
@@ -299,7 +300,7 @@ class _Content:
     def _thing_of_video(self, track: _Track, uid: str, is_mask: bool) -> tuple[int, int]:
         """The number of the object that a track is of; its track id is known at the end, 0 is for none."""
         if track.thing is None:
-            key = _key(track.group, uid, track.number)
+            key = _key(track.group, uid, track.label, track.number)
             thing = self.things.get(key)
             if thing is None and uid:
                 thing = self._known(track, uid, is_mask)
@@ -364,9 +365,12 @@ def _image_ref(image: Element) -> FrameRef:
     return frame_without_time(int(image.attrib["id"]), size, image.attrib["name"])
 
 
-def _key(group: str, uid: str, number: int) -> Key:
-    """What is equal in all shapes of an object: a group and a uid, or else the number of the element alone."""
-    return (group, uid) if uid and group not in NO_GROUP else (number,)
+def _key(group: str, uid: str, label: str, number: int) -> Key:
+    """What is equal in all shapes of an object: a group and a uid, or else the number of the element alone.
+
+    CVAT empties the uid of what people relabel: then it is a group and a label, as in CVAT's own exports to COCO.
+    """
+    return (number,) if group in NO_GROUP else (group, uid, "" if uid else label)
 
 
 def _shape(element: Element, frame: int, of: tuple[int, int], class_id: int, size: tuple[int, int]) -> _Shape:
