@@ -2,9 +2,9 @@
 
 In a video a track is one object, or several tracks of one group and one uid (or label, where people emptied it) are:
 the parts of an object. It keeps the number that its uid says, unless another object has it: a track that was cut
-leaves two tracks with one uid. In images, which have no tracks in CVAT, the uid alone tells identity. Exports list every
-frame of a track, and what they skip was deleted; in other files, between two keyframes, shapes are interpolated as CVAT
-does it. At the borders of a task's jobs CVAT cuts tracks, and here they go on by their uid. A folder of files
+leaves two tracks with one uid. In images, which have no tracks in CVAT, the uid alone tells identity. Exports list
+every frame of a track, and what they skip was deleted; in other files, between two keyframes, shapes are interpolated
+as CVAT does it. At the borders of a task's jobs CVAT cuts tracks, and here they go on by their uid. A folder of files
 FIRST-LAST.xml is one recording: what two of them show is taken from the first, and a track goes on in the next by its
 uid.
 """
