@@ -18,6 +18,7 @@ from annotator.evaluation.comparison import compare
 from annotator.fingerprint import identity
 from annotator.formats import PLACES
 from annotator.formats.classes import Classes
+from annotator.formats.cvat_reader import DELETED
 from annotator.formats.recognise import Kind, Labels, bad_input, recognise
 from annotator.formats.whole import scratch_folder, whole_folder
 from annotator.instances import Instances, Truth
@@ -144,12 +145,13 @@ def _imports(job: ConversionJob) -> list[Import]:
     """The recordings of a source."""
     classes = Classes.parse(job.map)
     if job.like is not None:
-        return _imports_like(job.source, job.like, classes)
+        return _imports_like(job.source, job.like, classes, job.deleted)
     with bad_input():
         imports = []
         for labels in recognise(job.source, classes).labels:
             losses = Counter[str]()
             frames = _frames(labels, losses)
+            frames = _there(frames, job.deleted, losses)
             imports.append(Import(labels, _recording(labels), frames, losses))
         return imports
 
@@ -168,7 +170,16 @@ def _not_instances(labels: Labels, truth: Truth) -> dict[str, int]:
     return {NOT_INSTANCES: of_classes, IGNORED: int(is_ignoring)}
 
 
-def _imports_like(source: Path, like: Path, classes: Classes) -> list[Import]:
+def _there(frames: Iterator[Instances], deleted: frozenset[int], losses: Counter[str]) -> Iterator[Instances]:
+    """The frames that were not deleted."""
+    for found in frames:
+        if found.frame.index in deleted:
+            losses[DELETED] += 1
+        else:
+            yield found
+
+
+def _imports_like(source: Path, like: Path, classes: Classes, deleted: frozenset[int]) -> list[Import]:
     """The recordings of a source that a run has, as corrections of it."""
     comparison = compare(like, source, classes)
     if comparison.prediction.kind is not Kind.RUN:
@@ -180,7 +191,7 @@ def _imports_like(source: Path, like: Path, classes: Classes) -> list[Import]:
                 f"{like}: has {len(each.predicted)} recordings; name the one that the labels are of"
             )
         losses = Counter[str]()
-        frames = _frames_like(each, losses)
+        frames = _there(_frames_like(each, losses), deleted, losses)
         imports.append(Import(each.true[0], _recording(each.predicted[0]), frames, losses))
     return imports
 

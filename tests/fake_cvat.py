@@ -206,6 +206,14 @@ class _Handler(BaseHTTPRequestHandler):
         del owner.tasks[number]
         self._send(204)
 
+    def meta(self, owner: FakeCvat, query: dict[str, str], body: bytes, number: int) -> None:
+        task = owner.tasks[number]
+        frames = [{"name": "frame", "width": task.size[1], "height": task.size[0], "related_files": 0}]
+        about = {"size": len(task.frames), "start_frame": task.frames[0], "stop_frame": task.frames[-1]}
+        about |= {"frame_filter": task.data.get("frame_filter", ""), "image_quality": 70, "chunk_size": None}
+        about |= {"chunks_updated_date": NOW, "chapters": None, "frames": frames}
+        self._send(200, about | {"deleted_frames": [task.frames.index(k) for k in sorted(task.deleted)]})
+
     # ---- uploads
 
     def data(self, owner: FakeCvat, query: dict[str, str], body: bytes, number: int) -> None:
@@ -283,6 +291,7 @@ ROUTES: list[tuple[str, str, Callable[..., None]]] = [
     (r"/api/tasks/(\d+)", "GET", _Handler.task),
     (r"/api/tasks/(\d+)", "DELETE", _Handler.task_remove),
     (r"/api/tasks/(\d+)/data/", "POST", _Handler.data),
+    (r"/api/tasks/(\d+)/data/meta", "GET", _Handler.meta),
     (r"/api/tasks/(\d+)/annotations/", "POST", _Handler.annotations_send),
     (r"/api/tasks/(\d+)/annotations/upload", "PATCH", _Handler.annotations_chunk),
     (r"/api/tasks/(\d+)/annotations/", "GET", _Handler.annotations),

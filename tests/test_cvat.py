@@ -210,6 +210,9 @@ def test_frames_that_people_deleted_are_no_empty_frames(
     assert "2 frames deleted in CVAT" in answer.stdout
     with Store.read(tmp_path / "back" / "drive") as back:
         assert [ref.index for ref in back.frames()] == [*range(4), *range(6, FRAMES)]
+    only_task(server).tracks.clear()  # then only the server knows
+    answer = cvat("pull", run, "--url", server.url, "--out", tmp_path / "again")
+    assert "2 frames deleted in CVAT" in answer.stdout
 
 
 def test_a_project_whose_labels_would_drop_identities_is_refused(

@@ -10,6 +10,7 @@ from annotator.conversion import Converted, convert
 from annotator.cvat.server import Server
 from annotator.cvat.tasks import Task
 from annotator.errors import AnnotatorError, ServerError, UsageError
+from annotator.formats.cvat_xml import step_of_filter
 from annotator.formats.recognise import Kind, bad_input, recognise
 from annotator.formats.whole import scratch_folder
 from annotator.options import RUN_FOLDER, ConversionJob, PullJob
@@ -55,9 +56,9 @@ def _pulled(server: Server, job: PullJob, name: str, folder: Path, task: Task) -
     try:
         with scratch_folder(job.out / name) as scratch:
             export = scratch / EXPORT
-            _fetch(server, task, export)
+            deleted = _fetch(server, task, export)
             conversion = ConversionJob(
-                export, RUN_FOLDER, job.out, like=folder, overwrite=job.overwrite, map=job.map
+                export, RUN_FOLDER, job.out, folder, overwrite=job.overwrite, map=job.map, deleted=deleted
             )
             (converted,) = convert(conversion)
             export.replace(job.out / name / EXPORT)
@@ -70,8 +71,8 @@ def _pulled(server: Server, job: PullJob, name: str, folder: Path, task: Task) -
         return Pulled(name, None, error=str(error))
 
 
-def _fetch(server: Server, task: Task, path: Path) -> None:
-    """Save the export of a task."""
+def _fetch(server: Server, task: Task, path: Path) -> frozenset[int]:
+    """Save the export of a task; indices of the frames that people deleted, which no export says in so many words."""
     remote = server.ask(server.client.tasks.retrieve, task.task_id)
     kind = VIDEO_FORMAT if remote.mode == "interpolation" else IMAGES_FORMAT
 
@@ -82,3 +83,8 @@ def _fetch(server: Server, task: Task, path: Path) -> None:
         remote.export_dataset(kind, path, include_images=False, location=Location.LOCAL)
 
     server.ask(export)
+    if kind == IMAGES_FORMAT:
+        return frozenset()  # that one leaves them out
+    meta = server.ask(remote.get_meta)
+    step = step_of_filter(meta.frame_filter)
+    return frozenset(meta.start_frame + step * place for place in meta.deleted_frames)

@@ -36,6 +36,7 @@ from annotator.polygons import Ring
 
 NO_GROUP = ("", "0")
 SHAPES = ("polygon", "mask")
+DELETED = "frames deleted in CVAT"
 Key = tuple[Any, ...]  # what is equal in all shapes of an object
 
 
@@ -188,7 +189,7 @@ class _Content:
         for ref in self.spool.images() if self.has_images else video:  # a video may be exported as images
             every = self.spool.of_frame(ref.index)
             if ref.index in self.deleted and not every:
-                self.left_out["frames deleted in CVAT"] += 1
+                self.left_out[DELETED] += 1
                 continue
             top_first = sorted(range(len(every)), key=lambda k: (-every[k].z_order, -k))
             visible = masks.visible([every[k].mask(ref.size) for k in top_first], ref.size)

@@ -42,8 +42,12 @@ class Part(NamedTuple):
 
 def step_of(meta: Element) -> int:
     """From which frame to which a task steps, in frames of its video. Raises ValueError for what is no step."""
-    text = (meta.findtext(".//frame_filter") or "step=1").strip()
-    found = STEP.search(text)
+    return step_of_filter(meta.findtext(".//frame_filter") or "")
+
+
+def step_of_filter(text: str) -> int:
+    """The same of a task's frame filter, which may be empty."""
+    found = STEP.search(text.strip() or "step=1")
     if not found:
         raise ValueError(f"a frame filter {text!r}")
     return int(found[1])

@@ -30,6 +30,7 @@ class ConversionJob:
     )
     overwrite: bool = field(default=False, metadata=option("Replace labels that are there already."))
     map: tuple[str, ...] = ()  # NAME=CLASS
+    deleted: frozenset[int] = frozenset()  # indices of frames that are none any more, where labels can't tell
     publishing: PublishOptions = PUBLISHED_AS_USUAL
 
     def __post_init__(self) -> None:
