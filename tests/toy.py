@@ -74,9 +74,6 @@ class ToyRuntime:
         self.batches += 1
         name, _, batch = self.fault.partition(":")
         if name and self.batches == int(batch):
-            # A shell has what runs behind it ignore SIGINT.
-            if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-                signal.signal(signal.SIGINT, signal.default_int_handler)
             os.kill(os.getpid(), getattr(signal, f"SIG{name}"))
         return images
 
@@ -114,6 +111,9 @@ def main() -> None:
     from annotator import pipeline
     from cli.annotate import main as annotate
 
+    # A shell has what runs behind it ignore SIGINT.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     runtime = ToyRuntime(fault=os.environ.get("TOY_FAULT", ""))
     pipeline.instances_of = toy_instances
     pipeline.load_runtime = lambda weights, device, precision: runtime
