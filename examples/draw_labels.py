@@ -11,9 +11,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from annotator.formats.survey import Survey
 from annotator.instances import Instances
 from annotator.labels import BY_ID
-from annotator.masks import boxes_xywh, decode, visible
+from annotator.masks import boxes_xywh, decode
 from annotator.store import Store
 from annotator.video import find_sources
 
@@ -28,7 +29,9 @@ def main() -> None:
     wanted = {int(index) for index in options.frames.split(",")}
 
     with Store.read(options.labels) as store:
-        labelled = {found.frame.index: found for found in store.instances() if found.frame.index in wanted}
+        survey = Survey.of(store)  # as labels are published: disjoint, and a track has one class
+        frames = (found for found in store.instances() if found.frame.index in wanted)
+        labelled = {found.frame.index: survey.disjoint(found) for found in frames}
     [source] = find_sources([options.recording])
     options.out.mkdir(parents=True, exist_ok=True)
     for frame in source.frames(end=max(wanted) + 1):
@@ -41,9 +44,9 @@ def main() -> None:
 def draw(image: np.ndarray, instances: Instances) -> np.ndarray:
     """The image with every instance in the colour of its track, outlined and named."""
     out = image.copy()
-    shown = visible(instances.masks, instances.frame.size)
+    boxes = boxes_xywh(instances.masks)
     for mask, track_id, class_id, box in zip(
-        shown, instances.track_ids, instances.class_ids, boxes_xywh(shown), strict=True
+        instances.masks, instances.track_ids, instances.class_ids, boxes, strict=True
     ):
         colour = np.random.default_rng(int(track_id)).integers(64, 256, 3)
         inside = decode(mask)
