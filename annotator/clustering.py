@@ -87,8 +87,8 @@ def _instances_of_frame(
         if options.class_ids is not None and class_id not in options.class_ids:
             continue
         foreground = Foreground.of(raw, spec.n_sigma, channel, grid)
+        fields = Fields(offset_x, offset_y, logits[channel])
         for found in cluster(foreground, options.seed_threshold, min_pixels):
-            fields = Fields(offset_x, offset_y, logits[channel])
             instance = shown(fields, axes, found, frame.size, options.min_score)
             if instance is not None:
                 masks.append(instance.mask)
@@ -332,8 +332,9 @@ def shown(
     y = vertical.of(axes.y[vertical.within], 0)[:, None]
 
     away_x, away_y = np.tanh(offset_x) + (x - found.centre[0]), np.tanh(offset_y) + (y - found.centre[1])
-    phi = np.exp(-(away_x * away_x * found.sigma[0] + away_y * away_y * found.sigma[1]))
-    seed = 1 / (1 + np.exp(-seed_logit))
+    with np.errstate(over="ignore", invalid="ignore"):
+        phi = np.exp(-(away_x * away_x * found.sigma[0] + away_y * away_y * found.sigma[1]))
+        seed = 1 / (1 + np.exp(-seed_logit))
     mask = (phi > 0.5) & (seed > OUTLINE)
     if not mask.any():
         return None

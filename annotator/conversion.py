@@ -75,7 +75,7 @@ def convert(job: ConversionJob) -> Iterator[Converted]:
 
     Raises UsageError for labels that can't be read, FormatError for those that the format can't hold.
     """
-    imports = _imports(job)
+    imports = [_without(each, job.deleted) for each in _imports(job)]
     _insist_on_room(imports, job)
     if job.to == RUN_FOLDER:
         yield from _to_run(imports, job)
@@ -145,13 +145,12 @@ def _imports(job: ConversionJob) -> list[Import]:
     """The recordings of a source."""
     classes = Classes.parse(job.map)
     if job.like is not None:
-        return _imports_like(job.source, job.like, classes, job.deleted)
+        return _imports_like(job.source, job.like, classes)
     with bad_input():
         imports = []
         for labels in recognise(job.source, classes).labels:
             losses = Counter[str]()
             frames = _frames(labels, losses)
-            frames = _there(frames, job.deleted, losses)
             imports.append(Import(labels, _recording(labels), frames, losses))
         return imports
 
@@ -170,16 +169,7 @@ def _not_instances(labels: Labels, truth: Truth) -> dict[str, int]:
     return {NOT_INSTANCES: of_classes, IGNORED: int(is_ignoring)}
 
 
-def _there(frames: Iterator[Instances], deleted: frozenset[int], losses: Counter[str]) -> Iterator[Instances]:
-    """The frames that were not deleted."""
-    for found in frames:
-        if found.frame.index in deleted:
-            losses[DELETED] += 1
-        else:
-            yield found
-
-
-def _imports_like(source: Path, like: Path, classes: Classes, deleted: frozenset[int]) -> list[Import]:
+def _imports_like(source: Path, like: Path, classes: Classes) -> list[Import]:
     """The recordings of a source that a run has, as corrections of it."""
     comparison = compare(like, source, classes)
     if comparison.prediction.kind is not Kind.RUN:
@@ -191,7 +181,7 @@ def _imports_like(source: Path, like: Path, classes: Classes, deleted: frozenset
                 f"{like}: has {len(each.predicted)} recordings; name the one that the labels are of"
             )
         losses = Counter[str]()
-        frames = _there(_frames_like(each, losses), deleted, losses)
+        frames = _frames_like(each, losses)
         imports.append(Import(each.true[0], _recording(each.predicted[0]), frames, losses))
     return imports
 
@@ -227,6 +217,19 @@ def _recording(labels: Labels) -> Recording:
 
 
 # ---- on the way
+
+
+def _without(each: Import, deleted: frozenset[int]) -> Import:
+    """The same without frames that were deleted, which are counted."""
+
+    def there() -> Iterator[Instances]:
+        for found in each.frames:
+            if found.frame.index not in deleted:
+                yield found
+            else:
+                each.losses[DELETED] += 1
+
+    return replace(each, frames=there())
 
 
 @contextmanager

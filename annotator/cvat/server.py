@@ -134,23 +134,26 @@ class Server:
 
     def has_annotations(self, task_id: int) -> bool:
         """Whether anything is annotated in a task."""
-        content = orjson.loads(b"".join(self._annotations(task_id)))
+        content = orjson.loads(self.ask(lambda: b"".join(self._annotations(task_id))))
         return any(content.get(kind) for kind in ("tracks", "shapes", "tags"))
 
     def annotations_digest(self, task_id: int) -> str:
         """A hash of all annotations of a task: another one means that somebody edited them."""
-        found = hashlib.sha256()
-        for chunk in self._annotations(task_id):
-            found.update(chunk)
-        return found.hexdigest()
+
+        def digest() -> str:
+            found = hashlib.sha256()
+            for chunk in self._annotations(task_id):
+                found.update(chunk)
+            return found.hexdigest()
+
+        return self.ask(digest)
 
     def _annotations(self, task_id: int) -> Iterator[bytes]:
-        """The annotations of a task, JSON in pieces."""
+        """The annotations of a task, JSON in pieces; to be asked for."""
         retrieve = self.client.api_client.tasks_api.retrieve_annotations
-        _, response = self.ask(retrieve, task_id, _parse_response=False)
-        with self.faults():
-            while chunk := response.read(1 << 16):
-                yield chunk
+        _, response = retrieve(task_id, _parse_response=False)
+        while chunk := response.read(1 << 16):
+            yield chunk
 
 
 def _token(url: str) -> str:

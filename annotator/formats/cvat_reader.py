@@ -17,27 +17,26 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from xml.etree.ElementTree import Element
 
 import numpy as np
 
 from annotator import masks
 from annotator.formats.classes import AS_NAMED, Classes
+from annotator.formats.cvat_identity import Key, Objects, key_of
 from annotator.formats.cvat_interpolation import interpolate
 from annotator.formats.cvat_spool import BLOCK, MASK, POLYGON, Drawn, ShapeSpool
 from annotator.formats.cvat_xml import faults, parts, step_of
-from annotator.formats.identity import NO_TRACK, track_id, track_ids
+from annotator.formats.identity import track_id, track_ids
 from annotator.formats.names import PART
 from annotator.formats.survey import frame_without_time
 from annotator.frames import MOST_FRAMES, FrameRef
 from annotator.instances import Instances, Truth
 from annotator.polygons import Ring
 
-NO_GROUP = ("", "0")
 SHAPES = ("polygon", "mask")
 DELETED = "frames deleted in CVAT"
-Key = tuple[Any, ...]  # what is equal in all shapes of an object
 
 
 def read(
@@ -135,27 +134,17 @@ class _Content:
     size: tuple[int, int] = (0, 0)  # of a video
     has_meta: bool = False
     has_images: bool = False
-    things: dict[Key, int] = field(
-        default_factory=dict
-    )  # objects of several tracks of a video: their numbers
-    uids: dict[int, str] = field(default_factory=dict)  # of the tracked things of a video
-    track_ids: dict[int, int] = field(default_factory=dict)  # of things
-    to_go_on: dict[str, int] = field(default_factory=dict)  # things of the files before, by uid
+    objects: Objects = field(default_factory=Objects)
     deleted: set[int] = field(default_factory=set)  # frames of a video
     is_export: bool = False  # of CVAT, which lists every frame of a track
-    borders: set[int] = field(default_factory=set)  # first frames of jobs
-    ended: dict[tuple[str, int], int] = field(
-        default_factory=dict
-    )  # things by uid and the frame behind their last
-    of_uid: dict[str, int] = field(default_factory=dict)  # the first thing of each uid
-    only_masks: set[str] = field(default_factory=set)  # uids of things of which nothing else was seen so far
+    track_ids: dict[int, int] = field(default_factory=dict)  # of objects of a video
     elements: Iterator[int] = field(default_factory=count)  # in all files
-    numbers: Iterator[int] = field(default_factory=count)  # of things
 
     def add(self, path: Path) -> None:
         """Read a file, the first or the next. Raises ValueError, KeyError and the like for what is wrong with it."""
         track, image = _Track("", "", 0), _Image(frame_without_time(0, (1, 1)))
-        self.before, self.to_go_on = self.frames, {uid: thing for thing, uid in self.uids.items() if uid}
+        self.before = self.frames
+        self.objects.next_file()
         for part in parts(path):
             element, number = part.element, next(self.elements)
             if element.tag == "meta":
@@ -181,7 +170,7 @@ class _Content:
         strange = self.spool.strange(None if self.has_images else self.frames)
         if strange is not None:
             raise ValueError(f"it has shapes in frame {strange}, and no such frame")
-        self.track_ids = track_ids(self.uids)
+        self.track_ids = track_ids(self.objects.uids)
 
     def instances(self) -> Iterator[Instances]:
         """The frames in order; shapes of higher z_order are on top, and of equal ones the later, as in CVAT."""
@@ -229,7 +218,7 @@ class _Content:
             if self.frames.stop > MOST_FRAMES:
                 raise ValueError(f"more than {MOST_FRAMES:,} frames")
             starts = [_int(segment, "start") for segment in meta.iterfind(".//segment")]
-            self.borders = {frames.start + start * step for start in starts[1:]}
+            self.objects.borders = {frames.start + start * step for start in starts[1:]}
 
     def _add_shape(self, element: Element, number: int, within: _Image | _Track) -> None:
         if element.tag not in SHAPES:
@@ -253,8 +242,11 @@ class _Content:
         if frame <= track.frame:
             raise ValueError(f"frame {frame} comes after frame {track.frame}")
         track.frame = frame
-        of = self._thing_of_video(track, _attribute(element, "uid"), element.tag == "mask")
-        shape = _shape(element, frame, of, class_id, self.size)
+        if track.thing is None:
+            track.uid = _attribute(element, "uid")
+            key = key_of(track.group, track.uid, track.label, track.number)
+            track.thing = self.objects.begun(key, track.uid, frame, is_mask=element.tag == "mask")
+        shape = _shape(element, frame, (track.thing, 0), class_id, self.size)
         if track.last:
             for drawn in self._between(track.last, shape):
                 self._add_to_video(drawn)
@@ -290,50 +282,18 @@ class _Content:
     def _thing_of_image(self, image: _Image, shape: Element, number: int) -> tuple[int, int]:
         """The number and the track id of the object that a shape is of."""
         uid = _attribute(shape, "uid")
-        key = _key(shape.attrib.get("group_id", ""), uid, shape.attrib["label"], number)
+        key = key_of(shape.attrib.get("group_id", ""), uid, shape.attrib["label"], number)
         if key not in image.things:
             number_of_uid = track_id(uid)
             is_free = number_of_uid not in image.taken
-            image.things[key] = (next(self.numbers), number_of_uid if is_free else 0)
+            image.things[key] = (self.objects.new(), number_of_uid if is_free else 0)
             image.taken.add(number_of_uid)
         return image.things[key]
 
-    def _thing_of_video(self, track: _Track, uid: str, is_mask: bool) -> tuple[int, int]:
-        """The number of the object that a track is of; its track id is known at the end, 0 is for none."""
-        if track.thing is None:
-            key = _key(track.group, uid, track.label, track.number)
-            thing = self.things.get(key)
-            if thing is None and uid:
-                thing = self._known(track, uid, is_mask)
-            track.thing = next(self.numbers) if thing is None else thing
-            track.uid = uid
-            if len(key) > 1:  # others may share it
-                self.things[key] = track.thing
-            if not NO_TRACK.fullmatch(uid):
-                self.uids.setdefault(track.thing, uid)
-                if is_mask and uid not in self.of_uid:
-                    self.only_masks.add(uid)
-                self.of_uid.setdefault(uid, track.thing)
-        return track.thing, 0
-
-    def _known(self, track: _Track, uid: str, is_mask: bool) -> int | None:
-        """The object that goes on in a new track of its uid, if there is one; one that was cut is two objects.
-
-        In masks, which CVAT takes out of their track one by one; behind the border of a job; in the next file.
-        """
-        if is_mask or uid in self.only_masks:
-            if not is_mask:
-                self.only_masks.remove(uid)
-            return self.of_uid.get(uid)
-        if track.frame in self.borders:
-            return self.ended.pop((uid, track.frame), None)
-        return self.to_go_on.pop(uid, None)
-
     def _end(self, track: _Track) -> None:
         """A track has all its shapes."""
-        behind = track.frame + self.frames.step
-        if track.thing is not None and track.uid and track.last is not None and behind in self.borders:
-            self.ended[track.uid, behind] = track.thing
+        if track.thing is not None and track.last is not None:
+            self.objects.ended(track.thing, track.uid, track.frame + self.frames.step)
 
 
 def _continued(before: range, frames: range) -> range:
@@ -364,14 +324,6 @@ def _place(of: Element, element: Element) -> str:
 def _image_ref(image: Element) -> FrameRef:
     size = (int(image.attrib["height"]), int(image.attrib["width"]))
     return frame_without_time(int(image.attrib["id"]), size, image.attrib["name"])
-
-
-def _key(group: str, uid: str, label: str, number: int) -> Key:
-    """What is equal in all shapes of an object: a group and a uid, or else the number of the element alone.
-
-    CVAT empties the uid of what people relabel: then it is a group and a label, as in CVAT's own exports to COCO.
-    """
-    return (number,) if group in NO_GROUP else (group, uid, "" if uid else label)
 
 
 def _shape(element: Element, frame: int, of: tuple[int, int], class_id: int, size: tuple[int, int]) -> _Shape:

@@ -175,7 +175,10 @@ def _recognise_folder(path: Path) -> Side:
     xmls = [file for file in find_whole(path, "*.xml") if recognise(file).kind is Kind.CVAT]
     if xmls:
         whole = {file.parent if PART.fullmatch(file.name) else file: None for file in xmls}
-        cvat = [Labels(_relative(each.with_suffix(""), path), each, Kind.CVAT) for each in whole]
+        cvat = [
+            Labels(_relative(each if each.is_dir() else each.with_suffix(""), path), each, Kind.CVAT)
+            for each in whole
+        ]
         return Side(path, Kind.CVAT, tuple(cvat))
     raise UsageError(f"{path}: holds no labels that are known; give {KNOWN}")
 
