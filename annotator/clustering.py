@@ -327,12 +327,11 @@ def shown(
     vertical = _Samples.around(rows, height, size[0])
     horizontal = _Samples.around(columns, width, size[1])
     near = np.stack([field[vertical.within, horizontal.within] for field in fields])
-    offset_x, offset_y, seed_logit = vertical.of(horizontal.of(near, 2), 1)
     x = horizontal.of(axes.x[horizontal.within], 0)
     y = vertical.of(axes.y[vertical.within], 0)[:, None]
-
-    away_x, away_y = np.tanh(offset_x) + (x - found.centre[0]), np.tanh(offset_y) + (y - found.centre[1])
-    with np.errstate(over="ignore", invalid="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):  # a network may say anything
+        offset_x, offset_y, seed_logit = vertical.of(horizontal.of(near, 2), 1)
+        away_x, away_y = np.tanh(offset_x) + (x - found.centre[0]), np.tanh(offset_y) + (y - found.centre[1])
         phi = np.exp(-(away_x * away_x * found.sigma[0] + away_y * away_y * found.sigma[1]))
         seed = 1 / (1 + np.exp(-seed_logit))
     mask = (phi > 0.5) & (seed > OUTLINE)

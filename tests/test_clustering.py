@@ -219,3 +219,16 @@ def test_min_pixels_follows_the_size_that_the_network_was_trained_at() -> None:
     at_half = NetworkSpec("erfnet", (CAR,), 1, PAPER_GRID, (0, 0, 0), (1, 1, 1), (512, 1024))
     assert default_min_pixels(at_paper_size) == 128
     assert default_min_pixels(at_half) == 32
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("beyond", [-1e4, torch.inf, -torch.inf])
+def test_raw_maps_beyond_what_exp_holds_are_read_without_a_word(beyond: float) -> None:
+    labels = np.zeros((40, 60), int)
+    labels[10:30, 10:30] = 1
+    spec = spec_of()
+    raw = ideal_raw(labels, [0], spec.grid)
+    raw[3, labels == 0] = -1e4
+    raw[0, labels == 0] = beyond
+    [found] = instances_of(RawMaps(raw[None], spec), [frame_ref(size=(80, 120))], DetectionOptions())
+    assert len(found) == 1
