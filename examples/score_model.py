@@ -11,19 +11,15 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
-from fractions import Fraction
 from pathlib import Path
 
 import cv2
 import numpy as np
-import torch
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from annotator.clustering import instances_of
-from annotator.frames import FrameRef
+from annotator.detection import Detector
 from annotator.options import DetectionOptions
-from annotator.runtime import load_runtime
 
 
 def main() -> None:
@@ -50,14 +46,12 @@ def main() -> None:
 
 def label(images: list[dict], options: argparse.Namespace) -> list[dict]:
     """COCO results of the model on the images."""
-    runtime = load_runtime(options.weights)
-    detection = DetectionOptions(seed_threshold=options.seed_threshold, min_score=0)
+    detection = DetectionOptions(scale=options.scale, seed_threshold=options.seed_threshold, min_score=0)
+    detector = Detector.load(options.weights, options=detection)
     found = []
     for image in images:
         pixels = cv2.imread(str(options.images / image["file_name"]), cv2.IMREAD_COLOR_RGB)
-        tensor = torch.from_numpy(pixels).permute(2, 0, 1)[None].to(runtime.device)
-        frame = FrameRef(0, 0, Fraction(1), pixels.shape[:2])
-        [instances] = instances_of(runtime.maps(tensor, options.scale), [frame], detection)
+        instances = detector.detect(pixels)
         found += [
             {
                 "image_id": image["id"],

@@ -8,7 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from annotator.clustering import LIMIT, Cluster, Foreground, cluster, default_min_pixels, instances_of
+from annotator.detection.clustering import LIMIT, Cluster, Foreground, cluster
+from annotator.detection.postprocessing import cluster_batch, default_min_pixels
 from annotator.instances import Instances
 from annotator.masks import decode as decode_mask
 from annotator.model.embedding import PAPER_GRID, Grid, decode
@@ -126,7 +127,7 @@ def test_instances_come_with_class_and_score_best_first() -> None:
     labels[5:20, 5:25], labels[22:38, 30:55] = 1, 2
     spec = spec_of(classes=(PERSON, CAR))
     raw = ideal_raw(labels, [0, 1], spec.grid, channels=2)
-    [found] = instances_of(RawMaps(raw[None], spec), [frame_ref(size=(40, 60))], DetectionOptions())
+    [found] = cluster_batch(RawMaps(raw[None], spec), [frame_ref(size=(40, 60))], DetectionOptions())
     assert found.class_ids.tolist() == [CAR, PERSON]
     assert found.scores[0] > found.scores[1] > 0.9
     np.testing.assert_array_equal(decode_mask(found.masks[0]), labels == 2)
@@ -145,15 +146,15 @@ def one_object(seed_logit: float = 4.0) -> tuple[torch.Tensor, np.ndarray, Netwo
 
 def found_in(raw: torch.Tensor, spec: NetworkSpec, **options: float) -> Instances:
     frame = frame_ref(size=(raw.shape[1], raw.shape[2]))
-    [found] = instances_of(RawMaps(raw[None], spec), [frame], DetectionOptions(**options))
+    [found] = cluster_batch(RawMaps(raw[None], spec), [frame], DetectionOptions(**options))
     return found
 
 
 def test_an_instance_is_what_all_pixels_of_its_cluster_say_and_not_the_one_that_founded_it() -> None:
     raw, true, spec = one_object()
-    founder = (12, 24)
-    raw[3, *founder] = 6
-    # The pixels' embeddings lie to both sides of the centre; the founder's is so far off it that its own ellipse
+    seed_pixel = (12, 24)
+    raw[3, *seed_pixel] = 6
+    # The pixels' embeddings lie to both sides of the centre; the seed_pixel's is so far off it that its own ellipse
     # misses some at the other end.
     where = spec.grid.coordinates(raw.shape[1:])
     inside = torch.from_numpy(true)
@@ -172,7 +173,7 @@ def test_pixels_of_low_seed_scores_at_its_border_belong_to_an_instance() -> None
     np.testing.assert_array_equal(decode_mask(found_in(raw, spec).masks[0]), true)
 
 
-def test_the_score_is_the_seed_score_of_the_founder_times_means_over_the_mask() -> None:
+def test_the_score_is_the_seed_score_of_the_seed_pixel_times_means_over_the_mask() -> None:
     raw, true, spec = one_object(seed_logit=1.0)
     raw[3, 20, 30] = 3.0
     seed = torch.sigmoid(raw[3])
@@ -195,7 +196,7 @@ def test_only_the_classes_asked_for_are_labelled() -> None:
     spec = spec_of(classes=(PERSON, CAR))
     raw = ideal_raw(labels, [0, 1], spec.grid, channels=2)
     options = DetectionOptions(classes=("person",))
-    [found] = instances_of(RawMaps(raw[None], spec), [frame_ref(size=(40, 60))], options)
+    [found] = cluster_batch(RawMaps(raw[None], spec), [frame_ref(size=(40, 60))], options)
     assert found.class_ids.tolist() == [PERSON]
 
 
@@ -204,7 +205,7 @@ def test_a_frame_processed_at_a_third_gets_smooth_masks_of_its_full_size() -> No
     disc = ((x - 45) ** 2 + (y - 30) ** 2 < 20**2).astype(int)
     spec = spec_of()
     raw = ideal_raw(disc, [0], spec.grid)
-    [found] = instances_of(RawMaps(raw[None], spec), [frame_ref(size=(180, 270))], DetectionOptions())
+    [found] = cluster_batch(RawMaps(raw[None], spec), [frame_ref(size=(180, 270))], DetectionOptions())
     y, x = np.mgrid[:180, :270]
     true = (x - 136) ** 2 + (y - 91) ** 2 < 60**2
     mask = decode_mask(found.masks[0])
@@ -230,5 +231,5 @@ def test_raw_maps_beyond_what_exp_holds_are_read_without_a_word(beyond: float) -
     raw = ideal_raw(labels, [0], spec.grid)
     raw[3, labels == 0] = -1e4
     raw[0, labels == 0] = beyond
-    [found] = instances_of(RawMaps(raw[None], spec), [frame_ref(size=(80, 120))], DetectionOptions())
+    [found] = cluster_batch(RawMaps(raw[None], spec), [frame_ref(size=(80, 120))], DetectionOptions())
     assert len(found) == 1

@@ -6,14 +6,11 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-import torch
 
-from annotator.clustering import instances_of
-from annotator.instances import Instances
+from annotator.detection import Detector
 from annotator.labels import BY_ID, INSTANCE_CLASSES
 from annotator.model.checkpoint import default_weights, load_checkpoint
 from annotator.options import DetectionOptions
-from annotator.runtime import load_runtime
 from annotator.video import find_sources
 from tests.builders import REAL_DATA, needs_real_data
 
@@ -22,12 +19,10 @@ EXAMPLE = Path(__file__).parents[1] / "examples" / "drive.mp4"
 
 def label(path: Path, index: int, min_score: float = 0.7) -> Counter[str]:
     """How many of each class the default model finds in a frame of a recording."""
-    runtime = load_runtime(device="cpu")
+    detector = Detector.load(device="cpu", options=DetectionOptions(seed_threshold=min_score))
     [source] = find_sources([path])
     [frame] = source.frames(start=index, end=index + 1)
-    image = torch.from_numpy(frame.image).permute(2, 0, 1)[None]
-    found: Instances
-    [found] = instances_of(runtime.maps(image, None), [frame.ref], DetectionOptions(seed_threshold=min_score))
+    found = detector.detect(frame.image)
     return Counter(BY_ID[int(class_id)].name for class_id in found.class_ids)
 
 

@@ -17,8 +17,8 @@ ROOT = Path(__file__).parents[1]
 FLOORS = [  # design/house.md: lowest first, and so within a floor; a name covers all that is in it
     ["annotator.errors", "annotator.labels", "annotator.masks"],
     ["annotator.options", "annotator.frames", "annotator.polygons", "annotator.model"],
-    ["annotator.instances", "annotator.video", "annotator.runtime", "annotator.fingerprint"],
-    ["annotator.appearance", "annotator.clustering", "annotator.optical_flow", "annotator.store"],
+    ["annotator.instances", "annotator.video", "annotator.fingerprint"],
+    ["annotator.detection", "annotator.store"],
     [
         "annotator.tracking",
         "annotator.formats",

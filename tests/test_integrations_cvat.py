@@ -13,7 +13,7 @@ from PIL import Image
 
 from annotator.errors import UsageError
 from annotator.labels import BY_NAME
-from tests.toy import ToyRuntime, draw, toy_instances
+from tests.toy import draw, install
 
 pytest.importorskip("cvat_sdk", reason="the extra cvat is not installed")
 
@@ -29,8 +29,7 @@ IN_TASK = {"car": 501, "person": 502}  # ids of the labels in a task
 
 @pytest.fixture
 def function(monkeypatch: pytest.MonkeyPatch) -> cvat.Function:
-    monkeypatch.setattr(cvat, "load_runtime", lambda weights, device: ToyRuntime())
-    monkeypatch.setattr(cvat, "instances_of", toy_instances)
+    install(monkeypatch)
     return cvat.create(seed_threshold=0.5)
 
 
@@ -75,7 +74,8 @@ def test_what_is_below_the_threshold_is_left_out(function: cvat.Function) -> Non
     assert len(scores) == 2
     kept = [shape.score for shape in annotated(function, conf_threshold=max(scores))]
     assert kept == [max(scores)]
-    function._options = replace(function._options, min_score=0.6)
+    detector = function._detector
+    function._detector = replace(detector, options=replace(detector.options, min_score=0.6))
     assert len(annotated(function)) == 1
     assert len(annotated(function, conf_threshold=0.3)) == 2  # also below what labelling begins at
 

@@ -15,7 +15,8 @@ import torch
 
 from annotator.errors import SourceError
 from annotator.frames import Frame, Gap
-from annotator.video import Batch, Loader, resize
+from annotator.model.preprocess import resize
+from annotator.video import Batch, Loader
 from annotator.video.container import Video
 from annotator.video.selection import IsCancelled, never
 from tests.builders import frame

@@ -7,10 +7,10 @@ import numpy.typing as npt
 import pytest
 import torch
 
+from annotator.detection.optical_flow import OpticalFlow
 from annotator.instances import Instances
 from annotator.labels import BY_NAME
 from annotator.masks import encode_window
-from annotator.optical_flow import OpticalFlow
 from tests.builders import frame_ref
 
 SIZE = (120, 200)
@@ -48,9 +48,9 @@ def squares(*places: tuple[int, int], scale: int = 1) -> Instances:
 @pytest.mark.parametrize("scale", [1, 4])
 def test_each_instance_moved_as_its_pixels_did_whatever_the_size_of_the_frame(scale: int) -> None:
     flow = OpticalFlow()
-    flow.see(picture((20, 30), (120, 40), scale=scale))
+    flow.update(picture((20, 30), (120, 40), scale=scale))
     places = (26, 28), (120, 40)
-    moved = flow.measured(picture(*places, scale=scale), squares(*places, scale=scale)).moved
+    moved = flow.with_displacement(picture(*places, scale=scale), squares(*places, scale=scale)).moved
     np.testing.assert_allclose(moved, [[6 * scale, -2 * scale], [0, 0]], atol=0.2 * scale)
 
 
@@ -63,24 +63,26 @@ def test_what_stands_beside_something_large_that_moves_is_not_carried_away_with_
 
     stands = encode_window(np.ones((12, 12), np.bool_), 60, 130, SIZE)
     flow = OpticalFlow()
-    flow.see(torch.from_numpy(np.stack([scene(30)] * 3)))
+    flow.update(torch.from_numpy(np.stack([scene(30)] * 3)))
     found = Instances.of(frame_ref(1, SIZE), [stands], [CAR], np.ones(1))
-    moved = flow.measured(torch.from_numpy(np.stack([scene(50)] * 3)), found).moved
+    moved = flow.with_displacement(torch.from_numpy(np.stack([scene(50)] * 3)), found).moved
     np.testing.assert_allclose(moved, [[0, 0]], atol=0.2)
 
 
 def test_a_frame_that_was_measured_is_the_one_before_the_next() -> None:
     flow = OpticalFlow()
     for k, left in enumerate((20, 25, 33)):
-        moved = flow.measured(picture((left, 30)), squares((left, 30))).moved
+        moved = flow.with_displacement(picture((left, 30)), squares((left, 30))).moved
         expected = (np.nan, 5, 8)[k]
         np.testing.assert_allclose(moved[0, 0], expected, atol=0.2)
 
 
 def test_nothing_is_known_of_what_came_into_sight_of_other_sizes_and_of_the_first_frame() -> None:
     flow = OpticalFlow()
-    assert np.isnan(flow.measured(picture((20, 30)), squares((20, 30))).moved).all()
-    flow.see(torch.zeros((3, *SIZE), dtype=torch.uint8))
-    assert np.isnan(flow.measured(picture((20, 30)), squares((20, 30))).moved).all()
-    assert np.isnan(flow.measured(picture((20, 30), scale=2), squares((20, 30), scale=2)).moved).all()
-    assert flow.measured(picture(scale=2), squares(scale=2)).moved.shape == (0, 2)
+    assert np.isnan(flow.with_displacement(picture((20, 30)), squares((20, 30))).moved).all()
+    flow.update(torch.zeros((3, *SIZE), dtype=torch.uint8))
+    assert np.isnan(flow.with_displacement(picture((20, 30)), squares((20, 30))).moved).all()
+    assert np.isnan(
+        flow.with_displacement(picture((20, 30), scale=2), squares((20, 30), scale=2)).moved
+    ).all()
+    assert flow.with_displacement(picture(scale=2), squares(scale=2)).moved.shape == (0, 2)

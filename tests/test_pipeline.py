@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +12,14 @@ import numpy.typing as npt
 import pytest
 
 from annotator import publishing
-from annotator.errors import EXIT_INTERRUPTED, FormatError, OutputError, SourceError, UsageError
+from annotator.errors import EXIT_INTERRUPTED, FormatError, OutputError, UsageError
 from annotator.events import FramesLabelled, SourceEnded
 from annotator.options import DetectionOptions, Job, PublishOptions, TrackingOptions
-from annotator.pipeline import annotate, with_maps
+from annotator.pipeline import annotate
 from annotator.run import Lock
 from annotator.store import Store
-from annotator.video import Batch
 from tests.faults import FullDiskWriter, RaisingWriter, small_disk, text_named_mp4, videos
-from tests.toy import ToyRuntime, draw, install, toy_checkpoint, write_video
+from tests.toy import ToyDetector, ToyRuntime, draw, install, toy_checkpoint, write_video
 
 
 @pytest.fixture
@@ -195,7 +193,7 @@ def test_other_weights_and_a_changed_recording_are_noticed(tmp_path: Path, toy: 
     video, out = write_video(tmp_path / "drive.mp4"), tmp_path / "labels"
     list(annotate(job(video, out=out)))
     with pytest.raises(UsageError, match="weights c0ffee"):
-        list(annotate(job(video, out=out), ToyRuntime(toy_checkpoint("decaf"))))
+        list(annotate(job(video, out=out), ToyDetector(ToyRuntime(toy_checkpoint("decaf")))))
     write_video(video, frames=25)
     with pytest.raises(UsageError, match="recording"):
         list(annotate(job(video, out=out)))
@@ -471,46 +469,3 @@ def test_a_store_from_elsewhere_names_nothing_outside_of_its_folder_for_deletion
 
 
 # ---- one batch ahead
-
-
-class Echo:
-    """A runtime whose maps are the images, but for one batch."""
-
-    def __init__(self, broken: int | None = None) -> None:
-        self.broken = broken
-
-    def maps(self, images: int, scale: float | None) -> int:
-        if images == self.broken:
-            raise MemoryError
-        return images
-
-
-def batches_of(count: int, asked: list[int], cut_off: bool = False) -> Iterator[Batch]:
-    for number in range(count):
-        asked.append(number)
-        yield Batch((), number)  # type: ignore[arg-type]
-    if cut_off:
-        raise SourceError("the video ends here")
-
-
-def test_the_network_is_one_batch_ahead_of_what_is_made_of_its_maps() -> None:
-    asked: list[int] = []
-    so_far = [
-        (batch.images, maps, len(asked))
-        for batch, maps in with_maps(batches_of(4, asked), Echo(), None)  # type: ignore[arg-type]
-    ]
-    assert so_far == [(0, 0, 2), (1, 1, 3), (2, 2, 4), (3, 3, 4)]
-
-
-def test_what_fails_in_the_network_comes_behind_the_batches_before() -> None:
-    stored: list[object] = []
-    with pytest.raises(MemoryError):
-        stored.extend(batch.images for batch, _ in with_maps(batches_of(4, []), Echo(broken=2), None))  # type: ignore[arg-type]
-    assert stored == [0, 1]
-
-
-def test_what_fails_in_the_source_comes_behind_the_batches_before() -> None:
-    stored: list[object] = []
-    with pytest.raises(SourceError):
-        stored.extend(b.images for b, _ in with_maps(batches_of(3, [], cut_off=True), Echo(), None))  # type: ignore[arg-type]
-    assert stored == [0, 1, 2]

@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 import torch
 
+from annotator.detection.runtime import load_runtime
+from annotator.detection.torch_runtime import TorchRuntime, fold_batch_norms
 from annotator.errors import UsageError
 from annotator.labels import INSTANCE_CLASSES
 from annotator.model.checkpoint import Checkpoint, save_checkpoint
 from annotator.model.network import SpatialEmbeddingNetwork, erfnet_spec
+from annotator.model.preprocess import processed_size, resize
 from annotator.options import TrainingOptions
-from annotator.runtime import load_runtime
-from annotator.runtime.eager import EagerRuntime, fold_batch_norms, processed_size
 from annotator.training.start import spec_of
-from annotator.video.loader import resize
 
 UNET = spec_of(TrainingOptions())
 CPU = torch.device("cpu")
@@ -45,14 +45,14 @@ def images(count: int, size: tuple[int, int]) -> torch.Tensor:
 @pytest.mark.parametrize("architecture", SPECS)
 def test_bf16_is_nearly_the_same_and_the_same_in_any_batch(architecture: str) -> None:
     batch = images(3, (64, 96))
-    exact = EagerRuntime(scrambled_checkpoint(architecture), CPU).maps(batch, 1.0)
-    rounded = EagerRuntime(scrambled_checkpoint(architecture), CPU, "bf16").maps(batch, 1.0)
+    exact = TorchRuntime(scrambled_checkpoint(architecture), CPU).maps(batch, 1.0)
+    rounded = TorchRuntime(scrambled_checkpoint(architecture), CPU, "bf16").maps(batch, 1.0)
     assert rounded.raw.dtype == torch.float32
     assert rounded.features is not None
     assert rounded.features.dtype == torch.float32
     assert not torch.equal(rounded.raw, exact.raw)
     assert (rounded.raw - exact.raw).norm() < 0.05 * exact.raw.norm()
-    alone = EagerRuntime(scrambled_checkpoint(architecture), CPU, "bf16").maps(batch[1:2], 1.0)
+    alone = TorchRuntime(scrambled_checkpoint(architecture), CPU, "bf16").maps(batch[1:2], 1.0)
     assert torch.equal(alone.raw[0], rounded.raw[1])
 
 
@@ -60,7 +60,7 @@ def test_bf16_is_nearly_the_same_and_the_same_in_any_batch(architecture: str) ->
 def test_by_default_bf16_is_taken_where_it_is_fast(
     is_fast: bool, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("annotator.runtime.has_fast_bf16", lambda device: is_fast)
+    monkeypatch.setattr("annotator.detection.runtime.has_fast_bf16", lambda device: is_fast)
     weights = tmp_path / "net.safetensors"
     save_checkpoint(weights, scrambled_checkpoint("unet").network, {})
     assert load_runtime(weights, "cpu").precision == expected
@@ -91,7 +91,7 @@ def test_a_network_computes_the_same_with_its_batch_norms_folded(architecture: s
 def test_the_runtime_leaves_the_network_of_a_checkpoint_as_it_is() -> None:
     checkpoint = scrambled_checkpoint("unet")
     before = copy.deepcopy(checkpoint.network.state_dict())
-    EagerRuntime(checkpoint, CPU).maps(images(1, (64, 96)), 1.0)
+    TorchRuntime(checkpoint, CPU).maps(images(1, (64, 96)), 1.0)
     after = checkpoint.network.state_dict()
     assert before.keys() == after.keys()
     assert all(torch.equal(before[name], after[name]) for name in before)
@@ -135,7 +135,7 @@ def test_no_image_vanishes() -> None:
 def test_maps_are_what_the_network_makes_of_the_resized_image(architecture: str) -> None:
     checkpoint = scrambled_checkpoint(architecture)
     batch = images(1, (60, 90))
-    maps = EagerRuntime(checkpoint, CPU).maps(batch, scale=0.5)
+    maps = TorchRuntime(checkpoint, CPU).maps(batch, scale=0.5)
     with torch.inference_mode():
         expected = checkpoint.network(resize(batch, (30, 45)))
     assert maps.spec == checkpoint.spec
@@ -149,7 +149,7 @@ def test_maps_are_what_the_network_makes_of_the_resized_image(architecture: str)
 def test_an_image_has_the_same_bits_alone_and_in_any_batch(
     architecture: str, size: tuple[int, int], scale: float
 ) -> None:
-    runtime = EagerRuntime(scrambled_checkpoint(architecture), CPU)
+    runtime = TorchRuntime(scrambled_checkpoint(architecture), CPU)
     batch = images(5, size)
     alone = torch.cat([runtime.maps(image[None], scale).raw for image in batch])
     assert torch.equal(runtime.maps(batch, scale).raw, alone)
@@ -157,7 +157,7 @@ def test_an_image_has_the_same_bits_alone_and_in_any_batch(
 
 
 def test_the_layout_of_the_images_in_memory_doesn_t_matter() -> None:
-    runtime = EagerRuntime(scrambled_checkpoint("unet"), CPU)
+    runtime = TorchRuntime(scrambled_checkpoint("unet"), CPU)
     batch = images(2, (40, 56))
     assert torch.equal(runtime.maps(batch.contiguous(), 0.8).raw, runtime.maps(batch, 0.8).raw)
 
@@ -167,9 +167,9 @@ def test_the_layout_of_the_images_in_memory_doesn_t_matter() -> None:
 @pytest.mark.parametrize("architecture", SPECS)
 def test_a_gpu_gives_the_maps_of_the_cpu(architecture: str) -> None:
     batch = images(3, (70, 110))
-    on_cpu = EagerRuntime(scrambled_checkpoint(architecture), CPU).maps(batch, 0.9).raw
+    on_cpu = TorchRuntime(scrambled_checkpoint(architecture), CPU).maps(batch, 0.9).raw
     gpu = torch.device("cuda")
-    on_gpu = EagerRuntime(scrambled_checkpoint(architecture), gpu).maps(batch.to(gpu), 0.9).raw
+    on_gpu = TorchRuntime(scrambled_checkpoint(architecture), gpu).maps(batch.to(gpu), 0.9).raw
     assert on_gpu.device.type == "cuda"
     # cuDNN convolves in TF32, with 10 bits of mantissa.
     torch.testing.assert_close(on_gpu.cpu(), on_cpu, rtol=0, atol=0.02 * float(on_cpu.std()))

@@ -22,6 +22,7 @@ import pytest
 import torch
 
 from annotator import masks
+from annotator.detection import Detector
 from annotator.frames import FrameRef
 from annotator.instances import Instances
 from annotator.options import DetectionOptions
@@ -78,8 +79,11 @@ class ToyRuntime:
         return images
 
 
-def toy_instances(maps: torch.Tensor, refs: Sequence[FrameRef], options: DetectionOptions) -> list[Instances]:
-    return [find_boxes(image, ref, options) for image, ref in zip(maps, refs, strict=True)]
+class ToyDetector(Detector):
+    """A detector that finds the boxes."""
+
+    def instances(self, maps: Any, frames: Sequence[FrameRef]) -> list[Instances]:
+        return [find_boxes(image, ref, self.options) for image, ref in zip(maps, frames, strict=True)]
 
 
 def find_boxes(image: torch.Tensor, ref: FrameRef, options: DetectionOptions) -> Instances:
@@ -100,23 +104,26 @@ def find_boxes(image: torch.Tensor, ref: FrameRef, options: DetectionOptions) ->
 
 
 def install(monkeypatch: pytest.MonkeyPatch) -> ToyRuntime:
-    """Run the pipeline with the toy in place of the network and its clustering."""
+    """Give out the toy wherever a detector is loaded."""
     runtime = ToyRuntime()
-    monkeypatch.setattr("annotator.pipeline.instances_of", toy_instances)
-    monkeypatch.setattr("annotator.pipeline.load_runtime", lambda weights, device, precision: runtime)
+    monkeypatch.setattr(Detector, "load", loader_of(runtime))
     return runtime
 
 
+def loader_of(runtime: ToyRuntime) -> Any:
+    """In place of `Detector.load`."""
+    return lambda weights=None, device="auto", options=None: ToyDetector(
+        runtime, options or DetectionOptions()
+    )
+
+
 def main() -> None:
-    from annotator import pipeline
     from cli.annotate import main as annotate
 
     # A shell has what runs behind it ignore SIGINT.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    runtime = ToyRuntime(fault=os.environ.get("TOY_FAULT", ""))
-    pipeline.instances_of = toy_instances
-    pipeline.load_runtime = lambda weights, device, precision: runtime
+    Detector.load = loader_of(ToyRuntime(fault=os.environ.get("TOY_FAULT", "")))
     sys.argv[0] = "spatialemb-annotate"
     annotate()
 

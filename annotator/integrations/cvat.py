@@ -14,19 +14,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from cvat_sdk.auto_annotation import DetectionFunctionContext, DetectionFunctionSpec, label_spec, shape
 from cvat_sdk.masks import encode_mask
 from cvat_sdk.models import LabeledShapeRequest
 from PIL.Image import Image
 
 from annotator import masks, polygons
-from annotator.clustering import instances_of
-from annotator.formats.survey import frame_without_time
+from annotator.detection import Detector
 from annotator.instances import Instances
 from annotator.labels import BY_ID
 from annotator.options import DetectionOptions
-from annotator.runtime import Runtime, load_runtime
 
 Points = tuple[str, list[float]]  # the kind of a shape, and its points as CVAT has them
 
@@ -42,22 +39,23 @@ def create(
     options = DetectionOptions(scale=scale)
     if seed_threshold is not None:
         options = replace(options, seed_threshold=seed_threshold)
-    runtime = load_runtime(Path(weights) if weights else None, device)
-    return Function(runtime, options, poly_iou)
+    return Function(Detector.load(Path(weights) if weights else None, device, options), poly_iou)
 
 
 class Function:
     """A detection function of cvat_sdk.auto_annotation."""
 
-    def __init__(self, runtime: Runtime, options: DetectionOptions, poly_iou: float) -> None:
-        self._runtime, self._options, self._poly_iou = runtime, options, poly_iou
+    def __init__(self, detector: Detector, poly_iou: float) -> None:
+        self._detector, self._poly_iou = detector, poly_iou
 
     @property
     def spec(self) -> DetectionFunctionSpec:
         """The classes that the weights know, by their Cityscapes ids."""
-        class_ids = self._runtime.checkpoint.spec.class_ids
         return DetectionFunctionSpec(
-            labels=[label_spec(BY_ID[class_id].name, class_id, type="any") for class_id in class_ids]
+            labels=[
+                label_spec(BY_ID[class_id].name, class_id, type="any")
+                for class_id in self._detector.spec.class_ids
+            ]
         )
 
     def detect(self, context: DetectionFunctionContext, image: Image) -> Sequence[LabeledShapeRequest]:
@@ -77,14 +75,10 @@ class Function:
         return shapes
 
     def _instances(self, pixels: np.ndarray[Any, np.dtype[np.uint8]], min_score: float | None) -> Instances:
-        options = self._options if min_score is None else replace(self._options, min_score=min_score)
-        images = torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None].to(self._runtime.device)
-        with torch.inference_mode():
-            maps = self._runtime.maps(images, self._options.scale)
-            (found,) = instances_of(
-                maps, [frame_without_time(0, (pixels.shape[0], pixels.shape[1]))], options
-            )
-        return found
+        if min_score is None:
+            return self._detector.detect(pixels)
+        options = replace(self._detector.options, min_score=min_score)
+        return replace(self._detector, options=options).detect(pixels)
 
     def _polygons(self, shown: Sequence[masks.Rle], size: tuple[int, int]) -> Iterator[list[Points]]:
         """The parts of every object, as CVAT draws polygons."""

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, distributed, nn
 
+from annotator.detection.torch_runtime import has_fast_bf16
 from annotator.errors import UsageError
 from annotator.model.network import SpatialEmbeddingNetwork
 from annotator.options import TrainingOptions
-from annotator.runtime.eager import has_fast_bf16
 from annotator.training.crops import Rank
 from annotator.training.loss import Target, spatial_embedding_loss
 

@@ -17,10 +17,9 @@ from annotator import masks
 from annotator.errors import UsageError
 from annotator.instances import Truth
 from annotator.labels import INSTANCE_CLASSES
-from annotator.runtime.eager import processed_size
+from annotator.model.preprocess import processed_size, resize
 from annotator.synthetic import Street
 from annotator.video.image_folder import decode
-from annotator.video.loader import resize
 
 UNKNOWN = -1  # label of pixels that are neither background nor an object, and of those beyond the image
 

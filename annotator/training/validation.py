@@ -13,7 +13,8 @@ import numpy.typing as npt
 import torch
 
 from annotator import masks
-from annotator.clustering import instances_of
+from annotator.detection import Detector
+from annotator.detection.torch_runtime import TorchRuntime
 from annotator.evaluation.average_precision import CityscapesAP
 from annotator.evaluation.overlap import Overlap
 from annotator.formats.whole import whole_file
@@ -21,8 +22,6 @@ from annotator.instances import Instances
 from annotator.model.checkpoint import Checkpoint
 from annotator.model.embedding import decode
 from annotator.model.network import RawMaps, SpatialEmbeddingNetwork
-from annotator.options import DetectionOptions
-from annotator.runtime.eager import EagerRuntime
 from annotator.training.images import ImageFiles, spread
 
 Picture = npt.NDArray[np.uint8]  # (H, W, 3) RGB
@@ -37,28 +36,28 @@ class Validation:
 
     def score(self, network: SpatialEmbeddingNetwork, device: torch.device) -> dict[str, float]:
         """AP and AP50 over the classes that occur, as the Cityscapes script has them, and AP50 of each class."""
-        metric, runtime = CityscapesAP(), _runtime(network, device)
+        metric, detector = CityscapesAP(), _detector(network, device)
         for images, number in self._frames:
             truth = images.truth(number)
-            _raw, found = _labelled(runtime, images, number)
+            _raw, found = _labelled(detector, images, number)
             metric.add(Overlap.of(found, truth))
         return _figures(metric.result())
 
     def pictures(self, network: SpatialEmbeddingNetwork, device: torch.device) -> list[Picture]:
         """What the network makes of a few images, evenly chosen."""
-        runtime = _runtime(network, device)
-        return [picture(runtime, *self._frames[k]) for k in spread(len(self._frames), PICTURES)]
+        detector = _detector(network, device)
+        return [picture(detector, *self._frames[k]) for k in spread(len(self._frames), PICTURES)]
 
 
-def _runtime(network: SpatialEmbeddingNetwork, device: torch.device) -> EagerRuntime:
-    return EagerRuntime(Checkpoint(network.eval(), "", {}), device)
+def _detector(network: SpatialEmbeddingNetwork, device: torch.device) -> Detector:
+    return Detector(TorchRuntime(Checkpoint(network.eval(), "", {}), device))
 
 
-def _labelled(runtime: EagerRuntime, images: ImageFiles, number: int) -> tuple[RawMaps, Instances]:
+def _labelled(detector: Detector, images: ImageFiles, number: int) -> tuple[RawMaps, Instances]:
     """What labelling makes of an image."""
-    pixels = torch.from_numpy(images.pixels(number)).permute(2, 0, 1)[None].to(runtime.device)
-    raw = runtime.maps(pixels, None)
-    [found] = instances_of(raw, [images.truths[number].instances.frame], DetectionOptions())
+    pixels = torch.from_numpy(images.pixels(number)).permute(2, 0, 1)[None].to(detector.device)
+    raw = detector.maps(pixels)
+    [found] = detector.instances(raw, [images.truths[number].instances.frame])
     return raw, found
 
 
@@ -70,9 +69,9 @@ def _figures(result: Mapping[str, Any]) -> dict[str, float]:
 # ---- pictures
 
 
-def picture(runtime: EagerRuntime, images: ImageFiles, number: int) -> Picture:
+def picture(detector: Detector, images: ImageFiles, number: int) -> Picture:
     """Instances, seed map, bandwidth and offsets of an image, each at the processed size, in two rows."""
-    raw, found = _labelled(runtime, images, number)
+    raw, found = _labelled(detector, images, number)
     spec, fields = raw.spec, raw.raw[0].cpu()
     grid = spec.grid.coordinates((fields.shape[-2], fields.shape[-1]))
     maps = decode(fields, spec.n_sigma, grid)

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any
 from annotator.video.sources import Source, find_sources
 
 if TYPE_CHECKING:
-    from annotator.video.loader import Batch, Loader, resize
+    from annotator.video.loader import Batch, Loader
 
-__all__ = ["Batch", "Loader", "Source", "find_sources", "resize"]
+__all__ = ["Batch", "Loader", "Source", "find_sources"]
 
 
 def __getattr__(name: str) -> Any:

@@ -11,7 +11,6 @@ from types import TracebackType
 
 import numpy as np
 import torch
-from torch.nn import functional
 
 from annotator.frames import Frame, FrameRef
 from annotator.video.sources import Source
@@ -204,19 +203,3 @@ class _End:
     """There are no more batches: the source has ended, or failed."""
 
     error: BaseException | None
-
-
-def resize(images: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """Images (B, 3, H, W) uint8 as (B, 3, h, w) float32 in [0, 1], on their device.
-
-    Shrinking takes the weighted mean of all pixels that an output pixel covers (triangle filter), enlarging
-    interpolates linearly; pixel centres are aligned as everywhere in this package (half-pixel). An image
-    comes out with the same bits whatever batch it is in.
-    """
-    # The same memory layout for any batch, because it decides which kernel runs.
-    values = images.to(torch.float32).div_(255).contiguous()
-    if tuple(values.shape[-2:]) == tuple(size):
-        return values
-    return functional.interpolate(values, size, mode="bilinear", antialias=True, align_corners=False).clamp_(
-        0, 1
-    )

@@ -10,7 +10,7 @@ import time
 import numpy as np
 import torch
 
-from annotator.clustering import Cluster, Foreground, cluster
+from annotator.detection.clustering import Cluster, Foreground, cluster
 from annotator.model.embedding import PAPER_GRID, decode
 from tests.reference.plain_clustering import plain_cluster
 

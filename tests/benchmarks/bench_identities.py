@@ -16,10 +16,10 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from annotator.detection.optical_flow import OpticalFlow
 from annotator.frames import FrameRef
 from annotator.instances import Instances
 from annotator.masks import areas, encode_label_map, shared
-from annotator.optical_flow import OpticalFlow
 from annotator.options import TrackingOptions
 from annotator.store import Linked
 from annotator.synthetic import Street
@@ -49,7 +49,7 @@ def drive(
         frame = FrameRef(index, index, Fraction(1, int(street.fps)), size)
         classes = [drawn.classes[name] for name in rles]
         found = Instances.of(frame, list(rles.values()), classes, np.ones(len(rles)))
-        yield flow.measured(torch.from_numpy(drawn.image).permute(2, 0, 1), found), list(rles)
+        yield flow.with_displacement(torch.from_numpy(drawn.image).permute(2, 0, 1), found), list(rles)
 
 
 def tracks_of(found: Instances, links: Linked) -> list[int]:

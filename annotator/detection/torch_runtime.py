@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 
 import torch
 from timm.layers import BatchNormAct2d
@@ -12,10 +11,10 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from annotator.model.checkpoint import Checkpoint
 from annotator.model.network import RawMaps
-from annotator.video.loader import resize
+from annotator.model.preprocess import processed_size, resize
 
 
-class EagerRuntime:
+class TorchRuntime:
     """PyTorch on a CPU or a CUDA device."""
 
     def __init__(self, checkpoint: Checkpoint, device: torch.device, precision: str = "32") -> None:
@@ -68,10 +67,3 @@ def fold_batch_norms(module: nn.Module) -> None:
         else:
             fold_batch_norms(child)
         before, name_before = child, name
-
-
-def processed_size(size: tuple[int, int], scale: float | None, trained: tuple[int, int]) -> tuple[int, int]:
-    """(H, W) at which an image of `size` is processed: `scale` times it, or the area of the trained size."""
-    if scale is None:
-        scale = math.sqrt(trained[0] * trained[1] / (size[0] * size[1]))
-    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))

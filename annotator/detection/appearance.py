@@ -18,8 +18,8 @@ GRID = 16  # its mask is looked at in the centres of GRID x GRID cells of its bo
 STRIDE = 8  # pixels of the processed image per pixel of the features
 
 
-def described(found: Instances, features: Tensor, processed: tuple[int, int]) -> Instances:
-    """The instances with appearance vectors (N, WIDTH) of length 1; zeros for a mask that no cell's centre hits.
+def with_appearance(found: Instances, features: Tensor, processed: tuple[int, int]) -> Instances:
+    """Add appearance vectors (N, WIDTH) of length 1; zeros for a mask that no cell's centre hits.
 
     `features` (C, h, w) are the encoder's, of the image at size `processed` (H, W). What all of the frame have in
     common is taken away, so that light and weather count for little; a fixed random projection makes C numbers few.

@@ -8,11 +8,11 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from annotator.detection.torch_runtime import TorchRuntime, has_fast_bf16
 from annotator.errors import UsageError
 from annotator.model.checkpoint import Checkpoint, load_checkpoint
 from annotator.model.network import RawMaps
 from annotator.options.labelling import KNOWN_DEVICE
-from annotator.runtime.eager import EagerRuntime, has_fast_bf16
 
 
 class Runtime(Protocol):
@@ -46,7 +46,7 @@ def load_runtime(weights: Path | None = None, device: str = "auto", precision: s
     there = _device(device)
     if precision == "auto":
         precision = "bf16" if has_fast_bf16(there) else "32"
-    return EagerRuntime(load_checkpoint(weights), there, precision)
+    return TorchRuntime(load_checkpoint(weights), there, precision)
 
 
 def _device(name: str) -> torch.device:

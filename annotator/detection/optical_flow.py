@@ -44,11 +44,11 @@ class OpticalFlow:
     def __init__(self) -> None:
         self._before: Gray | None = None
 
-    def see(self, image: torch.Tensor) -> None:
-        """Look at a frame (3, H, W), uint8 RGB, without instances."""
+    def update(self, image: torch.Tensor) -> None:
+        """Take a frame (3, H, W), uint8 RGB, without instances."""
         self._before = _small(image)
 
-    def measured(self, image: torch.Tensor, found: Instances) -> Instances:
+    def with_displacement(self, image: torch.Tensor, found: Instances) -> Instances:
         """The instances of the next frame (3, H, W), uint8 RGB, with how far each moved since the last one."""
         before, after = self._before, _small(image)
         self._before = after

@@ -1,0 +1,31 @@
+"""Images as the network takes them: the size they are processed at, and resizing to it."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch.nn import functional
+
+
+def processed_size(size: tuple[int, int], scale: float | None, trained: tuple[int, int]) -> tuple[int, int]:
+    """(H, W) at which an image of `size` is processed: `scale` times it, or the area of the trained size."""
+    if scale is None:
+        scale = math.sqrt(trained[0] * trained[1] / (size[0] * size[1]))
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
+
+def resize(images: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """Images (B, 3, H, W) uint8 as (B, 3, h, w) float32 in [0, 1], on their device.
+
+    Shrinking takes the weighted mean of all pixels that an output pixel covers (triangle filter), enlarging
+    interpolates linearly; pixel centres are aligned as everywhere in this package (half-pixel). An image
+    comes out with the same bits whatever batch it is in.
+    """
+    # The same memory layout for any batch, because it decides which kernel runs.
+    values = images.to(torch.float32).div_(255).contiguous()
+    if tuple(values.shape[-2:]) == tuple(size):
+        return values
+    return functional.interpolate(values, size, mode="bilinear", antialias=True, align_corners=False).clamp_(
+        0, 1
+    )
