@@ -20,8 +20,9 @@ from annotator.errors import (
     OutputError,
 )
 from annotator.options import DetectionOptions, Job, PublishOptions, TrackingOptions
-from cli import shell
-from cli.options import build, options_from
+
+from . import shell
+from .options import build, options_from
 
 if TYPE_CHECKING:
     from annotator.run import Run, SourceRecord
@@ -54,7 +55,8 @@ def command(inputs: tuple[Path, ...], quiet: bool, as_json: bool, **values: Any)
     # Torch and the like must not be behind --help, nor behind wrong usage.
     from annotator.events import RunStarted, SourceEnded
     from annotator.pipeline import annotate
-    from cli.progress import display, summary_table
+
+    from .progress import display, summary_table
 
     run: Run | None = None
     unchanged: set[str] = set()

@@ -13,8 +13,9 @@ from annotator import __version__
 from annotator.errors import EXIT_OK, EXIT_SOME_FAILED, UsageError
 from annotator.labels import class_ids
 from annotator.options import ConversionJob, EditJob, PublishOptions
-from cli import shell
-from cli.options import build, options_from
+
+from . import shell
+from .options import build, options_from
 
 CONVERT = "convert"
 PATH = click.Path(path_type=Path)
@@ -170,7 +171,8 @@ def diff(
     from annotator.evaluation.output import insist_on_files
     from annotator.formats.classes import Classes
     from annotator.run import write_json
-    from cli.tables import show_diff
+
+    from .tables import show_diff
 
     assumed = parse_seconds(seconds)
     insist_on_files([json_file] if json_file else [])

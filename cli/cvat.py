@@ -12,9 +12,10 @@ import click
 from annotator import __version__
 from annotator.errors import EXIT_OK, EXIT_SOME_FAILED
 from annotator.options import PullJob, PushJob
-from cli import shell
-from cli.convert import MAP, told
-from cli.options import build, options_from
+
+from . import shell
+from .convert import MAP, told
+from .options import build, options_from
 
 PATH = click.Path(path_type=Path)
 SECONDS_BETWEEN_LINES = 5.0

@@ -12,8 +12,9 @@ import click
 from annotator import __version__
 from annotator.errors import EXIT_OK, EXIT_SOME_FAILED, UsageError
 from annotator.options import EvaluationOptions
-from cli import shell
-from cli.options import build, options_from
+
+from . import shell
+from .options import build, options_from
 
 if TYPE_CHECKING:
     from annotator.evaluation.report import Report
@@ -81,7 +82,7 @@ def command(prediction: Path, truth: Path, bounds: tuple[str, ...], quiet: bool,
     if options.plots:
         write_plots(report, options.plots)
     if not quiet:
-        from cli.tables import show
+        from .tables import show
 
         show(report)
     for sentence in short:

@@ -15,7 +15,8 @@ from rich.text import Text
 from annotator.evaluation.diff import KEYFRAME_EVERY, KINDS, Diff
 from annotator.evaluation.report import CLASSES, Report
 from annotator.labels import BY_ID
-from cli import shell
+
+from . import shell
 
 TITLES = {
     "cityscapes": "Cityscapes instances",

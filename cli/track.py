@@ -10,8 +10,9 @@ import click
 
 from annotator import __version__
 from annotator.options import TrackingJob, TrackingOptions
-from cli import shell
-from cli.options import build, options_from
+
+from . import shell
+from .options import build, options_from
 
 
 @click.command(name="spatialemb-track")

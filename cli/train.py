@@ -11,8 +11,9 @@ import click
 
 from annotator import __version__
 from annotator.options import PRESETS, CropOptions, LossOptions, TrainingJob, TrainingOptions
-from cli import shell
-from cli.options import build, chosen, options_from
+
+from . import shell
+from .options import build, chosen, options_from
 
 
 @click.command(name="spatialemb-train")
@@ -47,7 +48,8 @@ def command(labels: Path, images: Path | None, preset: str, **values: Any) -> No
     job = build(TrainingJob, values, labels=labels, images=images, options=recipe(preset, values))
     # Torch must not be behind --help.
     from annotator.training.loop import train
-    from cli.training_progress import display
+
+    from .training_progress import display
 
     with display() as shown:
         for progress in train(job):
