@@ -27,6 +27,9 @@ from tests.reference.cvat_interpolation import between
 TOKEN = "s3cret-t0ken"
 NOW = "2026-01-01T00:00:00Z"
 Points = list[tuple[float, float]]
+Trouble = Callable[
+    [str, str], int | bytes | None
+]  # by method and path: a status to fail with, or a page of a proxy
 
 
 @dataclass
@@ -68,8 +71,8 @@ class FakeCvat:
         self.ends: dict[str, dict[str, Any]] = {}  # background requests by id
         self.files: dict[str, bytes] = {}
         self.uploads: dict[str, bytearray] = {}
-        self.trouble: Callable[[str, str], int | None] = lambda method, path: None  # a status to fail with
-        self.told_token: list[str] = []
+        self.trouble: Trouble = lambda method, path: None
+        self.said = ""  # what it says to trouble, beside the token
         owner = self
 
         class Handler(_Handler):
@@ -120,8 +123,12 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(length)
         owner.log.append(f"{self.command} {parts.path}")
         trouble = owner.trouble(self.command, parts.path)
+        if isinstance(trouble, bytes):
+            return self._send_bytes(trouble, 502, {"Content-Type": "text/html"})
         if trouble:
-            return self._send(trouble, {"detail": f"trouble with {self.headers.get('Authorization')}"})
+            return self._send(
+                trouble, {"detail": f"trouble with {self.headers.get('Authorization')}{owner.said}"}
+            )
         if parts.path.startswith("/files/"):
             return self._send_bytes(owner.files[parts.path])
         if self.headers.get("Authorization") != f"Bearer {TOKEN}":
@@ -140,9 +147,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _send_bytes(self, content: bytes, status: int = 200, headers: dict[str, str] | None = None) -> None:
         self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(content)))
-        for name, value in (headers or {}).items():
+        headers = {"Content-Type": "application/json", "Content-Length": str(len(content))} | (headers or {})
+        for name, value in headers.items():
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(content)

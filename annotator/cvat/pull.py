@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from annotator.conversion import Converted, convert
-from annotator.cvat.server import Server
+from annotator.cvat.server import Server, insist_on_address
 from annotator.cvat.tasks import Task
 from annotator.errors import AnnotatorError, ServerError, UsageError
 from annotator.formats.cvat_xml import step_of_filter
@@ -34,6 +34,7 @@ def pull(job: PullJob) -> Iterator[Pulled]:
 
     Raises UsageError when the run or the token is no good, ServerError when the server is away.
     """
+    insist_on_address(job.url)
     with bad_input():
         side = recognise(job.run)
     if side.kind is not Kind.RUN:

@@ -8,12 +8,14 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from http.client import responses
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 import orjson
 
-from annotator.errors import ServerError, UsageError
+from annotator.cvat.secrets import Secret, one_line
+from annotator.errors import AnnotatorError, ServerError, UsageError
 
 if TYPE_CHECKING:
     from cvat_sdk.core.client import Client
@@ -22,14 +24,8 @@ TOKEN_VARIABLE = "CVAT_ACCESS_TOKEN"
 SECONDS_BETWEEN_LOOKS = 2.0  # at what the server does in the background
 TRIES = 4
 FIRST_PAUSE = 1.0  # seconds; each further one is twice as long
-BUSY = (
-    409,
-    429,
-    500,
-    502,
-    503,
-    504,
-)  # states of a server that may be better soon; 409: at work on what was sent
+BUSY = (408, 409, 425, 429)  # beside 5xx: may be better soon; 409: at work on what was sent
+GOES_ON = "the same command goes on where it stopped"
 REFUSED = (401, 403)
 
 Answer = TypeVar("Answer")
@@ -38,10 +34,10 @@ Answer = TypeVar("Answer")
 class Server:
     """A client that is logged in; use it in a `with`."""
 
-    def __init__(self, url: str, client: Client, token: str) -> None:
+    def __init__(self, url: str, client: Client, secret: Secret) -> None:
         self.url = url
         self.client = client
-        self._token = token
+        self._secret = secret
 
     @classmethod
     @contextmanager
@@ -56,11 +52,8 @@ class Server:
             raise UsageError(
                 'this needs the package cvat-sdk: pip install "spatialemb-annotate[cvat]"'
             ) from error
-        address = urlsplit(url)
-        if address.scheme not in ("http", "https") or not address.hostname:
-            raise UsageError("--url takes the address of a CVAT server, as https://app.cvat.ai")
-        if address.username or address.password:
-            raise UsageError(f"--url must hold no password; put a token into {TOKEN_VARIABLE}")
+        insist_on_address(url)
+        token = _token(url)
         quiet = logging.getLogger("annotator.cvat.sdk")
         quiet.addHandler(logging.NullHandler())
         quiet.propagate = False  # what happens is told as events
@@ -70,11 +63,26 @@ class Server:
             config=Config(status_check_period=SECONDS_BETWEEN_LOOKS),
             check_server_version=False,
         )
-        with client:
-            server = cls(url, client, _token(url))
-            client.login(AccessTokenCredentials(server._token))
+        server = cls(url, client, Secret(token))
+        with server._unforeseen(), client:
+            client.login(AccessTokenCredentials(token))
             server.ask(client.api_client.users_api.retrieve_self)
             yield server
+
+    @contextmanager
+    def _unforeseen(self) -> Iterator[None]:
+        """Let faults that nobody foresaw pass, but none that shows the token: not even a traceback may have it."""
+        try:
+            yield
+        except AnnotatorError:
+            raise
+        except Exception as error:
+            if self._secret.is_in(error):
+                raise ServerError(
+                    f"{self.url}: unexpected fault ({type(error).__name__}: {self.safe(str(error))});"
+                    " please report it"
+                ) from None
+            raise
 
     def ask(self, question: Callable[..., Answer], *values: Any, **options: Any) -> Answer:
         """The answer to a question that may be asked again: so it is, when the server is busy or away."""
@@ -101,18 +109,30 @@ class Server:
         try:
             yield
         except exceptions.ApiException as error:
-            raise self._of_status(error.status or 0, str(error.body or error.reason or "")) from None
+            raise self._of_status(error.status or 0, _said(error)) from None
         except BackgroundRequestException as error:
-            raise ServerError(f"{self.url}: refused what was sent ({self._safe(str(error))})") from None
+            raise ServerError(f"{self.url}: refused what was sent ({self.safe(str(error))})") from None
         except (urllib3.exceptions.HTTPError, ConnectionError, TimeoutError) as error:
             reason = getattr(error, "reason", None) or error
             raise ServerError(
-                f"{self.url}: does not answer ({self._safe(str(reason))}); the same command goes on where it stopped",
-                may_pass=True,
+                f"{self.url}: does not answer ({self.safe(str(reason))}); {GOES_ON}", may_pass=True
             ) from None
-        except (CvatSdkException, exceptions.OpenApiException, AssertionError, KeyError) as error:
+        except CvatSdkException as error:  # of an upload, after tries of its own
             raise ServerError(
-                f"{self.url}: answered as no CVAT server known here does ({self._safe(str(error))})"
+                f"{self.url}: does not take what is sent ({self.safe(str(error))}); {GOES_ON}", may_pass=True
+            ) from None
+        except (
+            exceptions.OpenApiException,
+            ArithmeticError,
+            AssertionError,
+            AttributeError,
+            LookupError,
+            TypeError,
+            ValueError,
+        ) as error:
+            raise ServerError(
+                f"{self.url}: answered as no CVAT server known here does ({self.safe(str(error))});"
+                " --url takes its address without the path of a page"
             ) from None
 
     def _of_status(self, status: int, said: str) -> Exception:
@@ -121,16 +141,16 @@ class Server:
                 f"{self.url}: the token was refused ({status}); make one in CVAT's profile page that may write,"
                 f" and put it into {TOKEN_VARIABLE}"
             )
+        may_pass = status in BUSY or status >= 500
         return ServerError(
-            f"{self.url}: answered {status} ({self._safe(said)})",
-            may_pass=status in BUSY,
+            f"{self.url}: answered {status} ({self.safe(said)})" + f"; {GOES_ON}" * may_pass,
+            may_pass=may_pass,
             is_missing=status == 404,
         )
 
-    def _safe(self, text: str) -> str:
-        """What the server said: in one line, not too long, and never with the token in it."""
-        line = " ".join(text.replace(self._token, "…").split())
-        return line if len(line) <= 300 else line[:300] + "…"
+    def safe(self, text: str) -> str:
+        """What the server said: in one line that a terminal shows, not too long, and never with the token in it."""
+        return one_line(self._secret.hidden_in(text))
 
     def has_annotations(self, task_id: int) -> bool:
         """Whether anything is annotated in a task."""
@@ -156,21 +176,77 @@ class Server:
             yield chunk
 
 
+def insist_on_address(url: str) -> None:
+    """Raise UsageError for what is no address of a server; the address itself isn't shown, it may hold a secret."""
+    try:
+        address = urlsplit(url)
+        is_server = address.scheme in ("http", "https") and bool(address.hostname) and address.port != 0
+    except ValueError:  # as http://[::1
+        is_server = False
+    if not is_server or not url.isprintable() or " " in url:
+        raise UsageError("--url takes the address of a CVAT server, as https://app.cvat.ai")
+    if "@" in address.netloc:
+        raise UsageError(f"--url must hold no password; put a token into {TOKEN_VARIABLE}")
+    if address.query or address.fragment:
+        raise UsageError("--url takes the address of a CVAT server, without what follows ? or #")
+
+
 def _token(url: str) -> str:
     """The token for a server, from the environment or from where CVAT's own command keeps it. Raises UsageError."""
+    if token := os.environ.get(TOKEN_VARIABLE, "").strip():
+        return _sound(token, TOKEN_VARIABLE)
+    token = _kept_token(url)
+    if not token:
+        raise UsageError(
+            f"no token for {url}: put one into {TOKEN_VARIABLE} (CVAT's profile page makes them),"
+            " or save one with cvat-cli profile"
+        )
+    return _sound(token, "the profile of cvat-cli")
+
+
+def _kept_token(url: str) -> str:
+    """The token that CVAT's own command keeps for a server, "" if there is none."""
     from cvat_sdk.core.auth import AuthStore
     from cvat_sdk.core.exceptions import AuthStoreError
 
-    if token := os.environ.get(TOKEN_VARIABLE, "").strip():
-        return token
+    store = AuthStore()
     try:
-        profiles = AuthStore().list_profiles().values()
+        profiles = store.list_profiles().values()
     except AuthStoreError as error:
-        raise UsageError(str(error)) from error
-    for profile in profiles:
-        if profile.server.rstrip("/") == url.rstrip("/"):
-            return str(profile.token)
+        raise UsageError(one_line(str(error))) from None
+    except (
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+    ):  # a file that is damaged, and has tokens in it
+        raise UsageError(f"{store.path}: can't be read; save the token again with cvat-cli profile") from None
+    tokens = [
+        each.token
+        for each in profiles
+        if isinstance(each.server, str) and each.server.rstrip("/") == url.rstrip("/")
+    ]
+    return str(tokens[0]).strip() if tokens else ""
+
+
+def _sound(token: str, place: str) -> str:
+    """The token, if it can be sent at all. Raises UsageError, which doesn't show it: some of it may be right."""
+    if token.isascii() and token.isprintable() and " " not in token:
+        return token
     raise UsageError(
-        f"no token for {url}: put one into {TOKEN_VARIABLE} (CVAT's profile page makes them),"
-        " or save one with cvat-cli profile"
+        f"{place}: holds no token, which has neither spaces, line breaks nor letters beyond ASCII;"
+        " copy it again from CVAT's profile page"
     )
+
+
+def _said(error: Any) -> str:
+    """What an answer says went wrong: not its HTML, which is a page of what stands before CVAT."""
+    body, status = error.body, error.status or 0
+    text = body.decode("utf-8", "replace") if isinstance(body, bytes) else str(body or "")
+    if not text.strip() or "<html" in text.lower() or text.lstrip().startswith("<"):
+        return str(error.reason or responses.get(status, "without a word"))
+    try:
+        content = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return text
+    return str(content["detail"]) if isinstance(content, dict) and "detail" in content else text
