@@ -12,19 +12,13 @@ import click
 from annotator import __version__
 from annotator.errors import EXIT_OK, EXIT_SOME_FAILED, UsageError
 from annotator.labels import class_ids
-from annotator.options import ConversionJob, EditJob, PublishOptions
+from annotator.options import ConversionJob, EditJob, PublishOptions, ReadingOptions
 
 from . import shell
 from .options import build, options_from
 
 CONVERT = "convert"
 PATH = click.Path(path_type=Path)
-MAP = click.option(
-    "--map",
-    multiple=True,
-    metavar="NAME=CLASS",
-    help="Class of a label that is not called as in Cityscapes, or none to leave it out; may be repeated.",
-)
 
 
 class WithDefault(click.Group):
@@ -52,10 +46,9 @@ def command() -> None:
 
 @command.command(CONVERT, hidden=True)
 @click.argument("source", metavar="SRC", type=PATH)
-@options_from(ConversionJob, PublishOptions)
-@MAP
+@options_from(ConversionJob, ReadingOptions, PublishOptions)
 @click.option("--quiet", is_flag=True, help="Say nothing of what was made.")
-def convert(source: Path, map: tuple[str, ...], quiet: bool, **values: Any) -> None:
+def convert(source: Path, quiet: bool, **values: Any) -> None:
     """Convert labels.
 
     SRC is recognised by what it holds: a folder that spatialemb-annotate wrote, or one recording of it, Cityscapes
@@ -65,8 +58,8 @@ def convert(source: Path, map: tuple[str, ...], quiet: bool, **values: Any) -> N
     Exit codes: 0 converted, 1 the format can't hold the labels, 2 wrong usage or labels that can't be read,
     130 interrupted.
     """
-    publishing = build(PublishOptions, values)
-    job = build(ConversionJob, values, source=source, map=map, publishing=publishing)
+    publishing, reading = build(PublishOptions, values), build(ReadingOptions, values)
+    job = build(ConversionJob, values, source=source, reading=reading, publishing=publishing)
     # Numpy and the like must not be behind --help, nor behind wrong usage.
     from annotator import conversion
 
@@ -131,7 +124,7 @@ def edit(
 @command.command()
 @click.argument("machine", metavar="MACHINE", type=PATH)
 @click.argument("corrected", metavar="CORRECTED", type=PATH)
-@MAP
+@options_from(ReadingOptions)
 @click.option(
     "--kept-iou",
     type=click.FloatRange(0, 1),
@@ -151,11 +144,11 @@ def edit(
 def diff(
     machine: Path,
     corrected: Path,
-    map: tuple[str, ...],
     kept_iou: float,
     seconds: str,
     most: int,
     json_file: Path | None,
+    **values: Any,
 ) -> None:
     """Tell what people changed, what it cost, and where to train again.
 
@@ -169,14 +162,13 @@ def diff(
     from annotator.evaluation.diff import diff as compare
     from annotator.evaluation.diff import parse_seconds
     from annotator.evaluation.output import insist_on_files
-    from annotator.formats.classes import Classes
     from annotator.run import write_json
 
     from .tables import show_diff
 
     assumed = parse_seconds(seconds)
     insist_on_files([json_file] if json_file else [])
-    found = compare(machine, corrected, Classes.parse(map), kept_iou)
+    found = compare(machine, corrected, build(ReadingOptions, values), kept_iou)
     if json_file:
         write_json(json_file, found.as_json(most, assumed))
     show_diff(found, most, assumed)

@@ -11,10 +11,10 @@ import click
 
 from annotator import __version__
 from annotator.errors import EXIT_OK, EXIT_SOME_FAILED
-from annotator.options import PullJob, PushJob
+from annotator.options import PullJob, PushJob, ReadingOptions
 
 from . import shell
-from .convert import MAP, told
+from .convert import told
 from .options import build, options_from
 
 PATH = click.Path(path_type=Path)
@@ -59,14 +59,13 @@ def push(run: Path, **values: Any) -> int:
 
 @command.command()
 @click.argument("run", metavar="RUN", type=PATH)
-@options_from(PullJob)
-@MAP
-def pull(run: Path, map: tuple[str, ...], **values: Any) -> int:
+@options_from(PullJob, ReadingOptions)
+def pull(run: Path, **values: Any) -> int:
     """Fetch the corrections of a run that was pushed into a run of their own.
 
     Frames keep the names and times of RUN. The export of CVAT lies beside the labels as cvat_export.zip.
     """
-    job = build(PullJob, values, run=run, map=map)
+    job = build(PullJob, values, run=run, reading=build(ReadingOptions, values))
     from annotator.cvat import pull as exchange
 
     code = EXIT_OK

@@ -11,7 +11,7 @@ import click
 
 from annotator import __version__
 from annotator.errors import EXIT_OK, EXIT_SOME_FAILED, UsageError
-from annotator.options import EvaluationOptions
+from annotator.options import EvaluationOptions, ReadingOptions
 
 from . import shell
 from .options import build, options_from
@@ -40,7 +40,7 @@ class Bound:
 @click.command(name="spatialemb-eval")
 @click.argument("prediction", metavar="PRED", type=click.Path(path_type=Path))
 @click.argument("truth", metavar="GT", type=click.Path(path_type=Path))
-@options_from(EvaluationOptions)
+@options_from(EvaluationOptions, ReadingOptions)
 @click.option(
     "--fail-under",
     "bounds",
@@ -73,7 +73,7 @@ def command(prediction: Path, truth: Path, bounds: tuple[str, ...], quiet: bool,
 
         insist_on_folder(options.plots)
         insist_on_matplotlib()
-    report = evaluate(prediction, truth, options.metrics)
+    report = evaluate(prediction, truth, options.metrics, build(ReadingOptions, values))
     short = failures(report, demanded)
     if options.json:
         write_json(report, options.json)

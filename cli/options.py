@@ -72,6 +72,8 @@ def _click_options(record: type) -> list[Callable[[Command], Command]]:
         settings: dict[str, Any] = {"help": spec.help}
         if kind is bool:
             settings |= {"is_flag": True, "flag_value": not default, "default": default}
+        elif spec.repeated:
+            settings |= {"multiple": True, "metavar": spec.repeated}
         else:
             settings |= _click_type(kind, spec.choices)
             if default is MISSING:

@@ -66,6 +66,7 @@ def _diff_remarks(found: Diff, most: int, assumed: Mapping[str, float]) -> Itera
     if found.left_out:
         left = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in found.left_out.items())
         yield f"left out: {left} that the other side lacks"
+    yield from _unread(found.unread)
     times = ", ".join(f"{kind} {seconds:g} s" for kind, seconds in assumed.items())
     yield (
         f"time: about {found.seconds(assumed) / 60:.1f} minutes of correcting, against"
@@ -118,6 +119,7 @@ def remarks(report: Report) -> Iterator[str]:
             yield f"left out: {_plural(frames, 'frame')} that only {side} {'have' if side[-1] == 's' else 'has'}"
         if recordings:
             yield f"left out: {_plural(len(recordings), 'recording')} of {side}: {', '.join(recordings)}"
+    yield from _unread(report.unread)
     for side, objects in (("predicted", report.hidden_predicted), ("true", report.hidden_true)):
         if objects:
             yield (
@@ -129,6 +131,12 @@ def remarks(report: Report) -> Iterator[str]:
             f"background: in {_plural(report.unlabelled_frames, 'frame')} of truth all but objects is unlabelled;"
             " what is predicted there does not count for Cityscapes AP, and is wrong for the other figures"
         )
+
+
+def _unread(sides: Mapping[str, Mapping[str, int]]) -> Iterator[str]:
+    for side, counts in sides.items():
+        if counts:
+            yield f"left out of {side} labels: {', '.join(f'{count} {what}' for what, count in counts.items())}"
 
 
 def _row(name: str, figures: dict[str, Any], columns: tuple[str, ...]) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from annotator import __version__
-from annotator.options import PRESETS, CropOptions, LossOptions, TrainingJob, TrainingOptions
+from annotator.options import PRESETS, CropOptions, LossOptions, ReadingOptions, TrainingJob, TrainingOptions
 
 from . import shell
 from .options import build, chosen, options_from
@@ -19,7 +19,7 @@ from .options import build, chosen, options_from
 @click.command(name="spatialemb-train")
 @click.argument("labels", metavar="LABELS", type=click.Path(path_type=Path))
 @click.argument("images", metavar="[IMAGES]", required=False, type=click.Path(path_type=Path))
-@options_from(TrainingJob)
+@options_from(TrainingJob, ReadingOptions)
 @click.option(
     "--preset",
     type=click.Choice(list(PRESETS)),
@@ -45,7 +45,10 @@ def command(labels: Path, images: Path | None, preset: str, **values: Any) -> No
     Exit codes: 0 trained, 1 stopped (the loss is no number, memory or disk is full), 2 wrong usage or data that
     can't be read, 130 interrupted.
     """
-    job = build(TrainingJob, values, labels=labels, images=images, options=recipe(preset, values))
+    reading = build(ReadingOptions, values)
+    job = build(
+        TrainingJob, values, labels=labels, images=images, options=recipe(preset, values), reading=reading
+    )
     # Torch must not be behind --help.
     from annotator.training.loop import train
 

@@ -21,7 +21,7 @@ from annotator.evaluation.report import evaluate
 from annotator.formats import FORMATS, read_truth
 from annotator.instances import Instances
 from annotator.labels import BY_NAME
-from annotator.options import RUN_FOLDER, ConversionJob, PublishOptions, TrackingOptions
+from annotator.options import RUN_FOLDER, ConversionJob, PublishOptions, ReadingOptions, TrackingOptions
 from annotator.run import Lock
 from annotator.store import Store
 from annotator.tracking import associate
@@ -246,14 +246,16 @@ def test_classes_are_called_as_the_user_says(tmp_path: Path) -> None:
         UsageError, match=r"label 'Fußgänger' is no Cityscapes class; .*--map 'Fußgänger=CLASS'"
     ):
         converted(source, "coco", tmp_path / "a")
-    one = converted(source, "coco", tmp_path / "b", map=("Fußgänger=rider",))
+    one = converted(source, "coco", tmp_path / "b", reading=ReadingOptions(map=("Fußgänger=rider",)))
     assert {c for _, objects in content(one.files[0]) for c, *_ in objects} == {CAR, BY_NAME["rider"].id}
-    one = converted(source, "coco", tmp_path / "c", map=("Fußgänger=none", "car=person"))
+    one = converted(
+        source, "coco", tmp_path / "c", reading=ReadingOptions(map=("Fußgänger=none", "car=person"))
+    )
     assert {c for _, objects in content(one.files[0]) for c, *_ in objects} == {PERSON}
     assert one.losses["shapes of the label 'Fußgänger'"] == 2, "keyframes"
     for wrong in ("Fußgänger", "Fußgänger=gehen", "=car"):
         with pytest.raises(UsageError, match="--map takes NAME=CLASS"):
-            converted(source, "coco", tmp_path / "d", map=(wrong,))
+            converted(source, "coco", tmp_path / "d", reading=ReadingOptions(map=(wrong,)))
 
 
 @pytest.mark.parametrize("to", ["coco", "cvat", "mots", "cityscapes"])
@@ -318,7 +320,7 @@ def test_labels_without_instances_are_left_out_and_counted(tmp_path: Path, kind:
     source = WRITERS["cvat"](tmp_path, IN_VIDEO, VIDEO)
     source.write_text(source.read_text().replace('label="car"', f'label="{kind}"'))
     classes = (f"{kind}=none",) if kind not in BY_NAME else ()
-    one = converted(source, "coco", tmp_path / "out", map=classes)
+    one = converted(source, "coco", tmp_path / "out", reading=ReadingOptions(map=classes))
     assert one.instances == 4
     assert one.losses[f"shapes of the label {kind!r}"] == 2  # keyframes
 

@@ -206,7 +206,7 @@ def test_results_meet_their_truth_by_the_number_of_the_image(tmp_path: Path) -> 
         (annotation(category_id=99), "category 99 is not there"),
         (annotation(score=float("nan")), "unexpected"),
         (annotation(segmentation="square"), "annotation 1: not a COCO segmentation"),
-        (annotation(attributes={"score": "good"}), "could not convert"),
+        (annotation(attributes={"score": "good"}), 'annotation 1: score "good" is no number'),
     ],
 )
 def test_what_cannot_be_is_named(entry: dict[str, Any], sentence: str, tmp_path: Path) -> None:

@@ -244,7 +244,7 @@ def test_zips_that_hold_no_one_export_are_refused(tmp_path: Path) -> None:
         (in_track(polygon(0, 0), label="dog"), "label 'dog' is no Cityscapes class"),
         (
             in_track(polygon(0, 0, more='<attribute name="score">good</attribute>')),
-            "could not convert string to float: 'good' in track 0, frame 0",
+            'score "good" is no number in track 0, frame 0',
         ),
         (in_track(polygon(0, 0, more='<attribute name="score">7</attribute>')), "a score of 7.0"),
         (

@@ -59,7 +59,13 @@ def _pulled(server: Server, job: PullJob, name: str, folder: Path, task: Task) -
             export = scratch / EXPORT
             deleted = _fetch(server, task, export)
             conversion = ConversionJob(
-                export, RUN_FOLDER, job.out, folder, overwrite=job.overwrite, map=job.map, deleted=deleted
+                export,
+                RUN_FOLDER,
+                job.out,
+                folder,
+                overwrite=job.overwrite,
+                reading=job.reading,
+                deleted=deleted,
             )
             (converted,) = convert(conversion)
             export.replace(job.out / name / EXPORT)

@@ -15,10 +15,10 @@ from typing import TypeVar
 import numpy as np
 
 from annotator.errors import FormatError, UsageError
-from annotator.formats.classes import AS_NAMED, Classes
 from annotator.formats.recognise import Kind, Labels, Side, Size, bad_input, recognise
 from annotator.frames import FrameRef
 from annotator.instances import Instances, Truth
+from annotator.options import AS_WRITTEN, ReadingOptions
 
 Pairs = Iterator[tuple[Instances, Truth]]
 Item = TypeVar("Item")
@@ -129,6 +129,14 @@ class Comparison:
     only_true: tuple[str, ...]
     recordings: tuple[Recording, ...] = field(repr=False)
 
+    def unread(self) -> dict[str, dict[str, int]]:
+        """What could not be read of each side's labels, in words; to be asked when all have been read."""
+        sides = {"predicted": self.prediction, "true": self.truth}
+        return {
+            name: dict(sum((labels.left_out for labels in side.labels), Counter()))
+            for name, side in sides.items()
+        }
+
     def insist_on_frames(self) -> None:
         """Raise UsageError when no frame was compared; to be called when all have been read."""
         if not self.counts.compared:
@@ -138,15 +146,15 @@ class Comparison:
             )
 
 
-def compare(prediction: Path, truth: Path, classes: Classes = AS_NAMED) -> Comparison:
+def compare(prediction: Path, truth: Path, reading: ReadingOptions = AS_WRITTEN) -> Comparison:
     """Recognise both sides and match their recordings. Raises UsageError.
 
-    `classes` says what labels are that are not called as Cityscapes does.
+    `reading` says what becomes of labels of other names, and of what is no label.
 
     Faults that show when frames are compared, as masks of different sizes, are to be turned by `bad_input`, too.
     """
     with bad_input():
-        ours, theirs = recognise(prediction, classes), recognise(truth, classes)
+        ours, theirs = recognise(prediction, reading), recognise(truth, reading)
         counts = Counts()
         recordings = [
             Recording(name, predicted, true, counts) for name, predicted, true in _matched(ours, theirs)

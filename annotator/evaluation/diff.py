@@ -21,11 +21,11 @@ from annotator.evaluation.edits import CUT, JOIN, Links, is_ignored, paired
 from annotator.evaluation.matching import EPSILON, Pairs, assign
 from annotator.evaluation.overlap import Overlap, is_background, judged, without_void
 from annotator.evaluation.tracks import disjoint
-from annotator.formats.classes import AS_NAMED, Classes
 from annotator.formats.recognise import Kind, Labels, bad_input
 from annotator.formats.survey import Survey
 from annotator.instances import Instances, Truth
 from annotator.labels import BY_ID
+from annotator.options import AS_WRITTEN, ReadingOptions
 from annotator.store import Store
 
 KEPT, RESHAPED, ADDED, DELETED, RELABELLED = "kept", "reshaped", "added", "deleted", "relabelled"
@@ -78,6 +78,7 @@ class Diff:
     corrected: Path
     frames: int = 0  # compared
     left_out: Mapping[str, int] = field(default_factory=dict)  # frames and recordings that one side has alone
+    unread: Mapping[str, Mapping[str, int]] = field(default_factory=dict)  # of both sides, in words
     counts: Counter[tuple[str, int]] = field(default_factory=Counter)  # by kind and class
     acts: Counter[str] = field(default_factory=Counter)  # by kind
     drawn: int = 0  # acts of drawing all that is in the corrected labels
@@ -119,6 +120,7 @@ class Diff:
             "corrected": str(self.corrected),
             "frames": self.frames,
             "left_out": dict(self.left_out),
+            "unread": self.unread,
             "edits": {kind: self.total(kind) for kind in KINDS},
             "classes": {BY_ID[c].name: {kind: self.counts[kind, c] for kind in KINDS} for c in classes},
             "time": {
@@ -139,18 +141,19 @@ class Diff:
         }
 
 
-def diff(machine: Path, corrected: Path, classes: Classes = AS_NAMED, kept_iou: float = 0.9) -> Diff:
+def diff(machine: Path, corrected: Path, reading: ReadingOptions = AS_WRITTEN, kept_iou: float = 0.9) -> Diff:
     """Compare labels with what people made of them, each whatever `recognise` knows.
 
     From `kept_iou` on an outline counts as kept. Raises UsageError for labels that can't be read or compared.
     """
-    comparison = compare(machine, corrected, classes)
+    comparison = compare(machine, corrected, reading)
     result = Diff(machine, corrected)
     with bad_input():
         for recording in comparison.recordings:
             _Reading(result, _as_sent(recording), kept_iou).add_all()
         comparison.insist_on_frames()
     result.frames = comparison.counts.compared
+    result.unread = comparison.unread()
     result.left_out = {name: count for name, count in _left_out(comparison).items() if count}
     return result
 

@@ -21,7 +21,7 @@ from annotator.evaluation.tracks import TrackMetrics, disjoint
 from annotator.formats.recognise import Kind, Side, bad_input
 from annotator.instances import Instances, Truth
 from annotator.labels import BY_ID, INSTANCE_CLASSES
-from annotator.options import METRICS
+from annotator.options import AS_WRITTEN, METRICS, ReadingOptions
 
 if TYPE_CHECKING:
     from annotator.evaluation.boundary import BoundaryQuality
@@ -63,6 +63,7 @@ class Report:
     counts: Counts  # frames
     only_predicted: tuple[str, ...]  # recordings that truth lacks
     only_true: tuple[str, ...]
+    unread: Mapping[str, Mapping[str, int]]  # what labels of both sides hold that is none here, in words
     hidden_predicted: int  # objects that lost pixels to better ones, where masks must not overlap
     hidden_true: int
     unlabelled_frames: (
@@ -91,6 +92,7 @@ class Report:
                     "predicted_recordings": list(self.only_predicted),
                     "true_recordings": list(self.only_true),
                 },
+                "unread": self.unread,
                 "overlapping": {"predicted": self.hidden_predicted, "true": self.hidden_true},
                 **self.parts,
             }
@@ -124,14 +126,19 @@ class Report:
         return known[key]
 
 
-def evaluate(prediction: Path, truth: Path, metrics: Collection[str] = ()) -> Report:
+def evaluate(
+    prediction: Path,
+    truth: Path,
+    metrics: Collection[str] = (),
+    reading: ReadingOptions = AS_WRITTEN,
+) -> Report:
     """Score predictions against truth, each whatever `recognise` knows, with some of METRICS.
 
     Without `metrics` all that apply: tracks only where both sides have identities. Labels are read once, frame by
     frame. Only the eight classes are judged, and of these what truth labels. Where masks must not overlap (tracks and
     edits) the best scored keeps the pixels. Raises UsageError for labels that can't be read or compared.
     """
-    comparison = compare(prediction, truth)
+    comparison = compare(prediction, truth, reading)
     chosen = set(metrics or METRICS)
     if not _may_have_tracks(comparison):
         _insist_on_no_tracks(comparison, metrics)
@@ -233,6 +240,7 @@ class _Scoring:
             counts=comparison.counts,
             only_predicted=comparison.only_predicted,
             only_true=comparison.only_true,
+            unread=comparison.unread(),
             hidden_predicted=self.hidden_predicted,
             hidden_true=self.hidden_true,
             unlabelled_frames=self.unlabelled_frames,

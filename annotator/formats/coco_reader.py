@@ -20,8 +20,10 @@ import orjson
 
 from annotator import masks
 from annotator.errors import FormatError
+from annotator.formats.bad_entries import BadEntries
 from annotator.formats.classes import AS_NAMED, Classes
 from annotator.formats.cvat_xml import member
+from annotator.formats.fields import score_of
 from annotator.formats.identity import track_id, track_ids
 from annotator.formats.names import BOM
 from annotator.formats.survey import frame_without_time
@@ -29,29 +31,42 @@ from annotator.instances import Instances, Region, Truth
 from annotator.labels import BY_ID, INSTANCE_CLASSES
 
 OF_VIDEO = re.compile(r"frame_(\d{6,})\.\w+")  # as CVAT calls frames of a video
+CLAIM = "no COCO instance labels"
 WITHOUT_MASKS = "boxes without a mask"
 Record = dict[str, Any]
 
 
 def read(
-    path: Path, classes: Classes = AS_NAMED, left_out: Counter[str] | None = None
+    path: Path,
+    classes: Classes = AS_NAMED,
+    left_out: Counter[str] | None = None,
+    bad: BadEntries | None = None,
 ) -> Iterator[Instances]:
     """Yield the images of a file, by image id, with RLE or polygon masks; crowds left out.
 
-    The whole file is held in memory. What has no mask is counted in `left_out`. Raises FormatError.
+    The whole file is held in memory. What has no mask is counted in `left_out`, annotations that are none go to
+    `bad`. Raises FormatError.
     """
-    return (truth.instances for truth in read_truth(path, classes, left_out))
+    return (truth.instances for truth in read_truth(path, classes, left_out, bad))
 
 
 def read_truth(
-    path: Path, classes: Classes = AS_NAMED, left_out: Counter[str] | None = None
+    path: Path,
+    classes: Classes = AS_NAMED,
+    left_out: Counter[str] | None = None,
+    bad: BadEntries | None = None,
 ) -> Iterator[Truth]:
     """Yield the images as `read` does, with crowds as regions of their class.
 
     An image may list in `labelled` the category ids that are labelled in it; by default it is those of the file.
     """
+    bad = bad or BadEntries()
+    return bad.sift(path, _truths(path, classes, Counter() if left_out is None else left_out, bad), CLAIM)
+
+
+def _truths(path: Path, classes: Classes, left_out: Counter[str], bad: BadEntries) -> Iterator[Truth]:
     with _faults(path):
-        content = _Content.of(_load(path), classes, Counter() if left_out is None else left_out)
+        content = _Content.of(_load(path), classes, left_out, bad)
         for place, image in enumerate(content.images):
             yield content.truth(place, image)
 
@@ -132,28 +147,30 @@ class _Content:
     is_list: bool  # of results, which don't say what is labelled
     track_ids: dict[int, int]  # by the number of a track of CVAT
     left_out: Counter[str]
+    bad: BadEntries
 
     @classmethod
-    def of(cls, content: Any, classes: Classes, left_out: Counter[str]) -> _Content:
+    def of(cls, content: Any, classes: Classes, left_out: Counter[str], bad: BadEntries) -> _Content:
         images = _images(content)
         entries = content if isinstance(content, list) else content["annotations"]
         of_image: dict[Any, list[Record]] = {image["id"]: [] for image in images}
         for entry in entries:
             if entry["image_id"] not in of_image:
-                raise ValueError(f"{_called(entry)} is of image {entry['image_id']}, which is not there")
+                bad.add(f"{_called(entry)} is of image {entry['image_id']}, which is not there")
+                continue
             of_image[entry["image_id"]].append(entry)
         class_ids = _class_ids(content, {entry["category_id"] for entry in entries}, classes)
         uids: dict[int, str] = {}
         for entry in entries:
             if (number := _attributes(entry).get("track_id")) is not None:
                 uids.setdefault(number, str(_attributes(entry).get("uid", "")))
-        return cls(images, of_image, class_ids, isinstance(content, list), track_ids(uids), left_out)
+        return cls(images, of_image, class_ids, isinstance(content, list), track_ids(uids), left_out, bad)
 
     def truth(self, place: int, image: Record) -> Truth:
         """What an image holds, given its place in the file."""
         entries = [entry for entry in self.of_image[image["id"]] if self._is_kept(entry)]
         size = _size(image, entries)
-        rles = _rles(entries, size)
+        entries, rles = self._with_masks(entries, size)
         class_ids = [self.class_ids[entry["category_id"]] or 0 for entry in entries]
         objects = [k for k, entry in enumerate(entries) if not _is_crowd(entry)]
         crowds = [k for k, entry in enumerate(entries) if _is_crowd(entry)]
@@ -166,6 +183,22 @@ class _Content:
         )
         regions = [Region(class_ids[k], rles[k]) for k in crowds]
         return Truth(found, tuple(regions), None if self.is_list else self._labelled(image))
+
+    def _with_masks(
+        self, entries: list[Record], size: tuple[int, int]
+    ) -> tuple[list[Record], list[masks.Rle]]:
+        """The entries that are labels, and their masks."""
+        try:
+            for entry in entries:
+                _score(entry)
+            return entries, masks.to_rles([entry["segmentation"] for entry in entries], size)
+        except (FormatError, ValueError):  # one by one, to tell which
+            kept: list[tuple[Record, masks.Rle]] = []
+            for entry in entries:
+                with self.bad.entry(_called(entry)):
+                    _score(entry)
+                    kept.append((entry, masks.to_rle(entry["segmentation"], size)))
+            return [entry for entry, _ in kept], [rle for _, rle in kept]
 
     def _is_kept(self, entry: Record) -> bool:
         if self.class_ids[entry["category_id"]] is None:
@@ -220,9 +253,7 @@ def _score(entry: Record) -> float:
     score = entry.get("score")
     if score is None:
         score = _attributes(entry).get("score") or 1
-    if not 0 <= float(score) <= 1:
-        raise ValueError(f"{_called(entry)} has a score of {score}; scores are from 0 to 1")
-    return float(score)
+    return score_of(score)
 
 
 def _size(image: Record, entries: Sequence[Record]) -> tuple[int, int]:
@@ -242,18 +273,6 @@ def _size_of_mask(entry: Record) -> tuple[int, int]:
         )
     height, width = entry["segmentation"]["size"]
     return int(height), int(width)
-
-
-def _rles(entries: Sequence[Record], size: tuple[int, int]) -> list[masks.Rle]:
-    try:
-        return masks.to_rles([entry["segmentation"] for entry in entries], size)
-    except FormatError:
-        for entry in entries:  # which one it is
-            try:
-                masks.to_rle(entry["segmentation"], size)
-            except FormatError as error:
-                raise ValueError(f"{_called(entry)}: {error}") from error
-        raise
 
 
 def _called(entry: Record) -> str:

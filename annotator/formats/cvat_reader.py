@@ -23,11 +23,13 @@ from xml.etree.ElementTree import Element
 import numpy as np
 
 from annotator import masks
+from annotator.formats.bad_entries import BadEntries
 from annotator.formats.classes import AS_NAMED, Classes
 from annotator.formats.cvat_identity import Key, Objects, key_of
 from annotator.formats.cvat_interpolation import interpolate
 from annotator.formats.cvat_spool import BLOCK, MASK, POLYGON, Drawn, ShapeSpool
 from annotator.formats.cvat_xml import faults, parts, step_of
+from annotator.formats.fields import score_of, shown, whole
 from annotator.formats.identity import track_id, track_ids
 from annotator.formats.names import PART
 from annotator.formats.survey import frame_without_time
@@ -37,31 +39,40 @@ from annotator.polygons import Ring
 
 SHAPES = ("polygon", "mask")
 DELETED = "frames deleted in CVAT"
+CLAIM = "no CVAT XML of instances"
 
 
 def read(
-    path: Path, classes: Classes = AS_NAMED, left_out: Counter[str] | None = None
+    path: Path,
+    classes: Classes = AS_NAMED,
+    left_out: Counter[str] | None = None,
+    bad: BadEntries | None = None,
 ) -> Iterator[Instances]:
     """Yield the frames of a file, in order; scores that are not there are 1.
 
-    What is neither polygon nor mask is left out, and counted in `left_out` by kind. Shapes go by way of a temporary
-    file: memory follows the number of tracks. Raises FormatError.
+    What is neither polygon nor mask is left out, and counted in `left_out` by kind; shapes that are none go to `bad`.
+    Shapes go by way of a temporary file: memory follows the number of tracks. Raises FormatError.
     """
+    bad = bad or BadEntries()
     with ShapeSpool.opened() as spool:
-        content = _Content(spool, classes, Counter() if left_out is None else left_out)
+        content = _Content(spool, classes, Counter() if left_out is None else left_out, bad)
         for file in files(path):
             with faults(file):
                 content.add(file)
+        bad.insist(path, CLAIM)
         with faults(path):
             content.close()
             yield from content.instances()
 
 
 def read_truth(
-    path: Path, classes: Classes = AS_NAMED, left_out: Counter[str] | None = None
+    path: Path,
+    classes: Classes = AS_NAMED,
+    left_out: Counter[str] | None = None,
+    bad: BadEntries | None = None,
 ) -> Iterator[Truth]:
     """Yield the frames as `read` does: all that a file shows is labelled."""
-    return map(Truth, read(path, classes, left_out))
+    return map(Truth, read(path, classes, left_out, bad))
 
 
 def names(path: Path) -> list[str]:
@@ -84,7 +95,13 @@ def files(path: Path) -> list[Path]:
 
 def ring_of(polygon: Element) -> Ring:
     """The ring of a polygon: (N, 2), 3 points or more."""
-    ring = np.array([point.split(",") for point in polygon.attrib["points"].split(";")], np.float64)
+    pairs = [point.split(",") for point in polygon.attrib["points"].split(";")]
+    if {len(pair) for pair in pairs} != {2}:
+        raise ValueError(f"points {shown(polygon.attrib['points'])} that are no pairs of numbers")
+    try:
+        ring = np.array(pairs, np.float64)
+    except ValueError:
+        raise ValueError(f"points {shown(polygon.attrib['points'])} that are no numbers") from None
     if ring.shape[1:] != (2,) or len(ring) < 3 or not np.all(np.isfinite(ring)):
         raise ValueError(f"a polygon of {len(ring)} points")
     if np.abs(ring).max() > masks.FARTHEST:
@@ -129,6 +146,7 @@ class _Content:
     spool: ShapeSpool
     classes: Classes
     left_out: Counter[str]
+    bad: BadEntries
     frames: range = range(0)  # of a video, in all files so far
     before: range = range(0)  # those of the files before
     size: tuple[int, int] = (0, 0)  # of a video
@@ -157,13 +175,23 @@ class _Content:
                 self._end(track)
                 track = _Track(element.attrib["label"], element.attrib.get("group_id", ""), number)
             elif part.of is not None:
-                with _where(part.of, element):
+                with self._noted(part.of, element):
                     self._add_shape(element, number, image if part.of.tag == "image" else track)
             elif element.tag in SHAPES:
                 self.left_out["shapes outside of tracks and images"] += 1
         self._end(track)
         if not self.has_images and not self.has_meta:
             raise ValueError("it names no frames")
+
+    @contextmanager
+    def _noted(self, of: Element, element: Element) -> Iterator[None]:
+        """Note a shape that is none, with its place, and go on behind it."""
+        try:
+            yield
+        except KeyError as error:
+            self.bad.add(f"{error} is missing {_place(of, element)}")
+        except ValueError as error:
+            self.bad.add(f"{error} {_place(of, element)}")
 
     def close(self) -> None:
         """All files are read. Raises ValueError for what is wrong with them."""
@@ -236,7 +264,7 @@ class _Content:
             self._add_to_track(within, element, class_id)
 
     def _add_to_track(self, track: _Track, element: Element, class_id: int) -> None:
-        frame, is_seen = int(element.attrib["frame"]), element.get("outside", "0") == "0"
+        frame, is_seen = whole("frame", element.attrib["frame"]), element.get("outside", "0") == "0"
         if not 0 <= frame < MOST_FRAMES:
             raise ValueError("no frame has this number")
         if frame <= track.frame:
@@ -305,34 +333,23 @@ def _continued(before: range, frames: range) -> range:
     return range(before.start, max(before[-1], frames[-1]) + 1, before.step)
 
 
-@contextmanager
-def _where(of: Element, element: Element) -> Iterator[None]:
-    """Name the place of what is wrong."""
-    try:
-        yield
-    except KeyError as error:
-        raise ValueError(f"{error} is missing {_place(of, element)}") from error
-    except (TypeError, ValueError, OverflowError) as error:
-        raise ValueError(f"{error} {_place(of, element)}") from error
-
-
 def _place(of: Element, element: Element) -> str:
     frame = element.get("frame")
     return f"in {of.tag} {of.get('id', '?')}" + (f", frame {frame}" if frame else "")
 
 
 def _image_ref(image: Element) -> FrameRef:
-    size = (int(image.attrib["height"]), int(image.attrib["width"]))
-    return frame_without_time(int(image.attrib["id"]), size, image.attrib["name"])
+    number, height, width = (
+        whole(f"{key} of an image", image.attrib[key]) for key in ("id", "height", "width")
+    )
+    return frame_without_time(number, (height, width), image.attrib["name"])
 
 
 def _shape(element: Element, frame: int, of: tuple[int, int], class_id: int, size: tuple[int, int]) -> _Shape:
-    score = float(_attribute(element, "score") or 1)
-    if not 0 <= score <= 1:
-        raise ValueError(f"a score of {score}")
+    score = score_of(_attribute(element, "score") or 1)
     ring = ring_of(element) if element.tag == "polygon" else None
     content = _counts(element, size) if ring is None else ring.astype("<f8").tobytes()
-    z_order = int(element.attrib.get("z_order", 0))
+    z_order = whole("z_order", element.attrib.get("z_order", 0))
     kind = MASK if ring is None else POLYGON
     drawn = Drawn(frame, *of, class_id, score, z_order, kind, content)
     return _Shape(element.get("keyframe") == "1", ring, drawn)
@@ -340,8 +357,11 @@ def _shape(element: Element, frame: int, of: tuple[int, int], class_id: int, siz
 
 def _counts(element: Element, size: tuple[int, int]) -> bytes:
     """The RLE of a <mask> in a frame of `size`; in the file are runs along the rows of its box, off first."""
-    left, top, width, height = (int(element.attrib[key]) for key in ("left", "top", "width", "height"))
-    runs = np.array(element.attrib["rle"].split(","), np.int64)
+    left, top, width, height = (whole(key, element.attrib[key]) for key in ("left", "top", "width", "height"))
+    try:
+        runs = np.array(element.attrib["rle"].split(","), np.int64)
+    except (ValueError, OverflowError):
+        raise ValueError(f"rle {shown(element.attrib['rle'])} that is no list of numbers") from None
     if min(width, height) < 1 or np.any(runs < 0) or runs.sum() != width * height:
         raise ValueError("a mask whose runs don't add up to its box")
     if left < 0 or top < 0 or top + height > size[0] or left + width > size[1]:
@@ -356,4 +376,4 @@ def _attribute(shape: Element, name: str) -> str:
 
 
 def _int(element: Element, name: str) -> int:
-    return int(element.findtext(name) or "")
+    return whole(name, element.findtext(name) or "")

@@ -14,8 +14,10 @@ from typing import NamedTuple
 
 from annotator import masks
 from annotator.errors import FormatError
+from annotator.formats.bad_entries import BadEntries
 from annotator.formats.check.finding import insist_sound
 from annotator.formats.check.mots import check_mots
+from annotator.formats.fields import score_of, whole
 from annotator.formats.interface import LabelReader, Recorded, Written
 from annotator.formats.names import BOM
 from annotator.formats.survey import HIDDEN, Survey, frame_without_time
@@ -31,6 +33,7 @@ IGNORE_REGION = 10
 IDS_PER_CLASS = 1000
 IDS = range(1 << 31)  # what a track id holds; 0 is one here, and goes by the last of them
 NO_ID = -1  # of detectors
+COLUMNS = ("frame", "id", "class", "height", "width")
 OTHER_CLASSES = "instances of other classes than car and person"
 
 
@@ -82,19 +85,25 @@ def write(reader: LabelReader, source: Recorded, folder: Path) -> Written:
     return Written((goal,), survey.frame_count, instances, +losses)
 
 
-def read(path: Path) -> Iterator[Instances]:
+def read(path: Path, bad: BadEntries | None = None) -> Iterator[Instances]:
     """Yield the frames that have a line; scores are 1 if there are none, track ids the ids of the file.
 
-    Ignored regions are left out. Frames come in the order of the file, which must be ascending.
+    Ignored regions are left out. Frames come in the order of the file, which must be ascending. Lines that are no
+    label go to `bad`. Raises FormatError.
     """
-    for labelled in _frames(path):
-        yield _instances(labelled)
+    bad = bad or BadEntries()
+    return bad.sift(path, map(_instances, _frames(path, bad)))
 
 
-def read_truth(path: Path) -> Iterator[Truth]:
+def read_truth(path: Path, bad: BadEntries | None = None) -> Iterator[Truth]:
     """Yield every frame from 0 to the last that has a line, with its ignored region; only two classes are labelled."""
+    bad = bad or BadEntries()
+    return bad.sift(path, _truths(path, bad))
+
+
+def _truths(path: Path, bad: BadEntries) -> Iterator[Truth]:
     following = 0
-    for labelled in _frames(path):
+    for labelled in _frames(path, bad):
         found = _instances(labelled)
         for index in range(following, found.frame.index):  # no line: no object
             nothing = Instances.of(frame_without_time(index, found.frame.size))
@@ -146,55 +155,71 @@ def _instances(labelled: Labelled) -> Instances:
     )
 
 
-def _frames(path: Path) -> Iterator[Labelled]:
-    """One frame after the other. Raises FormatError, naming the line."""
+def _frames(path: Path, bad: BadEntries) -> Iterator[Labelled]:
+    """One frame after the other, of the lines that fit in."""
     last = -1
-    for frame, group in groupby(_masks(path), key=lambda pair: pair[0].frame):
-        lines, rles = zip(*group, strict=True)
-        if frame < last:
-            raise _wrong(path, lines[0].number, f"frame {frame} comes after frame {last}")
-        for line in lines:
-            if line.size != lines[0].size:
-                size = list(lines[0].size)
-                raise _wrong(path, line.number, f"a mask of {list(line.size)} in a frame of {size}")
-        yield Labelled(lines, rles)
-        last = frame
+    for frame, group in groupby(_masks(path, bad), key=lambda pair: pair[0].frame):
+        fitting: list[tuple[Line, masks.Rle]] = []
+        for line, rle in group:
+            size = fitting[0][0].size if fitting else line.size
+            if frame < last:
+                bad.add(_wrong(line.number, f"frame {frame} comes after frame {last}"))
+            elif line.size != size:
+                bad.add(_wrong(line.number, f"a mask of {list(line.size)} in a frame of {list(size)}"))
+            else:
+                fitting.append((line, rle))
+        if fitting:
+            yield Labelled(*zip(*fitting, strict=True))
+            last = frame
 
 
-def _masks(path: Path) -> Iterator[tuple[Line, masks.Rle]]:
+def _masks(path: Path, bad: BadEntries) -> Iterator[tuple[Line, masks.Rle]]:
     """The lines with their masks, which are checked by the hundred: that is several times as fast."""
-    lines = _lines(path)
+    lines = _lines(path, bad)
     while block := list(islice(lines, 100)):
         for size, of_size in groupby(block, key=lambda line: line.size):
             alike = list(of_size)
             try:
                 rles = masks.from_counts([line.counts for line in alike], size)
-            except ValueError:
-                rles = [_mask(path, line) for line in alike]  # which names the line
-            yield from zip(alike, rles, strict=True)
+                yield from zip(alike, rles, strict=True)
+            except ValueError:  # one by one, to tell which
+                yield from _masks_one_by_one(alike, bad)
 
 
-def _lines(path: Path) -> Iterator[Line]:
+def _masks_one_by_one(lines: Sequence[Line], bad: BadEntries) -> Iterator[tuple[Line, masks.Rle]]:
+    for line in lines:
+        try:
+            [rle] = masks.from_counts([line.counts], line.size)
+        except ValueError as error:
+            bad.add(_wrong(line.number, str(error)))
+        else:
+            yield line, rle
+
+
+def _lines(path: Path, bad: BadEntries) -> Iterator[Line]:
     with path.open("rb") as file:
         for number, text in enumerate(file, 1):
             text = text.removeprefix(BOM) if number == 1 else text
             if text.isspace():
                 continue
             try:
-                if len(text.split()) not in (6, 7):
-                    raise ValueError(f"{len(text.split())} columns instead of 6 or 7")
-                frame, object_id, mots_class, height, width, counts, *more = text.split()
-                size, score = (int(height), int(width)), float(more[0]) if more else 1.0
-                line = Line(number, int(frame), int(object_id), int(mots_class), size, counts, score)
-                if not 0 <= line.frame < MOST_FRAMES or min(size) < 1 or not is_id(line.object_id):
-                    raise ValueError("a number is out of its range")
-                if not 0 <= score <= 1:
-                    raise ValueError(f"a score of {score:g}; scores are from 0 to 1")
-                if line.mots_class not in CLASS_IDS and line.mots_class != IGNORE_REGION:
-                    raise ValueError(f"class {line.mots_class}; it knows 1, 2 and 10")
+                yield _line(number, text)
             except ValueError as error:
-                raise _wrong(path, number, str(error)) from error
-            yield line
+                bad.add(_wrong(number, str(error)))
+
+
+def _line(number: int, text: bytes) -> Line:
+    """A line of the file. Raises ValueError."""
+    if len(text.split()) not in (6, 7):
+        raise ValueError(f"{len(text.split())} columns instead of 6 or 7")
+    *numbers, counts = text.split()[:6]
+    frame, object_id, mots_class, height, width = map(whole, COLUMNS, numbers)
+    score = score_of(text.split()[6]) if len(text.split()) == 7 else 1.0
+    if not 0 <= frame < MOST_FRAMES or min(height, width) < 1 or not is_id(object_id):
+        raise ValueError("a number is out of its range")
+    if mots_class not in CLASS_IDS and mots_class != IGNORE_REGION:
+        raise ValueError(f"class {mots_class}; it knows 1, 2 and 10")
+    return Line(number, frame, object_id, mots_class, (height, width), counts, score)
 
 
 def is_id(number: int) -> bool:
@@ -202,12 +227,5 @@ def is_id(number: int) -> bool:
     return number in IDS or number == NO_ID
 
 
-def _mask(path: Path, line: Line) -> masks.Rle:
-    try:
-        return masks.from_counts([line.counts], line.size)[0]
-    except ValueError as error:
-        raise _wrong(path, line.number, str(error)) from error
-
-
-def _wrong(path: Path, number: int, why: str) -> FormatError:
-    return FormatError(f"{path}: line {number} is no MOTS label ({why})")
+def _wrong(number: int, why: str) -> str:
+    return f"line {number} is no MOTS label ({why})"

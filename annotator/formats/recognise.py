@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Protocol
 
 from annotator.errors import OutputError, SourceError, UsageError
+from annotator.formats.bad_entries import BadEntries
 from annotator.formats.classes import AS_NAMED, Classes
 from annotator.formats.names import BOM, INSTANCE_IDS, NAME, PART, RESULTS, frame_stem
 from annotator.formats.whole import find_whole
 from annotator.instances import Instances, Truth
+from annotator.options import AS_WRITTEN, ReadingOptions
 from annotator.store import FILE_NAME as STORE
 from annotator.store import Store
 
@@ -52,6 +54,7 @@ class Labels:
     kind: Kind
 
     classes: Classes = AS_NAMED  # what labels with other names are
+    skip_bad: bool = False  # leave out entries that are no labels
     left_out: Counter[str] = field(
         default_factory=Counter, compare=False, repr=False
     )  # by the latest reading
@@ -65,8 +68,11 @@ class Labels:
 
             return cityscapes_results.read(self.path, size)
         if self.kind in WITH_NAMES:
-            self.left_out.clear()
-            return _with_names(self.kind).read(self.path, self.classes, self.left_out)
+            return _with_names(self.kind).read(self.path, self.classes, self.left_out, self._bad_entries())
+        if self.kind is Kind.MOTS:
+            from annotator.formats import mots
+
+            return mots.read(self.path, self._bad_entries())
         return _files(self.kind).read(self.path)
 
     def truth(self) -> Iterator[Truth]:
@@ -74,9 +80,19 @@ class Labels:
         if self.kind is Kind.RUN:
             return map(Truth, _read_store(self.path))
         if self.kind in WITH_NAMES:
-            self.left_out.clear()
-            return _with_names(self.kind).read_truth(self.path, self.classes, self.left_out)
+            return _with_names(self.kind).read_truth(
+                self.path, self.classes, self.left_out, self._bad_entries()
+            )
+        if self.kind is Kind.MOTS:
+            from annotator.formats import mots
+
+            return mots.read_truth(self.path, self._bad_entries())
         return _files(self.kind).read_truth(self.path)
+
+    def _bad_entries(self) -> BadEntries:
+        """A collector for a new reading, which counts anew what is left out."""
+        self.left_out.clear()
+        return BadEntries(self.skip_bad, self.left_out)
 
     def ways_to_name(self) -> list[list[str]]:
         """Ways to name the frames, in their order; none where only numbers tell them apart."""
@@ -100,13 +116,17 @@ class Side:
     labels: tuple[Labels, ...]  # by recording; at least one
 
 
-def recognise(path: Path, classes: Classes = AS_NAMED) -> Side:
+def recognise(path: Path, reading: ReadingOptions = AS_WRITTEN) -> Side:
     """What a path holds, by content. Raises UsageError when that can't be told, or it isn't there.
 
-    `classes` says what labels with other names are.
+    `reading` says what becomes of labels of other names, and of what is no label.
     """
+    classes = Classes.parse(reading.map)
     side = _recognise_folder(path) if path.is_dir() else _recognise_file(path)
-    return replace(side, labels=tuple(replace(labels, classes=classes) for labels in side.labels))
+    return replace(
+        side,
+        labels=tuple(replace(labels, classes=classes, skip_bad=reading.skip_bad) for labels in side.labels),
+    )
 
 
 def _recognise_file(path: Path) -> Side:
@@ -198,10 +218,14 @@ WITH_NAMES = (Kind.COCO, Kind.COCO_RESULTS, Kind.CVAT)  # which name classes as 
 class NamedLabelFiles(Protocol):
     """What modules of formats that name classes have for reading."""
 
-    def read(self, path: Path, classes: Classes, left_out: Counter[str] | None) -> Iterator[Instances]:
+    def read(
+        self, path: Path, classes: Classes, left_out: Counter[str] | None, bad: BadEntries | None
+    ) -> Iterator[Instances]:
         """The instances of every frame."""
 
-    def read_truth(self, path: Path, classes: Classes, left_out: Counter[str] | None) -> Iterator[Truth]:
+    def read_truth(
+        self, path: Path, classes: Classes, left_out: Counter[str] | None, bad: BadEntries | None
+    ) -> Iterator[Truth]:
         """The same as truth, with what is not labelled."""
 
 

@@ -16,6 +16,7 @@ from annotator.options.labelling import (
     TrackingJob,
     TrackingOptions,
 )
+from annotator.options.reading import AS_WRITTEN, ReadingOptions
 from annotator.options.record import Option, check, option, options_of
 from annotator.options.training import (
     ARCHITECTURES,
@@ -29,6 +30,7 @@ from annotator.options.training import (
 
 __all__ = [
     "ARCHITECTURES",
+    "AS_WRITTEN",
     "DEVICES",
     "FORMATS",
     "HOLES",
@@ -48,6 +50,7 @@ __all__ = [
     "PublishOptions",
     "PullJob",
     "PushJob",
+    "ReadingOptions",
     "TrackingJob",
     "TrackingOptions",
     "TrainingJob",

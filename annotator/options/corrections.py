@@ -8,6 +8,7 @@ from pathlib import Path
 from annotator.errors import UsageError
 from annotator.labels import BY_ID
 from annotator.options.labelling import FORMATS, PUBLISHED_AS_USUAL, PublishOptions
+from annotator.options.reading import AS_WRITTEN, ReadingOptions
 from annotator.options.record import check, option
 
 RUN_FOLDER = "run"  # as a format of a conversion: a folder that can be tracked, trained on and evaluated
@@ -29,7 +30,7 @@ class ConversionJob:
         metadata=option("Run that the labels are of: frames get its names and times; others are refused."),
     )
     overwrite: bool = field(default=False, metadata=option("Replace labels that are there already."))
-    map: tuple[str, ...] = ()  # NAME=CLASS
+    reading: ReadingOptions = AS_WRITTEN
     deleted: frozenset[int] = frozenset()  # indices of frames that are none any more, where labels can't tell
     publishing: PublishOptions = PUBLISHED_AS_USUAL
 
@@ -92,7 +93,7 @@ class PullJob:
     overwrite: bool = field(
         default=False, metadata=option("Fetch recordings again that are in the run folder already.")
     )
-    map: tuple[str, ...] = ()  # NAME=CLASS
+    reading: ReadingOptions = AS_WRITTEN
 
     def __post_init__(self) -> None:
         check(self)

@@ -19,6 +19,7 @@ class Option:
     minimum: float | None = None
     maximum: float | None = None
     choices: tuple[str, ...] = ()
+    repeated: str = ""  # what a value is called, of an option that is given once for each
 
     def flag_of(self, name: str) -> str:
         """The option of field `name` as it is written on the command line."""

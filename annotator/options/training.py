@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from annotator.options.labelling import DEVICES
+from annotator.options.reading import AS_WRITTEN, ReadingOptions
 from annotator.options.record import check, option
 
 ARCHITECTURES = ("unet_efficientnet_lite0", "erfnet")
@@ -176,6 +177,7 @@ class TrainingJob:
         default=200, metadata=option("Most images to validate with; evenly chosen.", minimum=1)
     )
     options: TrainingOptions = field(default_factory=TrainingOptions)
+    reading: ReadingOptions = AS_WRITTEN  # of labels that a .toml doesn't say otherwise of
 
     def __post_init__(self) -> None:
         check(self)

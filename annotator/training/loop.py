@@ -86,7 +86,7 @@ class Training:
         options = job.options
         network = initial_network(job.weights, options)
         insist_on_crops(options.crop.size, network.stride)
-        mix = mix_of(job.labels, job.images, job.validation)
+        mix = mix_of(job.labels, job.images, job.validation, job.reading)
         insist_on_folder(job.out)
         with fabric.rank_zero_first():  # who else makes files of the frames of videos
             parts = open_parts(mix.training, network.spec.trained_size, job.out / "frames")

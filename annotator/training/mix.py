@@ -10,6 +10,7 @@ images = "pedestrians/"
 share = 0.2
 labelled = ["person"]                 # the classes that are labelled here; others are not background
 classes = { pedestrian = "person", cyclist = "none" }
+skip_bad = true                       # leaves out annotations that can't be read
 
 [[training]]
 rendered = 40                         # streets drawn by this package
@@ -23,19 +24,19 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from annotator.errors import UsageError
-from annotator.formats.classes import Classes
 from annotator.formats.recognise import bad_input, recognise
 from annotator.instances import Truth
 from annotator.labels import class_ids
+from annotator.options import AS_WRITTEN, ReadingOptions
 from annotator.training.frame_files import frame_files
 from annotator.training.images import ImageFiles, LabelledImages, RenderedImages, Size
 
-KEYS = {"labels", "images", "share", "labelled", "classes", "rendered"}
+KEYS = {"labels", "images", "share", "labelled", "classes", "skip_bad", "rendered"}
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class DataSource:
     images: Path | None = None  # None: found beside the labels
     share: float | None = None  # of the crops
     labelled: frozenset[int] | None = None
-    classes: Classes = field(default_factory=Classes)
+    reading: ReadingOptions = AS_WRITTEN
     streets: int = 0  # rendered
 
     @property
@@ -72,16 +73,25 @@ class Part:
     share: float
 
 
-def mix_of(labels: Path, images: Path | None, validation: Path | None) -> Mix:
-    """The mix that a command line names: labels, or a TOML file. Raises UsageError."""
-    mix = read_mix(labels) if labels.suffix == ".toml" else Mix((DataSource(labels, images),))
+def mix_of(
+    labels: Path, images: Path | None, validation: Path | None, reading: ReadingOptions = AS_WRITTEN
+) -> Mix:
+    """The mix that a command line names: labels, or a TOML file. Raises UsageError.
+
+    Sets of a TOML file go by `reading`, and before that by what the file says of them.
+    """
+    mix = (
+        read_mix(labels, reading)
+        if labels.suffix == ".toml"
+        else Mix((DataSource(labels, images, reading=reading),))
+    )
     if validation is None:
         return mix
-    named = read_mix(validation).validation if validation.suffix == ".toml" else None
-    return Mix(mix.training, named or (DataSource(validation, images),))
+    named = read_mix(validation, reading).validation if validation.suffix == ".toml" else None
+    return Mix(mix.training, named or (DataSource(validation, images, reading=reading),))
 
 
-def read_mix(path: Path) -> Mix:
+def read_mix(path: Path, reading: ReadingOptions = AS_WRITTEN) -> Mix:
     """A mix from a TOML file. Raises UsageError."""
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -93,7 +103,7 @@ def read_mix(path: Path) -> Mix:
         raise UsageError(f"{path}: {min(unknown)} means nothing; it takes [[training]] and [[validation]]")
     try:
         sets = {
-            kind: tuple(_source(entry, path.parent) for entry in content.get(kind, ()))
+            kind: tuple(_source(entry, path.parent, reading) for entry in content.get(kind, ()))
             for kind in ("training", "validation")
         }
     except (TypeError, ValueError, AttributeError) as error:
@@ -101,7 +111,7 @@ def read_mix(path: Path) -> Mix:
     return Mix(**sets)
 
 
-def _source(entry: Mapping[str, Any], folder: Path) -> DataSource:
+def _source(entry: Mapping[str, Any], folder: Path, reading: ReadingOptions) -> DataSource:
     if unknown := entry.keys() - KEYS:
         raise ValueError(f"{min(unknown)} means nothing; a set takes {', '.join(sorted(KEYS))}")
     if ("labels" in entry) == ("rendered" in entry):
@@ -116,7 +126,10 @@ def _source(entry: Mapping[str, Any], folder: Path) -> DataSource:
         images=folder / entry["images"] if "images" in entry else None,
         share=share,
         labelled=frozenset(class_ids(entry["labelled"])) if "labelled" in entry else None,
-        classes=Classes.parse(f"{name}={known}" for name, known in entry.get("classes", {}).items()),
+        reading=ReadingOptions(
+            map=(*reading.map, *(f"{name}={known}" for name, known in entry.get("classes", {}).items())),
+            skip_bad=reading.skip_bad or bool(entry.get("skip_bad")),
+        ),
         streets=int(entry.get("rendered", 0)),
     )
 
@@ -145,7 +158,7 @@ def open_files(source: DataSource, size: Size, kept: Path) -> ImageFiles:
     truths: list[Truth] = []
     files: list[Path] = []
     with bad_input():
-        for labels in recognise(source.labels, source.classes).labels:
+        for labels in recognise(source.labels, source.reading).labels:
             of_recording = list(labels.truth())
             refs = [truth.instances.frame for truth in of_recording]
             files += frame_files(labels, refs, source.images, kept) if refs else []
