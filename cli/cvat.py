@@ -19,6 +19,7 @@ from .options import build, options_from
 
 PATH = click.Path(path_type=Path)
 SECONDS_BETWEEN_LINES = 5.0
+WORTH_TELLING = 1_000_000  # bytes of an upload; less is sent at once
 
 
 @click.group(name="spatialemb-cvat")
@@ -86,7 +87,7 @@ class _Sent:
 
     def tell(self, done: int, total: int) -> None:
         now = time.monotonic()
-        if now - self._told >= SECONDS_BETWEEN_LINES:
+        if total >= WORTH_TELLING and now - self._told >= SECONDS_BETWEEN_LINES:
             self._told = now
             click.echo(f"sent {done / 1e6:.1f} of {total / 1e6:.1f} MB", err=True)
 

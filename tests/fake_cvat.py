@@ -96,6 +96,27 @@ class FakeCvat:
         self._server.server_close()
         self._thread.join()
 
+    def labels_of(self, task: FakeTask) -> list[dict[str, Any]]:
+        """The labels of a task, or of its project."""
+        number = task.spec.get("project_id")
+        return task.spec.get("labels", []) if number is None else self.projects[number].get("labels", [])
+
+    def about_task(self, number: int) -> dict[str, Any]:
+        task = self.tasks[number]
+        project = task.spec.get("project_id")
+        return {
+            "id": number,
+            "name": task.spec["name"],
+            "mode": "annotation" if task.names else "interpolation",
+            "size": len(task.frames),
+            "overlap": task.spec.get("overlap"),
+            "segment_size": task.spec.get("segment_size") or len(task.frames),
+            "project_id": project,
+            "organization": None if project is None else self.projects[project].get("organization"),
+            "jobs": {"completed": 0, "validation": 0, "count": 1, "url": ""},
+            "labels": {"url": ""},
+        }
+
     def end(self, result_url: str | None = None, failure: str = "", kind: str = "import") -> str:
         """A background request that has ended; its id."""
         number = f"rq-{len(self.ends)}"
@@ -134,6 +155,9 @@ class _Handler(BaseHTTPRequestHandler):
         if self.headers.get("Authorization") != f"Bearer {TOKEN}":
             return self._send(401, {"detail": "Invalid token."})
         query = {key: values[0] for key, values in parse_qs(parts.query).items()}
+        task = re.match(r"/api/tasks/(\d+)", parts.path)
+        if task and int(task[1]) not in owner.tasks:
+            return self._send(404, {"detail": "No Task matches the given query."})
         for pattern, method, answer in ROUTES:
             found = re.fullmatch(pattern, parts.path)
             if found and method == self.command:
@@ -175,7 +199,10 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(200, _project(number, owner.projects[number]))
 
     def labels(self, owner: FakeCvat, query: dict[str, str], body: bytes) -> None:
-        found = owner.projects[int(query["project_id"])].get("labels", [])
+        if "task_id" in query:
+            found = owner.labels_of(owner.tasks[int(query["task_id"])])
+        else:
+            found = owner.projects[int(query["project_id"])].get("labels", [])
         results = [
             {
                 "id": k,
@@ -201,12 +228,10 @@ class _Handler(BaseHTTPRequestHandler):
         if organization and self.headers.get("X-Organization") != f"team-{organization}":
             return self._send(400, {"detail": "The task and its project should be in the same organization."})
         owner.tasks[number] = FakeTask(spec)
-        self._send(201, _task(number, owner.tasks[number]))
+        self._send(201, owner.about_task(number))
 
     def task(self, owner: FakeCvat, query: dict[str, str], body: bytes, number: int) -> None:
-        if number not in owner.tasks:
-            return self._send(404, {"detail": "Not found."})
-        self._send(200, _task(number, owner.tasks[number]))
+        self._send(200, owner.about_task(number))
 
     def task_remove(self, owner: FakeCvat, query: dict[str, str], body: bytes, number: int) -> None:
         del owner.tasks[number]
@@ -241,7 +266,9 @@ class _Handler(BaseHTTPRequestHandler):
             return self._send(202)
         if "Upload-Finish" in self.headers:
             content = owner.uploads.pop(f"annotations {number}")
-            failure = take_annotations(owner.tasks[number], bytes(content), query["format"])
+            task = owner.tasks[number]
+            known = {label["name"] for label in owner.labels_of(task)}
+            failure = unknown_label(content, known) or take_annotations(task, bytes(content), query["format"])
             return self._send(202, {"rq_id": owner.end(failure=failure)})
         owner.uploads[f"annotations {number}"] = bytearray()
         location = f"{owner.url}/api/tasks/{number}/annotations/upload"
@@ -311,19 +338,6 @@ def _project(number: int, spec: dict[str, Any]) -> dict[str, Any]:
     return about | {"organization": spec.get("organization")}
 
 
-def _task(number: int, task: FakeTask) -> dict[str, Any]:
-    return {
-        "id": number,
-        "name": task.spec["name"],
-        "mode": "annotation" if task.names else "interpolation",
-        "size": len(task.frames),
-        "overlap": task.spec.get("overlap"),
-        "project_id": task.spec.get("project_id"),
-        "jobs": {"completed": 0, "validation": 0, "count": 1, "url": ""},
-        "labels": {"url": ""},
-    }
-
-
 def _multipart(kind: str, body: bytes) -> dict[str, tuple[str, bytes]]:
     """The fields of a form: by name the name of the file and the content."""
     if not body or "boundary=" not in kind:
@@ -359,6 +373,14 @@ def _take_data(owner: FakeCvat, number: int, fields: dict[str, str]) -> None:
             step = int(fields.get("frame_filter", "step=1").removeprefix("step="))
             stop = min(int(fields.get("stop_frame", decoded - 1)), decoded - 1)
             task.frames = list(range(int(fields.get("start_frame", 0)), stop + 1, step))
+
+
+def unknown_label(content: bytes, known: set[str]) -> str:
+    """Why an import of a label fails that the task lacks, as CVAT does after all data were sent."""
+    named = {element.get("label") for element in ET.fromstring(content).iter() if element.get("label")}
+    return "".join(
+        f"Can't import annotation: label {name!r} is not found" for name in sorted(named - known)[:1]
+    )
 
 
 def take_annotations(task: FakeTask, content: bytes, format_name: str) -> str:

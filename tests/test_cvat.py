@@ -7,6 +7,8 @@ import html
 import json
 import logging
 import stat
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote, unquote
@@ -21,12 +23,13 @@ from annotator.cvat.secrets import Secret
 from annotator.cvat.tasks import FILE, Task
 from annotator.editing import edit
 from annotator.evaluation.diff import diff
+from annotator.formats.cvat import label_specification
 from annotator.instances import Instances
-from annotator.labels import BY_NAME
+from annotator.labels import BY_ID, BY_NAME, INSTANCE_CLASSES
 from annotator.options import EditJob
 from annotator.store import Store
 from cli import shell
-from cli.cvat import command
+from cli.cvat import _Sent, command
 from tests.builders import add_recording, frame_ref
 from tests.commands import Answer, Run, assert_one_sentence, in_process
 from tests.fake_cvat import TOKEN, FakeCvat, FakeTask
@@ -246,8 +249,131 @@ def test_a_project_whose_labels_would_drop_identities_is_refused(
     assert server.tasks == {}
 
 
+OURS = json.loads(label_specification(BY_ID[class_id] for class_id in INSTANCE_CLASSES))
+NO_CAR = [label for label in OURS if label["name"] != "car"]
+
+
+def test_a_project_that_lacks_labels_gets_nothing(run: Path, server: FakeCvat, cvat: Run) -> None:
+    server.projects[1] = {"name": "people", "labels": NO_CAR}
+    answer = cvat("push", run, "--url", server.url, "--project", "people")
+    assert answer.returncode == 1
+    assert_one_sentence(answer, "drive: can't go into project people: it lacks the label car, which")
+    assert not [line for line in server.log if line.startswith("POST")]
+    assert not (run / "drive" / FILE).exists()
+    assert cvat("push", run, "--url", server.url).stdout.startswith("drive: task 1: ")
+
+
+def test_only_labels_that_are_drawn_must_be_there(run: Path, server: FakeCvat, cvat: Run) -> None:
+    names = ("car", "person")
+    server.projects[1] = {"name": "few", "labels": [label for label in OURS if label["name"] in names]}
+    assert cvat("push", run, "--url", server.url, "--project", "few").returncode == 0
+
+
+def test_a_task_that_could_never_take_its_tracks_is_made_anew(run: Path, server: FakeCvat, cvat: Run) -> None:
+    """As such a project trapped a recording before its labels were looked at."""
+    server.projects[1] = {"name": "people", "labels": NO_CAR}
+    for project in ("people", "1"):
+        server.tasks[1] = FakeTask({"name": "drive", "project_id": 1}, list(range(FRAMES)))
+        Task(server.url, 1).write(run / "drive")
+        answer = cvat("push", run, "--url", server.url, "--project", project)
+        assert_one_sentence(answer, "drive: can't go into project", "lacks the label car")
+        assert server.tasks == {}
+    server.tasks[1] = FakeTask({"name": "drive", "project_id": 1}, list(range(FRAMES)))
+    Task(server.url, 1).write(run / "drive")
+    answer = cvat("push", run, "--url", server.url, "--project", "all")
+    assert "12 frames and their tracks are there (in the place of task 1)" in answer.stdout
+    assert only_task(server).spec["project_id"] == 2
+
+
+def test_a_task_that_lost_labels_since_is_kept_and_told(run: Path, server: FakeCvat, cvat: Run) -> None:
+    cvat("push", run, "--url", server.url)
+    only_task(server).spec["labels"] = NO_CAR
+    edit(EditJob(run, delete=(8,)))
+    answer = cvat("push", run, "--url", server.url, "--replace")
+    assert answer.returncode == 1
+    assert_one_sentence(answer, "drive: task 1 is on the server, but it lacks the label car")
+    assert len(only_task(server).tracks) == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--project", "new"), "but not in project new; leave --project out, or delete it there"),
+        (("--project", "7 days"), "but not in project 7 days"),
+        (("--segment-size", 4), "but with jobs of 5 frames; leave --segment-size out, or delete it there"),
+    ],
+)
+def test_a_task_that_is_there_does_not_move(
+    run: Path, server: FakeCvat, cvat: Run, options: tuple[str, ...], words: str
+) -> None:
+    server.projects[1] = {"name": "7 days", "labels": OURS}
+    assert cvat("push", run, "--url", server.url, "--segment-size", 5).returncode == 0
+    answer = cvat("push", run, "--url", server.url, *options)
+    assert answer.returncode == 1
+    assert_one_sentence(answer, "drive: task 1 is on the server, ", words)
+    assert list(server.projects) == [1]
+    again = cvat("push", run, "--url", server.url, "--segment-size", 5)
+    assert again.stdout == "drive: task 1: is there already\n"
+
+
+def test_a_job_size_beyond_the_recording_is_all_of_it(run: Path, server: FakeCvat, cvat: Run) -> None:
+    for size in (100, 50, FRAMES):
+        assert cvat("push", run, "--url", server.url, "--segment-size", size).returncode == 0
+
+
+def test_how_far_an_upload_is_gets_told_when_it_is_long(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("cli.cvat.SECONDS_BETWEEN_LINES", 0.0)
+    sent = _Sent()
+    sent.tell(900, 900)
+    sent.tell(1_000_000, 2_500_000)
+    assert capsys.readouterr().err == "sent 1.0 of 2.5 MB\n"
+
+
+@pytest.mark.parametrize("name", ["push", "pull"])
+def test_two_at_once_do_not_hinder_each_other(
+    run: Path, server: FakeCvat, cvat: Run, tmp_path: Path, name: str
+) -> None:
+    """The second is begun while the first asks the server; it leaves all as it is."""
+    cvat("push", run, "--url", server.url)
+    out = ["--out", tmp_path / "back"] if name == "pull" else []
+    edit(EditJob(run, delete=(8,)))
+    seconds: list[Answer] = []
+
+    def begin_another(method: str, path: str) -> None:
+        if path in ("/api/tasks/1/annotations/", "/api/tasks/1/dataset/export") and not seconds:
+            command_line = [
+                sys.executable,
+                "-m",
+                "cli.cvat",
+                name,
+                str(run),
+                "--url",
+                server.url,
+                *map(str, out),
+            ]
+            seconds.append(subprocess.run(command_line, capture_output=True, text=True))
+
+    server.trouble = begin_another
+    first = cvat(name, run, "--url", server.url, *out)
+    assert (first.returncode, first.stderr) == (0, "")
+    (second,) = seconds
+    assert second.returncode == 1
+    assert_one_sentence(second, "another command is", "wait for it")
+    assert not list(tmp_path.rglob(".cvat.lock"))
+
+
+def test_a_recording_with_nothing_in_it_says_so(tmp_path: Path, server: FakeCvat, cvat: Run) -> None:
+    video = write_video(tmp_path / "empty.mp4", 3)
+    found = [Instances.of(frame_ref(k, SIZE), [], [], []) for k in range(3)]
+    add_recording(tmp_path / "run", "empty", video, found)
+    answer = cvat("push", tmp_path / "run", "--url", server.url)
+    assert answer.stdout == "empty: task 1: 3 frames are there, with nothing labelled in them\n"
+
+
 def test_tasks_are_made_in_the_organization_of_their_project(run: Path, server: FakeCvat, cvat: Run) -> None:
-    server.projects[1] = {"name": "team", "labels": [], "organization": 3}
+    server.projects[1] = {"name": "team", "labels": OURS, "organization": 3}
     assert cvat("push", run, "--url", server.url, "--project", "team").returncode == 0
     assert only_task(server).spec["project_id"] == 1
 
@@ -267,7 +393,13 @@ def test_images_that_cvat_cannot_tell_apart_are_refused(tmp_path: Path, server: 
 def test_a_task_that_somebody_deleted_is_made_anew(run: Path, server: FakeCvat, cvat: Run) -> None:
     cvat("push", run, "--url", server.url)
     server.tasks[5] = server.tasks.pop(1)  # another's now
-    assert cvat("push", run, "--url", server.url).stdout.startswith("drive: task 6: ")
+    answer = cvat("pull", run, "--url", server.url, "--out", run.parent / "back")
+    assert answer.returncode == 1
+    assert_one_sentence(answer, "drive: task 1 is not on", "spatialemb-cvat push makes it anew")
+    answer = cvat("push", run, "--url", server.url)
+    assert answer.stdout == (
+        "drive: task 6: 12 frames and their tracks are there (task 1 was not there any more)\n"
+    )
 
 
 def test_a_server_that_is_busy_is_asked_again(run: Path, server: FakeCvat, cvat: Run) -> None:
@@ -294,8 +426,9 @@ def test_one_bad_recording_does_not_end_the_run(
     assert answer.stdout == "drive: task 1: 12 frames and their tracks are there\n"
     gone, too_short = [line for line in answer.stderr.splitlines() if line.startswith("error: ")]
     assert "gone.mp4: is not there any more" in gone
-    assert "CVAT counts 5 frames in task 3, and 12 are labelled" in too_short
-    assert not server.tasks[3].tracks
+    assert "CVAT counts 5 frames in it, and 12 are labelled" in too_short
+    assert list(server.tasks) == [1]
+    assert [path.parent.name for path in run.rglob(FILE)] == ["drive"]
 
 
 # ---- pull

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from annotator.conversion import Converted, convert
+from annotator.cvat.secrets import printable
 from annotator.cvat.server import Server, insist_on_address
-from annotator.cvat.tasks import Task
+from annotator.cvat.tasks import LOCK, Task, alone
 from annotator.errors import AnnotatorError, ServerError, UsageError
 from annotator.formats.cvat_xml import step_of_filter
 from annotator.formats.recognise import Kind, bad_input, recognise
@@ -42,7 +43,8 @@ def pull(job: PullJob) -> Iterator[Pulled]:
     tasks = [Task.read(labels.path, job.url) for labels in side.labels]
     if not any(tasks):
         raise UsageError(f"{job.run}: nothing of it was sent to {job.url}; push it first")
-    with Server.connect(job.url) as server:
+    busy = f"{job.out}: another command is fetching into it; wait for it, or choose another --out"
+    with Server.connect(job.url) as server, alone(job.out / LOCK, busy):
         for labels, task in zip(side.labels, tasks, strict=True):
             name = labels.name
             if task is None:
@@ -70,17 +72,20 @@ def _pulled(server: Server, job: PullJob, name: str, folder: Path, task: Task) -
             (converted,) = convert(conversion)
             export.replace(job.out / name / EXPORT)
             return Pulled(name, converted)
-    except ServerError as error:
-        if error.may_pass:
-            raise  # away: the others would fare no better
-        return Pulled(name, None, error=str(error))
     except AnnotatorError as error:
-        return Pulled(name, None, error=str(error))
+        if isinstance(error, ServerError) and error.may_pass:
+            raise  # away: the others would fare no better
+        return Pulled(name, None, error=printable(f"{name}: {error}"))
 
 
 def _fetch(server: Server, task: Task, path: Path) -> frozenset[int]:
     """Save the export of a task; indices of the frames that people deleted, which no export says in so many words."""
-    remote = server.ask(server.client.tasks.retrieve, task.task_id)
+    remote = server.task(task.task_id)
+    if remote is None:
+        raise ServerError(
+            f"task {task.task_id} is not on {server.url} any more, or not for this token;"
+            " spatialemb-cvat push makes it anew, without what people corrected"
+        )
     kind = VIDEO_FORMAT if remote.mode == "interpolation" else IMAGES_FORMAT
 
     from cvat_sdk.core.proxies.types import Location

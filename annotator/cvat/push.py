@@ -6,17 +6,19 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from annotator.cvat.projects import Project, lacking
 from annotator.cvat.server import Server
-from annotator.cvat.tasks import Task
+from annotator.cvat.tasks import LOCK, Task, alone
 from annotator.errors import AnnotatorError, ServerError, SourceError, UsageError
 from annotator.formats import cvat
+from annotator.formats.cvat_xml import parts
 from annotator.formats.recognise import Kind, bad_input, recognise
 from annotator.formats.whole import scratch_folder
-from annotator.labels import BY_ID, BY_NAME, INSTANCE_CLASSES
 from annotator.options import PublishOptions, PushJob
 from annotator.publishing import Recording, recording_of
 from annotator.store import Store
@@ -24,6 +26,7 @@ from annotator.store import Store
 IMPORT_FORMAT = "CVAT 1.1"
 XML, LABELS = "cvat.xml", "cvat_labels.json"
 SENT = "cvat_sent.xml"  # kept beside the labels: what people change is told from it
+ANEW = "delete it there, and push again to make it anew"
 
 Tell = Callable[[int, int], None]  # bytes sent, of so many
 
@@ -66,11 +69,13 @@ def push(job: PushJob, tell: Tell = lambda done, total: None) -> Iterator[Pushed
             f"{job.run}: is {side.kind.value}; make a run of it with spatialemb-convert --to run"
         )
     with Server.connect(job.url) as server:
-        project_id = _project(server, job.project) if job.project else None
+        project = Project(server, job.project)
         for labels in side.labels:
             recording = recording_of(labels.path, labels.name)
             try:
-                yield _Push(server, job, recording, labels.path, project_id, tell).go()
+                with alone(labels.path / LOCK, f"{labels.path}: another command is sending it; wait for it"):
+                    pushed = _Push(server, job, recording, labels.path, project, tell).go()
+                yield pushed
             except UsageError:
                 raise  # of the token
             except ServerError as error:
@@ -89,15 +94,17 @@ class _Push:
     job: PushJob
     recording: Recording
     folder: Path
-    project_id: int | None
+    project: Project
     tell: Tell
+    note: str = ""  # of what was found on the way
 
     def go(self) -> Pushed:
         """Take every step that is not done yet."""
         with Store.read(self.folder) as store, scratch_folder(self.folder / XML) as scratch:
             frames = _frames(store)
             _write(store, replace(self.recording, is_video=not frames.names), scratch)
-            task = self._task_with_data(frames, scratch)
+            labels = _labels(scratch / XML)
+            task = self._task_with_data(frames, labels, scratch)
             with (scratch / XML).open("rb") as file:
                 sent = hashlib.file_digest(file, "sha256").hexdigest()
             if task.sent == sent and not self.job.replace:
@@ -110,61 +117,99 @@ class _Push:
         task.write(self.folder)
         digest = self.server.annotations_digest(task.task_id)
         replace(task, digest=digest).write(self.folder)
-        return Pushed(self.recording.name, task.task_id, f"{frames.count} frames and their tracks are there")
+        what = " and their tracks are there" if labels else " are there, with nothing labelled in them"
+        return Pushed(self.recording.name, task.task_id, f"{frames.count} frames{what}{self.note}")
 
-    def _task_with_data(self, frames: Frames, scratch: Path) -> Task:
-        """The task of the recording, whole; a task that lacks the recording is made anew."""
+    def _task_with_data(self, frames: Frames, labels: set[str], scratch: Path) -> Task:
+        """The task of the recording, whole and fit for it; one that nobody could work on yet is made anew if not."""
         task = Task.read(self.folder, self.server.url)
-        size = self._size(task) if task else None
-        if task and size:
-            self._insist_on_frames(task, size, frames)
+        remote = self.server.task(task.task_id) if task else None
+        if task is None:
+            return self._created(frames, labels, scratch)
+        if remote is None:
+            self.note = f" (task {task.task_id} was not there any more)"
+        elif unfit := self._unfit(remote, frames, labels):
+            if int(remote.size or 0) and (task.sent or self.server.has_annotations(task.task_id)):
+                raise SourceError(f"{self.recording.name}: task {task.task_id} is on the server, but {unfit}")
+            self._remove(task)
+            self.note = f" (in the place of task {task.task_id})"
+        else:
             return task
-        if task and size is not None:
-            self.server.ask(self.server.client.tasks.remove_by_ids, [task.task_id])
-        task = self._create(scratch)
-        self._upload(task, frames)
-        self._insist_on_frames(task, self._size(task) or 0, frames)
-        return task
+        return self._created(frames, labels, scratch)
 
-    def _size(self, task: Task) -> int | None:
-        """The number of frames of a task, None when it isn't there any more."""
+    def _unfit(self, remote: Any, frames: Frames, labels: set[str]) -> str | None:
+        """Why a task can't take what is to be sent, with the remedy, in words; None if it can."""
+        size = int(remote.size or 0)
+        if size != frames.in_task:
+            return (
+                f"CVAT counts {size} frames in it, and {frames.in_task} are labelled: it is of another recording;"
+                f" {ANEW}"
+            )
+        if self.project.is_to_be_made or self.project.number not in (None, remote.project_id):
+            return f"not in project {self.project.wanted}; leave --project out, or {ANEW}"
+        wanted, has = self.job.segment_size, getattr(remote, "segment_size", None)
+        if wanted and has is not None and min(wanted, size) != min(has or size, size):
+            return f"with jobs of {has or size} frames; leave --segment-size out, or {ANEW}"
+        if lacks := lacking(self.server.ask(remote.get_labels), labels):
+            return f"{lacks}; add what is lacking there, and push again"
+        return None
+
+    def _remove(self, task: Task) -> None:
+        """Leave nothing of a task, neither there nor here."""
+        self.server.ask(self.server.client.tasks.remove_by_ids, [task.task_id])
+        Task.forget(self.folder)
+
+    def _created(self, frames: Frames, labels: set[str], scratch: Path) -> Task:
+        """A new task with the frames; nothing of it is left when it can't be had."""
+        resources = self._resources(frames)
+        if lacks := self.project.lacks(labels):
+            raise SourceError(f"{self.recording.name}: can't go into project {self.project.wanted}: {lacks}")
+        self.project.enter()
+        task = self._create(scratch)
         try:
-            found = self.server.ask(self.server.client.tasks.retrieve, task.task_id)
-        except ServerError as error:
-            if error.is_missing:
-                return None
+            self._upload(task, frames, resources)
+            self._insist_on_frames(task, frames)
+        except AnnotatorError as error:
+            if not getattr(error, "may_pass", False):
+                with suppress(
+                    ServerError
+                ):  # the first fault is the one to tell; the next push removes the task
+                    self._remove(task)
             raise
-        return int(found.size or 0)
+        return task
 
     def _create(self, scratch: Path) -> Task:
         spec: dict[str, Any] = {"name": self.recording.name, "overlap": 0}
         if self.job.segment_size:
             spec["segment_size"] = self.job.segment_size
-        if self.project_id is None:
+        number = self.project.make()
+        if number is None:
             spec["labels"] = json.loads((scratch / LABELS).read_text(encoding="utf-8"))
         else:
-            spec["project_id"] = self.project_id
+            spec["project_id"] = number
         with self.server.faults():
             created = self.server.client.tasks.create(spec)
         task = Task(self.server.url, int(created.id))
         task.write(self.folder)
         return task
 
-    def _upload(self, task: Task, frames: Frames) -> None:
-        params: dict[str, Any] = {"image_quality": self.job.image_quality}
-        if frames.names:
-            path = self.recording.path
-            folder = path if path.is_dir() else path.parent  # of the only image
-            resources = [folder / name for name in frames.names]
-            params["sorting_method"] = "predefined"
-        else:
-            resources = [self.recording.path]
-            params |= {"start_frame": frames.first, "stop_frame": frames.last, "frame_step": frames.step}
-        missing = [path for path in resources if not path.is_file()]
-        if missing:
+    def _resources(self, frames: Frames) -> list[Path]:
+        """The files to send. Raises SourceError when one isn't there any more."""
+        path = self.recording.path
+        folder = path if path.is_dir() else path.parent  # of the only image
+        resources = [folder / name for name in frames.names] or [path]
+        if missing := [path for path in resources if not path.is_file()]:
             raise SourceError(
                 f"{missing[0]}: is not there any more; put the recording back where it was labelled"
             )
+        return resources
+
+    def _upload(self, task: Task, frames: Frames, resources: list[Path]) -> None:
+        params: dict[str, Any] = {"image_quality": self.job.image_quality}
+        if frames.names:
+            params["sorting_method"] = "predefined"
+        else:
+            params |= {"start_frame": frames.first, "stop_frame": frames.last, "frame_step": frames.step}
         remote = self.server.ask(self.server.client.tasks.retrieve, task.task_id)
         with self.server.faults():
             remote.upload_data(resources, params=params, pbar=_bar(self.tell))
@@ -174,11 +219,12 @@ class _Push:
         # It takes the place of what is there, so that it may be sent again.
         self.server.ask(remote.import_annotations, IMPORT_FORMAT, xml, pbar=_bar(self.tell))
 
-    def _insist_on_frames(self, task: Task, size: int, frames: Frames) -> None:
+    def _insist_on_frames(self, task: Task, frames: Frames) -> None:
+        size = int(getattr(self.server.task(task.task_id), "size", 0) or 0)
         if size != frames.in_task:
             raise SourceError(
-                f"{self.recording.path}: CVAT counts {size} frames in task {task.task_id}, and {frames.in_task} are"
-                " labelled: it is another recording, or CVAT decodes it otherwise; no tracks were sent"
+                f"{self.recording.path}: CVAT counts {size} frames in it, and {frames.in_task} are labelled: it is"
+                " another recording, or CVAT decodes it otherwise; nothing of it was left on the server"
             )
 
     def _insist_on_untouched(self, task: Task) -> None:
@@ -224,43 +270,10 @@ def _frames(store: Store) -> Frames:
     return Frames(first, last, step or 1, count, ())
 
 
-def _project(server: Server, wanted: str) -> int:
-    """The number of a project, given as such or by name; one that isn't there is made. Raises UsageError.
-
-    What is done from then on is done in the project's organization.
-    """
-    client = server.client
-    if wanted.isdecimal():
-        try:
-            return _ready(server, server.ask(client.projects.retrieve, int(wanted)))
-        except ServerError as error:
-            if error.is_missing:
-                raise UsageError(f"--project {wanted}: {server.url} has no project of this number") from error
-            raise
-    found = [each for each in server.ask(client.projects.list, search=wanted) if each.name == wanted]
-    if len(found) > 1:
-        raise UsageError(f"--project {wanted}: {len(found)} projects are called so; give the number of one")
-    if found:
-        return _ready(server, found[0])
-    labels = json.loads(cvat.label_specification(BY_ID[class_id] for class_id in INSTANCE_CLASSES))
-    with server.faults():
-        return int(client.projects.create({"name": wanted, "labels": labels}).id)
-
-
-def _ready(server: Server, project: Any) -> int:
-    """The number of a project that can take what is sent here. Raises UsageError where it would drop identities."""
-    if project.organization is not None:
-        found, _ = server.ask(server.client.api_client.organizations_api.retrieve, project.organization)
-        server.client.organization_slug = found.slug
-    for label in server.ask(project.get_labels):
-        known = BY_NAME.get(label.name)
-        lacking = cvat.ATTRIBUTES.keys() - {attribute.name for attribute in label.attributes}
-        if known and known.has_instances and lacking:
-            raise UsageError(
-                f"--project {project.name}: its label {label.name} lacks the attribute {min(lacking)}, without which"
-                " nothing tells identities when tracks come back; take the labels of cvat_labels.json"
-            )
-    return int(project.id)
+def _labels(xml: Path) -> set[str]:
+    """The labels of all that is drawn in a file."""
+    elements = (part.element for part in parts(xml) if part.element.tag != "meta")
+    return {element.attrib["label"] for element in elements if "label" in element.attrib}
 
 
 def _bar(tell: Tell) -> Any:

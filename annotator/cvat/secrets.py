@@ -27,10 +27,14 @@ class Secret:
         return bool(self._pattern.search("".join(traceback.format_exception(error))))
 
 
+def printable(text: str) -> str:
+    """The text in one line, and without control characters."""
+    return " ".join("".join(character if character.isprintable() else " " for character in text).split())
+
+
 def one_line(text: str) -> str:
-    """The text in one line, not too long, and without control characters."""
-    shown = "".join(character if character.isprintable() else " " for character in text)
-    line = " ".join(shown.split())
+    """The same, and not too long."""
+    line = printable(text)
     return line if len(line) <= LONGEST else line[:LONGEST] + "…"
 
 

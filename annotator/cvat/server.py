@@ -38,6 +38,7 @@ class Server:
         self.url = url
         self.client = client
         self._secret = secret
+        self._slugs: dict[int, str | None] = {}  # of organizations
 
     @classmethod
     @contextmanager
@@ -83,6 +84,21 @@ class Server:
                     " please report it"
                 ) from None
             raise
+
+    def enter(self, organization: int | None) -> None:
+        """Do what comes next in an organization, or in none; one that the token may not see isn't entered."""
+        if organization is not None and organization not in self._slugs:
+            retrieve = self.client.api_client.organizations_api.retrieve
+            try:
+                found, _ = self.ask(retrieve, organization)
+                self._slugs[organization] = found.slug
+            except UsageError:
+                self._slugs[organization] = None  # whoever was given a task of it may work on it all the same
+            except ServerError as error:
+                if not error.is_missing:
+                    raise
+                self._slugs[organization] = None
+        self.client.organization_slug = None if organization is None else self._slugs[organization]
 
     def ask(self, question: Callable[..., Answer], *values: Any, **options: Any) -> Answer:
         """The answer to a question that may be asked again: so it is, when the server is busy or away."""
@@ -151,6 +167,18 @@ class Server:
     def safe(self, text: str) -> str:
         """What the server said: in one line that a terminal shows, not too long, and never with the token in it."""
         return one_line(self._secret.hidden_in(text))
+
+    def task(self, task_id: int) -> Any:
+        """A task, in whose organization is done what comes next; None when it isn't there, or not for this token."""
+        self.enter(None)
+        try:
+            found = self.ask(self.client.tasks.retrieve, task_id)
+        except ServerError as error:
+            if error.is_missing:
+                return None
+            raise
+        self.enter(getattr(found, "organization", None))
+        return found
 
     def has_annotations(self, task_id: int) -> bool:
         """Whether anything is annotated in a task."""

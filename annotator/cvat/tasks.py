@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from annotator.run import write_json
+from annotator.errors import OutputError, SourceError, UsageError
+from annotator.run import Lock, write_json
 
 FILE = "cvat_task.json"
+LOCK = ".cvat.lock"
 
 
 @dataclass(frozen=True)
@@ -25,7 +29,7 @@ class Task:
         """The task of a recording on a server, None when there is none yet."""
         try:
             content = json.loads((folder / FILE).read_text(encoding="utf-8"))
-            task = cls(**{field.name: content[field.name] for field in fields(cls)})
+            task = cls(**{field.name: content[field.name] for field in fields(cls) if field.name in content})
         except (OSError, ValueError, KeyError, TypeError):
             return None
         return task if task.url.rstrip("/") == url.rstrip("/") else None
@@ -33,3 +37,28 @@ class Task:
     def write(self, folder: Path) -> None:
         """Keep it. Raises OutputError."""
         write_json(folder / FILE, asdict(self))
+
+    @staticmethod
+    def forget(folder: Path) -> None:
+        """Keep nothing. Raises OutputError."""
+        try:
+            (folder / FILE).unlink(missing_ok=True)
+        except OSError as error:
+            raise OutputError(f"{folder / FILE}: can't be removed ({error.strerror}); remove it") from error
+
+
+@contextmanager
+def alone(lock: Path, otherwise: str) -> Iterator[None]:
+    """Keep other commands away. Raises SourceError, with what to say `otherwise`, when one is at work already."""
+    held = Lock(lock)
+    try:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        held.take()
+    except UsageError as error:
+        raise SourceError(otherwise) from error
+    except OSError as error:
+        raise OutputError(f"{lock.parent}: can't be written ({error.strerror})") from error
+    try:
+        yield
+    finally:
+        held.release()
