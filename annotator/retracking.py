@@ -32,6 +32,7 @@ class Retracked:
     instances: int  # with those that fill gaps
     tracks: int
     file: Path  # the folder of the recording, or the text that was written
+    remarks: tuple[str, ...] = ()  # what else is to be told of it, in sentences
 
 
 def retrack(job: TrackingJob) -> Iterator[Retracked]:
@@ -122,4 +123,5 @@ def _track_text(labels: Labels, goal: Path, job: TrackingJob) -> Retracked:
 
 
 def _retracked(labels: Labels, store: Store, file: Path) -> Retracked:
-    return Retracked(labels.name, store.frame_count, store.instance_count, store.track_count, file)
+    counts = store.frame_count, store.instance_count, store.track_count
+    return Retracked(labels.name, *counts, file, tuple(store.remarks))

@@ -51,6 +51,7 @@ class SourceRecord:
     frames: int = 0
     gaps: int = 0  # stretches that could not be decoded
     gap_reasons: tuple[str, ...] = ()  # the first of them, in words
+    remarks: tuple[str, ...] = ()  # what else is to be told of it, in sentences
     instances: int = 0
     tracks: int = 0
     losses: Mapping[str, Mapping[str, int]] = field(default_factory=dict)  # what each format could not hold
@@ -140,6 +141,7 @@ class Run:
             frames=store.frame_count,
             gaps=store.gap_count,
             gap_reasons=tuple(gaps),
+            remarks=tuple(store.remarks),
             instances=store.instance_count,
             tracks=store.track_count,
             losses={

@@ -168,6 +168,7 @@ def outcome(record: SourceRecord, worked: bool) -> str:
         f"{record.name}: {record.state}: {record.frames} frames{gaps}, {record.instances} instances,"
         f" {record.tracks} tracks in {record.seconds:.1f} s"
         + "".join(f"; {loss} ({', '.join(names)})" for loss, names in formats.items())
+        + "".join(f"; {remark}" for remark in record.remarks)
     )
 
 

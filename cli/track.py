@@ -38,7 +38,8 @@ def command(inputs: tuple[Path, ...], quiet: bool, **values: Any) -> None:
     for done in retrack(job):
         if not quiet:
             counts = f"{done.frames} frames, {done.instances} instances, {done.tracks} tracks"
-            shell.show(f"{done.name}: {counts} -> {done.file}")
+            remarks = "".join(f"; {remark}" for remark in done.remarks)
+            shell.show(f"{done.name}: {counts} -> {done.file}{remarks}")
 
 
 def main() -> None:

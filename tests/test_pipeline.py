@@ -319,6 +319,25 @@ def test_a_folder_of_images_of_many_sizes_with_a_broken_one(tmp_path: Path, toy:
         ]
 
 
+def test_a_video_whose_times_run_back_is_tracked_as_the_same_frames_with_times_that_rise(
+    tmp_path: Path, toy: ToyRuntime
+) -> None:
+    """An AVI has no presentation times: B-frames get those of their packets, in the order of decoding."""
+    counts = []
+    for name in ("sound.mkv", "back.avi"):
+        path = write_video(tmp_path / name, codec="libx264", b_frames=3)
+        ended(job(path, out=tmp_path / "labels"))
+        told = record(tmp_path / "labels", path.stem)
+        counts.append((told["frames"], told["instances"], told["tracks"]))
+    assert counts[0] == counts[1]
+    assert record(tmp_path / "labels", "sound")["remarks"] == []
+    [remark] = record(tmp_path / "labels", "back")["remarks"]
+    assert "times run back or stand still" in remark
+    lines = (tmp_path / "labels" / "back" / "frames.csv").read_text().splitlines()[1:]
+    pts = [int(line.split(",")[1]) for line in lines]
+    assert pts != sorted(pts), "frames.csv has the times of the file"
+
+
 def test_a_cut_off_video_is_labelled_as_far_as_it_goes_and_resumes_equal(
     tmp_path: Path, toy: ToyRuntime
 ) -> None:

@@ -42,11 +42,14 @@ def draw(k: int, size: tuple[int, int] = (48, 64)) -> np.ndarray:
     return image
 
 
-def write_video(path: Path, frames: int = 24, size: tuple[int, int] = (48, 64)) -> Path:
+def write_video(
+    path: Path, frames: int = 24, size: tuple[int, int] = (48, 64), codec: str = "mpeg4", b_frames: int = 0
+) -> Path:
     """A small video of `draw`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("mpeg4", rate=10)
+        stream = container.add_stream(codec, rate=10)
+        stream.codec_context.max_b_frames = b_frames
         stream.height, stream.width = size
         stream.pix_fmt = "yuv420p"
         stream.bit_rate = 2_000_000

@@ -229,7 +229,18 @@ class Store:
         with self._db.transaction():
             self._set_note(key, value)
 
+    def remark(self, step: str, sentences: Sequence[str]) -> None:
+        """Keep what a step has to say of the recording, in place of what it said before."""
+        with self._db.transaction():
+            self._set_note("remarks", {**(self.note("remarks") or {}), step: list(sentences)})
+
     # ---- reading
+
+    @property
+    def remarks(self) -> list[str]:
+        """What is to be told of the recording, in sentences, by step."""
+        by_step = self.note("remarks") or {}
+        return [sentence for step in sorted(by_step) for sentence in by_step[step]]
 
     def note(self, key: str) -> Any:
         """The fact kept under `key`, None when there is none."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
-from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +17,7 @@ from annotator.options import TrackingOptions
 from annotator.store import INTERPOLATED, RESHAPED, Linked, Made, Store
 from annotator.tracking.repair import Between, is_free, parted
 from annotator.tracking.stretch import STEADY, strength
+from annotator.tracking.times import Times
 from annotator.tracking.windows import Names, TimedFrame, named, timed
 
 TICK_S = 0.1  # what is known of motion is in tenths of a second
@@ -30,15 +30,13 @@ def associate(store: Store, options: TrackingOptions) -> None:
     """Give the instances of a store their tracks, or none if that is asked. Ids count from 1 in order of appearance."""
     store.set_note("tracked", None)  # until all is done
     if options.enabled:
-        store.set_links(links(store, options))
+        times = Times.of(store.frames())
+        store.set_links(linked(store.found(), _tick_of(times), options))
+        store.remark("associate", times.remarks())
     else:
         store.set_tracks(())
+        store.remark("associate", [])
     store.set_note("tracked", asdict(options))
-
-
-def links(store: Store, options: TrackingOptions) -> Iterator[Linked]:
-    """What association makes of every frame, in order."""
-    return linked(store.found(), tick_of(store.frames()), options)
 
 
 def linked(frames: Iterable[Instances], tick_s: float, options: TrackingOptions) -> Iterator[Linked]:
@@ -49,9 +47,11 @@ def linked(frames: Iterable[Instances], tick_s: float, options: TrackingOptions)
 
 def tick_of(frames: Iterable[FrameRef]) -> float:
     """Seconds of a tick, given the frames of a recording."""
-    times = np.fromiter((frame.time_s for frame in islice(frames, 1000)), np.float64)
-    usual = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
-    return usual if usual >= FAR_APART_S else TICK_S
+    return _tick_of(Times.of(frames))
+
+
+def _tick_of(times: Times) -> float:
+    return times.usual_s if times.usual_s >= FAR_APART_S else TICK_S
 
 
 # ---- which tracks are real, their ids, and their gaps

@@ -17,6 +17,7 @@ from scipy.optimize import linear_sum_assignment
 from annotator.instances import Instances
 from annotator.tracking.observations import Floats, Observed
 from annotator.tracking.stretch import tracks_of
+from annotator.tracking.times import with_times
 from annotator.tracking.tracklets import Tracklet
 
 WINDOW, OVERLAP = 1024, 128  # frames at least
@@ -37,17 +38,13 @@ class TimedFrame:
 
 
 def timed(frames: Iterable[Instances], tick_s: float) -> Iterator[TimedFrame]:
-    """Frames with their time in ticks; a new stretch begins where the size changes or the clock jumps back."""
-    before: Instances | None = None
-    for found in frames:
-        is_first = (
-            before is None
-            or found.frame.size != before.frame.size
-            or found.frame.time_s < before.frame.time_s
-        )
-        passed = 0.0 if is_first or before is None else (found.frame.time_s - before.frame.time_s) / tick_s
-        yield TimedFrame(found, found.frame.time_s / tick_s, is_first, passed)
-        before = found
+    """Frames with their time in ticks; a new stretch begins where the size changes or another clock begins."""
+    size, time_s = None, 0.0
+    for found, moment in with_times(frames, lambda found: found.frame):
+        is_first = moment.is_first or found.frame.size != size
+        passed = 0.0 if is_first else (moment.time_s - time_s) / tick_s
+        size, time_s = found.frame.size, moment.time_s
+        yield TimedFrame(found, time_s / tick_s, is_first, passed)
 
 
 def named(frames: Iterable[TimedFrame], longest: float, min_track: int) -> Iterator[TimedFrame]:
