@@ -8,7 +8,7 @@ from fractions import Fraction
 import numpy as np
 import numpy.typing as npt
 
-MOST_FRAMES = 10_000_000  # four days at 30 a second: what is beyond is no number of a frame
+from annotator.limits import require_frame_size
 
 
 @dataclass(frozen=True)
@@ -22,8 +22,9 @@ class FrameRef:
     name: str = ""  # the file of an image folder, relative to it; "" in a video
 
     def __post_init__(self) -> None:
-        if self.index < 0 or self.time_base <= 0 or min(self.size) < 1:
-            raise ValueError(f"no frame has index {self.index}, time base {self.time_base}, size {self.size}")
+        if self.index < 0 or self.time_base <= 0:
+            raise ValueError(f"no frame has index {self.index}, time base {self.time_base}")
+        require_frame_size(*self.size)
 
     @property
     def time_s(self) -> float:

@@ -15,12 +15,12 @@ import numpy.typing as npt
 import pycocotools.mask as coco
 
 from annotator.errors import FormatError
+from annotator.limits import FARTHEST, MOST_PIXELS, require_frame_size
 
 Rle = dict[str, Any]  # {"size": [H, W], "counts": bytes}
 Window = tuple[npt.NDArray[np.bool_], int, int]  # a mask within a box, top and left of the box
 
 SPECK = 0.01  # of a mask: smaller parts are left out, smaller holes are filled
-FARTHEST = 1_000_000  # pixels; pycocotools takes memory for every one along a polygon's border, and crashes
 
 
 def encode(mask: npt.NDArray[np.bool_]) -> Rle:
@@ -79,12 +79,13 @@ def to_rle(segmentation: Any, size: tuple[int, int]) -> Rle:
     Raises FormatError when it doesn't describe a mask of `size` (H, W).
     """
     try:
+        require_frame_size(*size)
         if isinstance(segmentation, dict):
             if tuple(segmentation["size"]) != tuple(size):
                 raise ValueError(f"a mask of size {segmentation['size']} in a frame of {list(size)}")
             counts = segmentation["counts"]
             if isinstance(counts, list):
-                counts = coco.frPyObjects({"size": list(size), "counts": counts}, *size)["counts"]
+                return _from_lengths(_whole_numbers(counts), size)
             return from_counts([counts.encode() if isinstance(counts, str) else counts], size)[0]
         if any(len(ring) < 6 or len(ring) % 2 for ring in segmentation):
             raise ValueError("a polygon with fewer than 3 points")
@@ -107,15 +108,23 @@ def to_rles(segmentations: Sequence[Any], size: tuple[int, int]) -> list[Rle]:
 
 
 def from_counts(counts: Sequence[bytes], size: tuple[int, int]) -> list[Rle]:
-    """The RLEs of N masks of `size` (H, W), given their compressed counts and checked all at once.
+    """The RLEs of N masks of `size` (H, W), given their compressed counts, checked all at once.
 
-    Raises ValueError when one of them doesn't describe a mask of that size.
+    Whatever stood in a file goes through here before pycocotools sees it, which crashes, hangs or answers at random
+    when counts are wrong. Runs without a pixel, on which it stumbles too, are taken out. Raises ValueError when one
+    of the counts doesn't describe a mask of that size, or when no frame has it.
     """
-    if counts:
+    require_frame_size(*size)
+    rles = [{"size": list(size), "counts": of_mask} for of_mask in counts]
+    if rles:
         lengths, first = _decompress(counts)
         if np.any(lengths < 0) or np.any(np.add.reduceat(lengths, first) != size[0] * size[1]):
             raise ValueError("its runs don't add up to the frame")
-    return [{"size": list(size), "counts": of_mask} for of_mask in counts]
+        is_empty = lengths == 0
+        is_empty[first] = False  # a mask that begins with its first pixel is written so
+        for k in np.unique(np.searchsorted(first, np.flatnonzero(is_empty), side="right") - 1).tolist():
+            rles[k] = _from_lengths(np.split(lengths, first[1:])[k], size)
+    return rles
 
 
 def union(rles: Sequence[Rle], size: tuple[int, int]) -> Rle:
@@ -283,6 +292,29 @@ def _columns(label_map: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.integer[
     return cv2.transpose(label_map).ravel()  # in blocks: ten times as fast as numpy
 
 
+def _whole_numbers(counts: list[Any]) -> npt.NDArray[np.int64]:
+    """The counts of RLE that isn't compressed. Raises ValueError for what can be none."""
+    try:
+        numbers = np.asarray(counts)
+    except ValueError:  # lists in it
+        raise ValueError("its counts are no whole numbers") from None
+    if numbers.ndim != 1 or numbers.dtype.kind not in "iuf" or np.any(numbers != np.trunc(numbers)):
+        raise ValueError("its counts are no whole numbers")
+    if len(numbers) == 0 or numbers.min() < 0 or numbers.max() > MOST_PIXELS:
+        raise ValueError("its runs don't add up to the frame")
+    return numbers.astype(np.int64)
+
+
+def _from_lengths(lengths: npt.NDArray[np.int64], size: tuple[int, int]) -> Rle:
+    """The RLE of a mask of `size` (H, W), given the lengths of its runs, off first, of which some may be 0."""
+    if lengths.sum() != size[0] * size[1]:
+        raise ValueError("its runs don't add up to the frame")
+    bounds = np.cumsum(np.append(lengths, 0) if len(lengths) % 2 else lengths)
+    starts, ends = bounds[::2], bounds[1::2]
+    is_there = ends > starts
+    return _from_runs(starts[is_there], ends[is_there], size)
+
+
 def _from_runs(
     starts: npt.NDArray[np.integer[Any]], ends: npt.NDArray[np.integer[Any]], size: tuple[int, int]
 ) -> Rle:
@@ -352,7 +384,7 @@ def _numbers(
         of = np.searchsorted(last, low)
         first = np.flatnonzero(np.append(True, of[1:] != of[:-1]))
         count = np.diff(first, append=len(low))
-        if count.max() > 6:
+        if count.max() > 5:  # the sixth may not be followed: pycocotools shifts numbers of 32 bits
             raise ValueError("its counts hold a number that is too large")
         place = np.arange(len(low)) - np.repeat(first, count)
         bits = (codes.take(low) & 0x1F).astype(np.int64) << 5 * place

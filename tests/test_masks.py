@@ -168,6 +168,70 @@ def test_masks_are_checked_all_at_once(stack: list[np.ndarray]) -> None:
     assert masks.from_counts([], (2, 2)) == []
 
 
+def compressed(*numbers: int, characters: int = 1) -> bytes:
+    """The first three counts of a mask as COCO writes them, each in so many characters at least."""
+    text = bytearray()
+    for number in numbers:
+        count = characters
+        while not -(1 << 5 * count - 1) <= number < 1 << 5 * count - 1:
+            count += 1
+        text += bytes(48 + ((number >> 5 * k) & 31 | 32 * (k + 1 < count)) for k in range(count))
+    return bytes(text)
+
+
+@pytest.mark.parametrize(
+    "counts",
+    [
+        compressed(-1, 5),
+        compressed(5),
+        compressed(2, 1),
+        compressed(1, 1, 1, 1, 1, 1),
+        compressed(1 << 28, 4 - (1 << 28)),
+        compressed(1 << 32, 4),
+        compressed((1 << 32) + 1, 3),
+        compressed(1, 3, characters=7),
+        compressed(1, -(1 << 34), (1 << 34) + 3),
+        b"o" * 40 + b"0",
+    ],
+)
+def test_counts_that_are_no_mask_never_reach_pycocotools(counts: bytes) -> None:
+    for wrong in ({"size": [2, 2], "counts": counts}, {"size": [2, 2], "counts": counts.decode()}):
+        with pytest.raises(FormatError, match=r"its (runs|counts)"):
+            masks.to_rle(wrong, (2, 2))
+    with pytest.raises(ValueError, match=r"its (runs|counts)"):
+        masks.from_counts([counts], (2, 2))
+
+
+@pytest.mark.parametrize(
+    "counts",
+    [[], [-1, 5], [5], [2, 1], [2.5, 1.5], [1 << 32, 4], [10**30, 4], [4, None], ["4"], [[4]], [True]],
+)
+def test_runs_that_are_no_mask_never_reach_pycocotools(counts: list[Any]) -> None:
+    with pytest.raises(FormatError, match=r"its (runs|counts)"):
+        masks.to_rle({"size": [2, 2], "counts": counts}, (2, 2))
+
+
+@given(MASKS, st.data())
+def test_runs_without_a_pixel_change_nothing(pixels: np.ndarray, data: st.DataObject) -> None:
+    runs = np.diff(np.flatnonzero(np.diff(pixels.ravel(order="F"), prepend=0, append=2)), prepend=0).tolist()
+    for at in data.draw(st.lists(st.integers(0, len(runs)), max_size=3)):
+        runs[at:at] = [0, 0]
+    as_written = np.array(runs) - np.pad(np.array(runs), (2, 0))[: len(runs)] * (np.arange(len(runs)) > 2)
+    rle = masks.encode(pixels)
+    assert masks.to_rle({"size": list(pixels.shape), "counts": runs}, pixels.shape) == rle
+    found = masks.from_counts([rle["counts"], compressed(*as_written.tolist()), rle["counts"]], pixels.shape)
+    assert found == [rle] * 3
+
+
+@pytest.mark.parametrize("size", [(1 << 16, 1 << 16), (100_000, 100), (0, 5), (-1, -1), (16_385, 16_384)])
+def test_masks_of_frames_that_are_too_large_are_refused(size: tuple[int, int]) -> None:
+    counts = compressed(size[0] * size[1])
+    with pytest.raises(ValueError, match=r"no frame is|a frame of .* is too large; up to 65,535 a side"):
+        masks.from_counts([counts], size)
+    with pytest.raises(FormatError, match=r"no frame is|too large"):
+        masks.to_rle({"size": list(size), "counts": [size[0] * size[1]]}, size)
+
+
 @given(SAME_SIZE_MASKS)
 def test_many_segmentations_become_the_masks_that_each_becomes(stack: list[np.ndarray]) -> None:
     rles, size = [masks.encode(pixels) for pixels in stack], stack[0].shape

@@ -33,8 +33,9 @@ from annotator.formats.fields import score_of, shown, whole
 from annotator.formats.identity import track_id, track_ids
 from annotator.formats.names import PART
 from annotator.formats.survey import frame_without_time
-from annotator.frames import MOST_FRAMES, FrameRef
+from annotator.frames import FrameRef
 from annotator.instances import Instances, Truth
+from annotator.limits import FARTHEST, MOST_FRAMES
 from annotator.polygons import Ring
 
 SHAPES = ("polygon", "mask")
@@ -104,8 +105,8 @@ def ring_of(polygon: Element) -> Ring:
         raise ValueError(f"points {shown(polygon.attrib['points'])} that are no numbers") from None
     if ring.shape[1:] != (2,) or len(ring) < 3 or not np.all(np.isfinite(ring)):
         raise ValueError(f"a polygon of {len(ring)} points")
-    if np.abs(ring).max() > masks.FARTHEST:
-        raise ValueError(f"a polygon that reaches beyond {masks.FARTHEST:,} pixels")
+    if np.abs(ring).max() > FARTHEST:
+        raise ValueError(f"a polygon that reaches beyond {FARTHEST:,} pixels")
     return ring
 
 

@@ -22,9 +22,9 @@ from annotator.formats.interface import LabelReader, Recorded, Written
 from annotator.formats.names import BOM
 from annotator.formats.survey import HIDDEN, Survey, frame_without_time
 from annotator.formats.whole import whole_file
-from annotator.frames import MOST_FRAMES
 from annotator.instances import Instances, Region, Truth
 from annotator.labels import BY_ID, BY_NAME
+from annotator.limits import MOST_FRAMES
 
 FILE = "mots.txt"
 MOTS_CLASSES = {BY_NAME["car"].id: 1, BY_NAME["person"].id: 2}  # Cityscapes id -> MOTS class

@@ -17,6 +17,8 @@ import numpy.typing as npt
 from av.video.frame import VideoFrame
 from zlib_ng import zlib_ng
 
+from annotator.limits import MOST_PIXELS
+
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 HEAD = struct.Struct(">IIBBBBB")  # width, height, bits, colour type, compression, filter, interlace
 LENGTH = struct.Struct(">I")  # of a chunk
@@ -25,7 +27,6 @@ BLOCK = struct.Struct(
     "<BHH"
 )  # of bytes that are stored: whether it is the last, their number, and its complement
 MOST_IN_BLOCK = (1 << 16) - 1
-MOST_PIXELS = 1 << 28
 PIXELS: dict[int, np.dtype[Any]] = {8: np.dtype(np.uint8), 16: np.dtype(">u2")}  # by bits
 
 

@@ -13,7 +13,7 @@ from annotator.errors import FormatError
 from annotator.formats.check.finding import ERROR, WARNING, Finding, Numbers, Said
 from annotator.formats.classes import AS_NAMED
 from annotator.formats.cvat_xml import faults, parts, step_of
-from annotator.masks import FARTHEST
+from annotator.limits import FARTHEST
 from annotator.polygons import area
 
 DRAWN = ("polygon", "mask")

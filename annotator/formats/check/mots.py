@@ -9,7 +9,7 @@ from pathlib import Path
 from annotator import masks
 from annotator.formats.check.finding import ERROR, WARNING, Finding, Said
 from annotator.formats.names import BOM
-from annotator.frames import MOST_FRAMES
+from annotator.limits import MOST_FRAMES
 
 CLASSES = {1: "car", 2: "pedestrian", 10: "ignore region"}
 IDS_PER_CLASS = 1000

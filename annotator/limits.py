@@ -1,0 +1,29 @@
+"""Every limit on what is read: beyond it, a file is refused with a sentence instead of eating time and memory.
+
+They are far beyond what people have, and near enough that one frame at them fits in memory. Whoever meets a number or
+a size in a file looks here before anything is made of it: before C code, which can't be stopped, before memory is
+taken, and before a loop.
+"""
+
+from __future__ import annotations
+
+LARGEST_SIDE = 65_535  # pixels of a frame; what JPEG and most codecs hold
+MOST_PIXELS = 1 << 28  # of a frame: 16,384 x 16,384; pycocotools crashes from 2^32 on
+MOST_FRAMES = 10_000_000  # of a recording, four days at 30 a second: what is beyond is no number of a frame
+FARTHEST = 1_000_000  # pixels from a frame's corner where a vertex may lie
+
+
+def require_frame_size(height: int, width: int) -> None:
+    """Raise ValueError, saying what is possible, for a size in pixels that no frame has."""
+    if min(height, width) < 1:
+        raise ValueError(f"no frame is {_of(width)}x{_of(height)} pixels")
+    if max(height, width) > LARGEST_SIDE or height * width > MOST_PIXELS:
+        raise ValueError(
+            f"a frame of {_of(width)}x{_of(height)} pixels is too large; up to {LARGEST_SIDE:,} a side and"
+            f" {MOST_PIXELS:,} in all are read"
+        )
+
+
+def _of(side: int) -> str:
+    """A number of pixels, short even where a file has thousands of digits."""
+    return f"{side}" if abs(side) < 1 << 63 else "2^63 and more"
