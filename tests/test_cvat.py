@@ -215,6 +215,43 @@ def test_what_arrived_although_sending_broke_off_is_not_written_over(
     assert sorted(track.label for track in only_task(server).tracks) == ["car", "person"]
 
 
+@pytest.mark.parametrize("options", [(), ("--segment-size", 5)])
+def test_what_arrived_although_sending_broke_off_is_known_again(
+    run: Path, server: FakeCvat, cvat: Run, options: tuple[object, ...]
+) -> None:
+    """The server was killed while it imported, ended it nevertheless, and nobody worked on it since."""
+    push = ("push", run, "--url", server.url, *options)
+    server.trouble = lambda method, path: 400 if "/requests/" in path and only_task(server).imports else None
+    assert cvat(*push).returncode == 1
+    server.trouble = lambda method, path: None
+    imports = only_task(server).imports
+    assert cvat(*push).stdout == "drive: task 1: is there already\n"
+    assert only_task(server).imports == imports
+    server.trouble = lambda method, path: 400 if "/requests/" in path else None
+    edit(EditJob(run, delete=(8,)))
+    assert cvat(*push).returncode == 1  # and again, with what changed here
+    server.trouble = lambda method, path: None
+    edit(EditJob(run, relabel=((3, BUS),)))
+    assert cvat(*push).returncode == 0
+    assert {track.label for track in only_task(server).tracks} == {"bus"}
+
+
+def test_an_import_that_never_happened_is_made_up_for(run: Path, server: FakeCvat, cvat: Run) -> None:
+    """The server was killed while it imported, and has what was there before."""
+    cvat("push", run, "--url", server.url)
+    edit(EditJob(run, delete=(8,)))
+    for dies in (("POST", "/annotations/"), ("GET", "/requests/")):
+        tracks = list(only_task(server).tracks)
+        server.trouble = lambda method, path, dies=dies: (
+            503 if method == dies[0] and dies[1] in path else None
+        )
+        assert_one_sentence(cvat("push", run, "--url", server.url), "the same command goes on")
+        only_task(server).tracks = tracks
+    server.trouble = lambda method, path: None
+    assert cvat("push", run, "--url", server.url).returncode == 0
+    assert [track.label for track in only_task(server).tracks] == ["car"]
+
+
 def test_objects_keep_their_identities_across_the_jobs_of_a_task(
     run: Path, server: FakeCvat, cvat: Run, tmp_path: Path
 ) -> None:

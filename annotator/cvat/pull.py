@@ -8,7 +8,7 @@ from pathlib import Path
 
 from annotator.conversion import Converted, convert
 from annotator.cvat.secrets import printable
-from annotator.cvat.server import Server, insist_on_address
+from annotator.cvat.server import IMAGES_FORMAT, Server, insist_on_address
 from annotator.cvat.tasks import LOCK, Task, alone
 from annotator.errors import AnnotatorError, ServerError, UsageError
 from annotator.formats.cvat_xml import step_of_filter
@@ -16,7 +16,6 @@ from annotator.formats.recognise import Kind, bad_input, recognise
 from annotator.formats.whole import scratch_folder
 from annotator.options import RUN_FOLDER, ConversionJob, PullJob
 
-VIDEO_FORMAT, IMAGES_FORMAT = "CVAT for video 1.1", "CVAT for images 1.1"
 EXPORT = "cvat_export.zip"  # kept beside the labels: `diff` is exact with it
 
 
@@ -86,15 +85,7 @@ def _fetch(server: Server, task: Task, path: Path) -> frozenset[int]:
             f"task {task.task_id} is not on {server.url} any more, or not for this token;"
             " spatialemb-cvat push makes it anew, without what people corrected"
         )
-    kind = VIDEO_FORMAT if remote.mode == "interpolation" else IMAGES_FORMAT
-
-    from cvat_sdk.core.proxies.types import Location
-
-    def export() -> None:
-        path.unlink(missing_ok=True)
-        remote.export_dataset(kind, path, include_images=False, location=Location.LOCAL)
-
-    server.ask(export)
+    kind = server.export(remote, path)
     if kind == IMAGES_FORMAT:
         return frozenset()  # that one leaves them out
     meta = server.ask(remote.get_meta)

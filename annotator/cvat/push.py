@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from annotator.cvat.held import Held, held
 from annotator.cvat.projects import Project, lacking
 from annotator.cvat.server import Server
 from annotator.cvat.tasks import LOCK, Task, alone
@@ -25,6 +26,8 @@ from annotator.store import Store
 
 IMPORT_FORMAT = "CVAT 1.1"
 XML, LABELS = "cvat.xml", "cvat_labels.json"
+SENDING = ".cvat_sending.xml"  # until all of it is there
+EXPORT = "cvat_export.zip"
 SENT = "cvat_sent.xml"  # kept beside the labels: what people change is told from it
 ANEW = "delete it there, and push again to make it anew"
 
@@ -105,18 +108,13 @@ class _Push:
             _write(store, replace(self.recording, is_video=not frames.names), scratch)
             labels = _labels(scratch / XML)
             task = self._task_with_data(frames, labels, scratch)
-            with (scratch / XML).open("rb") as file:
-                sent = hashlib.file_digest(file, "sha256").hexdigest()
-            if task.sent == sent and not self.job.replace:
-                return Pushed(self.recording.name, task.task_id, "is there already")
+            sent = _hash(scratch / XML)
             if not self.job.replace:
-                self._insist_on_untouched(task)
-            self._import(task, scratch / XML)
-            (scratch / XML).replace(self.folder / SENT)
-        task = replace(task, sent=sent, digest=None)
-        task.write(self.folder)
-        digest = self.server.annotations_digest(task.task_id)
-        replace(task, digest=digest).write(self.folder)
+                if task.sent != sent or task.sending:
+                    task = self._untouched(task, scratch)
+                if task.sent == sent and not task.sending:
+                    return Pushed(self.recording.name, task.task_id, "is there already")
+            self._import(task, scratch / XML, sent)
         what = " and their tracks are there" if labels else " are there, with nothing labelled in them"
         return Pushed(self.recording.name, task.task_id, f"{frames.count} frames{what}{self.note}")
 
@@ -214,10 +212,22 @@ class _Push:
         with self.server.faults():
             remote.upload_data(resources, params=params, pbar=_bar(self.tell))
 
-    def _import(self, task: Task, xml: Path) -> None:
+    def _import(self, task: Task, xml: Path, sent: str) -> None:
+        """Put the tracks in the place of what is there, and keep what is needed to go on if that breaks off."""
+        xml.replace(self.folder / SENDING)
+        replace(task, sending=sent).write(self.folder)
         remote = self.server.ask(self.server.client.tasks.retrieve, task.task_id)
-        # It takes the place of what is there, so that it may be sent again.
-        self.server.ask(remote.import_annotations, IMPORT_FORMAT, xml, pbar=_bar(self.tell))
+        sending = self.folder / SENDING
+        self.server.ask(remote.import_annotations, IMPORT_FORMAT, sending, pbar=_bar(self.tell))
+        self._is_sent(task, sent, self.server.annotations_digest(task.task_id))
+
+    def _is_sent(self, task: Task, sent: str, digest: str) -> Task:
+        """Keep that all is on the server, and how it looks there."""
+        if (self.folder / SENDING).exists():
+            (self.folder / SENDING).replace(self.folder / SENT)
+        task = replace(task, sent=sent, sending=None, digest=digest)
+        task.write(self.folder)
+        return task
 
     def _insist_on_frames(self, task: Task, frames: Frames) -> None:
         size = int(getattr(self.server.task(task.task_id), "size", 0) or 0)
@@ -227,19 +237,47 @@ class _Push:
                 " another recording, or CVAT decodes it otherwise; nothing of it was left on the server"
             )
 
-    def _insist_on_untouched(self, task: Task) -> None:
-        """Raise SourceError when people edited what was sent before, or may have."""
-        if task.digest is None:
-            if self.server.has_annotations(task.task_id):
-                raise SourceError(
-                    f"{self.recording.name}: sending to task {task.task_id} broke off, and it has annotations, which"
-                    " people may have edited since; look at it, then use --replace to send again"
-                )
-        elif self.server.annotations_digest(task.task_id) != task.digest:
+    def _untouched(self, task: Task, scratch: Path) -> Task:
+        """The task, if nobody edited it. Raises SourceError when people edited what was sent before, or may have."""
+        name, task_id = self.recording.name, task.task_id
+        if (task.sending or not task.digest) and not self.server.has_annotations(task_id):
+            return task
+        digest = self.server.annotations_digest(task_id)
+        if digest == task.digest:
+            return task
+        broke_off = f"{name}: sending to task {task_id} broke off, and it has annotations"
+        if task.sending:
+            there = self._held(task, scratch)
+            if there is Held.ALL:
+                return self._is_sent(task, task.sending, digest)
+            if there is Held.PART:
+                return task
             raise SourceError(
-                f"{self.recording.name}: people edited task {task.task_id} since its tracks were sent;"
+                f"{broke_off} that are not those that were sent: people edited it since;"
                 " pull them first, or use --replace to lose what they did"
             )
+        if task.digest is None:
+            raise SourceError(
+                f"{broke_off}, which people may have edited since; look at it, then use --replace to send again"
+            )
+        raise SourceError(
+            f"{name}: people edited task {task_id} since its tracks were sent;"
+            " pull them first, or use --replace to lose what they did"
+        )
+
+    def _held(self, task: Task, scratch: Path) -> Held:
+        """What a task holds of what was being sent when it broke off."""
+        files = [path for path in (self.folder / SENDING, self.folder / SENT) if path.is_file()]
+        sending = [path for path in files if _hash(path) == task.sending]
+        if not sending:
+            return Held.OTHER
+        self.server.export(self.server.task(task.task_id), scratch / EXPORT)
+        return held(scratch / EXPORT, sending[0])
+
+
+def _hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _write(store: Store, recording: Recording, folder: Path) -> None:

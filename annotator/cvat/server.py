@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.client import responses
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -25,6 +26,7 @@ SECONDS_BETWEEN_LOOKS = 2.0  # at what the server does in the background
 TRIES = 4
 FIRST_PAUSE = 1.0  # seconds; each further one is twice as long
 BUSY = (408, 409, 425, 429)  # beside 5xx: may be better soon; 409: at work on what was sent
+VIDEO_FORMAT, IMAGES_FORMAT = "CVAT for video 1.1", "CVAT for images 1.1"
 GOES_ON = "the same command goes on where it stopped"
 REFUSED = (401, 403)
 
@@ -179,6 +181,19 @@ class Server:
             raise
         self.enter(getattr(found, "organization", None))
         return found
+
+    def export(self, remote: Any, path: Path) -> str:
+        """Save what is annotated in a task, without its frames; the format."""
+        from cvat_sdk.core.proxies.types import Location
+
+        kind = VIDEO_FORMAT if remote.mode == "interpolation" else IMAGES_FORMAT
+
+        def export() -> None:
+            path.unlink(missing_ok=True)
+            remote.export_dataset(kind, path, include_images=False, location=Location.LOCAL)
+
+        self.ask(export)
+        return kind
 
     def has_annotations(self, task_id: int) -> bool:
         """Whether anything is annotated in a task."""

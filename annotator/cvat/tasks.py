@@ -22,6 +22,7 @@ class Task:
     url: str
     task_id: int
     sent: str | None = None  # hash of the cvat.xml that was imported
+    sending: str | None = None  # the same of one of which it isn't known whether all of it was imported
     digest: str | None = None  # of the task's annotations when they had been imported; None: not known
 
     @classmethod
