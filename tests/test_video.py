@@ -13,8 +13,9 @@ import pytest
 
 from annotator.errors import SourceError
 from annotator.frames import Frame
-from annotator.video import container
+from annotator.video import container, decoding
 from annotator.video.container import Video
+from annotator.video.upright import Converter
 from tests.builders import REAL_DATA, needs_real_data
 from tests.faults import empty_video, text_named_mp4
 from tests.faults.videos import (
@@ -198,13 +199,13 @@ def test_a_read_from_the_middle_gives_the_same_frames(tmp_path: Path, start: int
 
 def test_skipped_frames_are_not_converted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     converted = []
-    upright = container._Converter._upright
+    upright = Converter._upright
 
-    def counting(self: container._Converter, frame: av.VideoFrame) -> np.ndarray:
+    def counting(self: Converter, frame: av.VideoFrame) -> np.ndarray:
         converted.append(frame.pts)
         return upright(self, frame)
 
-    monkeypatch.setattr(container._Converter, "_upright", counting)
+    monkeypatch.setattr(Converter, "_upright", counting)
     read(write_video(tmp_path / "drive.mp4"), start=10, every=5)
     assert len(converted) == 3
 
@@ -344,7 +345,7 @@ def test_parts_of_a_video_share_out_its_gaps(tmp_path: Path) -> None:
 
 
 def test_a_hopeless_rest_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(container, "MAX_BAD_PACKETS", 5)
+    monkeypatch.setattr(decoding, "MAX_BAD_PACKETS", 5)
     path = write_video(tmp_path / "drive.avi", 30, codec="mjpeg")
     source = Video(blank_packets(path, range(10, 25)), "drive")
     assert numbers(list(source.frames())) == list(range(10))
@@ -360,7 +361,7 @@ def test_a_video_without_a_frame_is_refused(tmp_path: Path) -> None:
 def test_a_video_that_decodes_to_nothing_without_a_word_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(container, "_decoded", lambda path, codec: (frame for frame in ()))
+    monkeypatch.setattr(container, "decoded", lambda path, codec: (frame for frame in ()))
     with pytest.raises(SourceError, match=r"drive\.mp4.*not one frame"):
         read(write_video(tmp_path / "drive.mp4"))
 

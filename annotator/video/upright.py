@@ -1,0 +1,44 @@
+"""Decoded frames as upright RGB."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from annotator.errors import SourceError
+from annotator.frames import Frame, FrameRef
+
+
+class Converter:
+    """Decoded frames to upright RGB, by libswscale as PyAV and CVAT use it; colour tags are respected."""
+
+    def __init__(self, path: Path) -> None:
+        from av.video.reformatter import VideoReformatter
+
+        self._path = path
+        self._reformatter = VideoReformatter()  # keeps its tables from frame to frame
+
+    def __call__(self, frame: Any, index: int, pts: int, time_base: Fraction) -> Frame:
+        """Frame `index` of a decoded one (av.VideoFrame). Raises SourceError for pixels that can't become RGB."""
+        image = self._upright(frame)
+        height, width = image.shape[:2]
+        return Frame(FrameRef(index, pts, time_base, (height, width)), image)
+
+    def _upright(self, frame: Any) -> npt.NDArray[np.uint8]:
+        """The pixels (H, W, 3), without a copy where FFmpeg's rows lie close and the frame is upright."""
+        import av
+
+        try:
+            # One thread: starting several for every frame costs more than it saves.
+            image = self._reformatter.reformat(frame, format="rgb24", threads=1).to_ndarray()
+        except (av.FFmpegError, ValueError) as error:
+            raise SourceError(
+                f"{self._path}: pixels of format {frame.format.name} can't be turned into RGB ({error}); "
+                "convert the video to H.264 with yuv420p first"
+            ) from error
+        quarter_turns = round(frame.rotation / 90) % 4  # counterclockwise
+        return np.ascontiguousarray(np.rot90(image, quarter_turns))
