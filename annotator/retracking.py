@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import islice
@@ -16,7 +16,7 @@ from annotator.formats.recognise import Kind, Labels, bad_input, recognise
 from annotator.formats.whole import scratch_folder
 from annotator.options import TrackingJob
 from annotator.publishing import Recording, publish_all, recording_of
-from annotator.store import EDITED, Store
+from annotator.store import EDITED, TRACKING_LOSSES, Store
 from annotator.tracking import associate
 
 BATCH = 64  # frames in a transaction
@@ -31,6 +31,7 @@ class Retracked:
     frames: int
     instances: int  # with those that fill gaps
     tracks: int
+    losses: Mapping[str, int]  # what association lost, in words
     file: Path  # the folder of the recording, or the text that was written
     remarks: tuple[str, ...] = ()  # what else is to be told of it, in sentences
 
@@ -124,4 +125,5 @@ def _track_text(labels: Labels, goal: Path, job: TrackingJob) -> Retracked:
 
 def _retracked(labels: Labels, store: Store, file: Path) -> Retracked:
     counts = store.frame_count, store.instance_count, store.track_count
-    return Retracked(labels.name, *counts, file, tuple(store.remarks))
+    losses = store.note(TRACKING_LOSSES) or {}
+    return Retracked(labels.name, *counts, losses, file, tuple(store.remarks))

@@ -19,7 +19,7 @@ from typing import IO, Any, Protocol
 
 import annotator
 from annotator.errors import OutputError, UsageError
-from annotator.store import Store
+from annotator.store import TRACKING_LOSSES, Store
 
 FILE_NAME = "run.json"
 LOCK_NAME = ".lock"
@@ -144,11 +144,7 @@ class Run:
             remarks=tuple(store.remarks),
             instances=store.instance_count,
             tracks=store.track_count,
-            losses={
-                name: entry["losses"]
-                for name, entry in (store.note("published") or {}).items()
-                if entry["losses"]
-            },
+            losses=_losses(store),
             fingerprint=store.fingerprint,
         )
 
@@ -225,6 +221,13 @@ else:
 
     def _lock(file: IO[bytes]) -> None:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _losses(store: Store) -> Mapping[str, Mapping[str, int]]:
+    """What association and each format lost, in words, and how many."""
+    published = store.note("published") or {}
+    losses = {"tracks": store.note(TRACKING_LOSSES)} | {k: entry["losses"] for k, entry in published.items()}
+    return {name: found for name, found in losses.items() if found}
 
 
 def _path(source: Named) -> str:

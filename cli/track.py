@@ -38,7 +38,8 @@ def command(inputs: tuple[Path, ...], quiet: bool, **values: Any) -> None:
     for done in retrack(job):
         if not quiet:
             counts = f"{done.frames} frames, {done.instances} instances, {done.tracks} tracks"
-            remarks = "".join(f"; {remark}" for remark in done.remarks)
+            losses = [f"{count} {what}" for what, count in done.losses.items()]
+            remarks = "".join(f"; {remark}" for remark in (*losses, *done.remarks))
             shell.show(f"{done.name}: {counts} -> {done.file}{remarks}")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -94,10 +94,16 @@ def test_gaps_are_filled_as_asked(tmp_path: Path) -> None:
         assert {len(each) for each in tracked(tmp_path / "out.txt")} == sizes
 
 
-def test_tracks_shorter_than_asked_are_left_out(tmp_path: Path) -> None:
-    found = text(tmp_path / "found.txt", frames=5)
+def test_tracks_shorter_than_asked_are_left_out_and_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = text(tmp_path / "found.txt")
+    lines = found.read_text().splitlines()
+    of_one_to_the_end = [line for k, line in enumerate(lines) if k < 15 or k % 3 == 0]  # of others 5 frames
+    found.write_text("\n".join(of_one_to_the_end) + "\n")
     assert run(found, "--out", tmp_path / "out.txt", "--min-track", 6) == 0
-    assert (tmp_path / "out.txt").read_text() == ""
+    assert [len(found) for found in tracked(tmp_path / "out.txt")] == [1] * 12
+    assert "10 instances left out" in capsys.readouterr().out
 
 
 def test_ids_and_the_order_of_lines_in_a_frame_make_no_difference(tmp_path: Path) -> None:
@@ -178,10 +184,10 @@ def test_tracks_of_another_version_of_this_tool_are_published_again(
 ) -> None:
     """The options are those of before, but not what they lead to."""
 
-    def none(store: Store, _: TrackingOptions) -> Iterator[Linked]:
-        return (Linked(found.frame.index, [0] * len(found), []) for found in store.found())
+    def none(frames: Iterable[Instances], *_: object) -> Iterator[Linked]:
+        return (Linked(found.frame.index, [0] * len(found), []) for found in frames)
 
-    monkeypatch.setattr(association, "links", none)
+    monkeypatch.setattr(association, "linked", none)
     assert run(labels) == 0
     assert json.loads((labels / "drive" / "coco.json").read_text())["annotations"] == []
 

@@ -20,7 +20,7 @@ from annotator.frames import FrameRef
 from annotator.instances import Instances
 from annotator.labels import BY_NAME
 from annotator.options import TrackingOptions
-from annotator.store import Store
+from annotator.store import TRACKING_LOSSES, Store
 from annotator.tracking import associate
 from annotator.tracking.association import linked
 from annotator.tracking.observations import Observed
@@ -240,7 +240,7 @@ def test_every_instance_has_a_track_and_no_track_two_instances_of_a_frame(tmp_pa
 
 
 def test_doing_it_again_gives_the_same_and_other_options_replace_it(tmp_path: Path) -> None:
-    scene = [{"a": car(10 * k)} for k in range(5)]
+    scene: Scene = [{"a": car(10 * k)} if k < 5 else {} for k in range(8)]
     with Store.open(tmp_path, {}) as store:
         store.add(frames_of(scene))
         for min_track, tracks in ((4, 1), (4, 1), (6, 0), (4, 1)):
@@ -268,6 +268,84 @@ def test_what_shows_up_too_briefly_is_left_out_but_stays_in_the_store(tmp_path: 
     with Store.read(tmp_path) as store:
         assert (store.instance_count, store.track_count) == (12, 1)
         assert sum(map(len, store.found())) == 14
+
+
+def tracked(folder: Path, found: Sequence[Instances]) -> tuple[list[int], dict[str, int]]:
+    """The ids that association as usual gives to what is labelled, and what it says of the rest."""
+    with Store.open(folder, {}) as store:
+        store.add(found)
+        associate(store, TrackingOptions())
+        return [int(k) for each in store.instances() for k in each.track_ids], store.note(TRACKING_LOSSES)
+
+
+def test_what_is_left_out_is_counted_with_what_keeps_it(tmp_path: Path) -> None:
+    scene = [{"a": car(5 * k)} | ({"b": car(150)} if k < 3 else {}) for k in range(8)]
+    ids, losses = tracked(tmp_path, frames_of(scene))
+    assert ids == [1] * 8
+    [(what, count)] = losses.items()
+    assert count == 3
+    assert "--min-track 1" in what
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_a_recording_shorter_than_the_shortest_track_keeps_its_instances(tmp_path: Path, count: int) -> None:
+    scene = [{"a": car(5 * k), f"b{k}": car(60 + 50 * k, top=20 * k)} for k in range(count)]
+    ids, losses = tracked(tmp_path, frames_of(scene))
+    assert len(ids) == 2 * count
+    assert losses == {}
+
+
+def images_of(scene: Scene, moved: float = np.nan) -> list[Instances]:
+    """A scene whose frames are images of a folder."""
+    return [
+        replace(
+            each,
+            frame=replace(each.frame, name=f"{each.frame.index}.jpg"),
+            moved=np.full((len(each), 2), moved, np.float32),
+        )
+        for each in frames_of(scene)
+    ]
+
+
+# Something else somewhere else in every image.
+PHOTOS = [{"it": (car, person)[k % 2](170 * (k % 3) / 2, top=30 * (k % 2))} for k in range(12)]
+
+
+def test_images_that_are_no_sequence_keep_their_instances_and_say_so(tmp_path: Path) -> None:
+    ids, losses = tracked(tmp_path, images_of(PHOTOS))
+    assert ids == [0] * 12
+    [(what, count)] = losses.items()
+    assert count == 12
+    assert "sequence" in what
+
+
+def test_frames_of_a_video_are_a_sequence_whatever_they_show(tmp_path: Path) -> None:
+    ids, losses = tracked(tmp_path, frames_of(PHOTOS))
+    assert ids == []
+    assert list(losses.values()) == [12]
+
+
+def test_images_whose_pixels_are_found_again_are_a_sequence_whatever_becomes_of_their_objects(
+    tmp_path: Path,
+) -> None:
+    ids, _ = tracked(tmp_path, images_of(PHOTOS, moved=0.0))
+    assert ids == []
+
+
+def test_images_whose_objects_make_tracks_are_a_sequence_though_no_pixel_was_followed(tmp_path: Path) -> None:
+    scene = [{"a": car(5 * k)} | ({"b": person(150)} if k == 4 else {}) for k in range(12)]
+    ids, losses = tracked(tmp_path, images_of(scene))
+    assert ids == [1] * 12
+    assert list(losses.values()) == [1]
+
+
+def test_images_of_different_sizes_are_no_sequence(tmp_path: Path) -> None:
+    images = []
+    for each in images_of([{"it": car(20)}] * 6):
+        size = (60, 200 + each.frame.index)
+        mask = masks.encode(box(20, size=size))
+        images.append(replace(each, frame=replace(each.frame, size=size), masks=(mask,)))
+    assert tracked(tmp_path, images)[0] == [0] * 6
 
 
 def test_gaps_are_filled_with_masks_on_the_way_and_marked(tmp_path: Path) -> None:
@@ -328,6 +406,7 @@ def test_an_object_behind_a_pole_is_whole_in_the_labels(tmp_path: Path, speed: i
         associate(store, ALL)
         assert [len(found) for found in store.found()] == [3 if 8 <= k < 11 else 2 for k in range(20)]
         labelled = list(store.instances())
+        assert store.note(TRACKING_LOSSES) == {}  # fragments that are made one are not lost
     assert all(sorted(found.track_ids.tolist()) == [1, 2] for found in labelled)
     for found in labelled[8:11]:
         assert sorted(masks.areas(list(found.masks))) == [400, (30 - 3) * 20]

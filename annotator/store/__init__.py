@@ -1,6 +1,6 @@
 """The store: one SQLite file per source, the only thing that detection, association and publishing share."""
 
 from annotator.store.schema import FILE_NAME, INTERPOLATED, RESHAPED
-from annotator.store.store import EDITED, Linked, Made, Store
+from annotator.store.store import EDITED, TRACKING_LOSSES, Linked, Made, Store
 
-__all__ = ["EDITED", "FILE_NAME", "INTERPOLATED", "RESHAPED", "Linked", "Made", "Store"]
+__all__ = ["EDITED", "FILE_NAME", "INTERPOLATED", "RESHAPED", "TRACKING_LOSSES", "Linked", "Made", "Store"]

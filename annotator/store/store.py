@@ -25,6 +25,7 @@ from annotator.store.rows import frame_of, instances_of, row_of_frame, rows_of_i
 from annotator.store.schema import FILE_NAME, FOUND, FRAME_COLUMNS, LEFT_OUT, MADE
 
 EDITED = "edited"  # key in the note "tracked": tracks as people made them, not to be made anew unasked
+TRACKING_LOSSES = "tracking losses"  # key of the note of what association lost, in words, and how many
 SLICE = 64  # frames that a reader holds at once
 
 
@@ -44,6 +45,7 @@ class Linked(NamedTuple):
     frame_index: int
     track_ids: Sequence[int]  # one for each, in their order; 0: left out of the labels
     made: Sequence[Made]
+    lost: Sequence[float] = ()  # scores of those that are left out and have no made one in their place
 
 
 class Store:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -14,9 +14,10 @@ from annotator.instances import Instances
 from annotator.labels import BY_ID
 from annotator.masks import Rle, areas, shared, union
 from annotator.options import TrackingOptions
-from annotator.store import INTERPOLATED, RESHAPED, Linked, Made, Store
+from annotator.store import INTERPOLATED, RESHAPED, TRACKING_LOSSES, Linked, Made, Store
 from annotator.tracking.repair import Between, is_free, parted
 from annotator.tracking.stretch import STEADY, strength
+from annotator.tracking.tally import Tally
 from annotator.tracking.times import Times
 from annotator.tracking.windows import Names, TimedFrame, named, timed
 
@@ -27,15 +28,24 @@ MOST_WAITING = 1024  # frames that wait for what becomes of their tracks
 
 
 def associate(store: Store, options: TrackingOptions) -> None:
-    """Give the instances of a store their tracks, or none if that is asked. Ids count from 1 in order of appearance."""
+    """Give the instances of a store their tracks, or none if that is asked. Ids count from 1 in order of appearance.
+
+    A recording of fewer frames than the shortest track keeps all its instances, and so do images that are no
+    sequence, without tracks. What is lost is kept as the note TRACKING_LOSSES: in words, and how many.
+    """
     store.set_note("tracked", None)  # until all is done
+    tally = Tally()
     if options.enabled:
         times = Times.of(store.frames())
-        store.set_links(linked(store.found(), _tick_of(times), options))
+        usable = replace(options, min_track=1) if store.frame_count < options.min_track else options
+        frames = tally.of_frames(store.found())
+        store.set_links(tally.of_links(linked(frames, _tick_of(times), usable)))
         store.remark("associate", times.remarks())
     else:
-        store.set_tracks(())
         store.remark("associate", [])
+    if not options.enabled or tally.are_unrelated():
+        store.set_tracks(())
+    store.set_note(TRACKING_LOSSES, tally.losses(options.min_track))
     store.set_note("tracked", asdict(options))
 
 
@@ -86,6 +96,7 @@ class _Waiting:
 
     frame: TimedFrame
     made: list[tuple[int, Made]] = field(default_factory=list)  # by name
+    replaced: list[tuple[int, int]] = field(default_factory=list)  # names and places that made ones are for
 
     def joined(self) -> list[_Seen]:
         """What the frame shows of its tracks, by ascending name; fragments are made one instance."""
@@ -97,6 +108,7 @@ class _Waiting:
             if len(places) > 1:
                 each = each._replace(mask=union([found.masks[place] for place in places], found.frame.size))
                 self.made.append((name, Made(0, each.class_id, each.score, each.mask["counts"], RESHAPED)))
+                self.replaced += [(name, place) for place in places]
                 names[places] = 0
             seen.append(each)
         self.frame.names = names
@@ -115,6 +127,7 @@ class _Waiting:
         name, found = int(self.frame.names[place]), self.frame.found
         made = Made(0, int(found.class_ids[place]), float(found.scores[place]), mask["counts"], RESHAPED)
         self.made.append((name, made))
+        self.replaced.append((name, place))
         self.frame.names[place] = 0
 
 
@@ -245,4 +258,7 @@ def _linked(waiting: _Waiting, lives: dict[int, _Life], born: int, min_track: in
         for name, instance in waiting.made
         if lives[name].track_id
     ]
-    return Linked(waiting.frame.found.frame.index, ids, made), born
+    replaced = {place for name, place in waiting.replaced if lives[name].track_id}
+    scores = waiting.frame.found.scores.tolist()
+    lost = [scores[k] for k, track_id in enumerate(ids) if not track_id and k not in replaced]
+    return Linked(waiting.frame.found.frame.index, ids, made, lost), born
