@@ -155,9 +155,12 @@ class _Handler(BaseHTTPRequestHandler):
         if self.headers.get("Authorization") != f"Bearer {TOKEN}":
             return self._send(401, {"detail": "Invalid token."})
         query = {key: values[0] for key, values in parse_qs(parts.query).items()}
-        task = re.match(r"/api/tasks/(\d+)", parts.path)
+        task = re.match(r"/api/tasks/(\d+)(/?)", parts.path)
         if task and int(task[1]) not in owner.tasks:
             return self._send(404, {"detail": "No Task matches the given query."})
+        organization = owner.about_task(int(task[1]))["organization"] if task and task[2] else None
+        if organization and self.headers.get("X-Organization") != f"team-{organization}":
+            return self._send(403, {"detail": "You do not have permission to perform this action."})
         for pattern, method, answer in ROUTES:
             found = re.fullmatch(pattern, parts.path)
             if found and method == self.command:
@@ -371,7 +374,7 @@ def _take_data(owner: FakeCvat, number: int, fields: dict[str, str]) -> None:
                 decoded += 1
         if not task.names:
             step = int(fields.get("frame_filter", "step=1").removeprefix("step="))
-            stop = min(int(fields.get("stop_frame", decoded - 1)), decoded - 1)
+            stop = min(int(fields.get("stop_frame", 0)) or decoded - 1, decoded - 1)  # 0 is no stop to CVAT
             task.frames = list(range(int(fields.get("start_frame", 0)), stop + 1, step))
 
 

@@ -415,6 +415,29 @@ def test_tasks_are_made_in_the_organization_of_their_project(run: Path, server: 
     assert only_task(server).spec["project_id"] == 1
 
 
+def test_what_is_in_an_organization_is_fetched_and_sent_there(
+    run: Path, server: FakeCvat, cvat: Run, tmp_path: Path
+) -> None:
+    server.projects[1] = {"name": "team", "labels": OURS, "organization": 3}
+    cvat("push", run, "--url", server.url, "--project", "team")
+    assert cvat("pull", run, "--url", server.url, "--out", tmp_path / "back").returncode == 0
+    edit(EditJob(run, delete=(8,)))
+    assert cvat("push", run, "--url", server.url).returncode == 0
+    server.trouble = lambda method, path: 403 if "organizations" in path else None
+    answer = cvat("pull", run, "--url", server.url, "--out", tmp_path / "back", "--overwrite")
+    assert answer.returncode == 1  # an organization that is closed to the token
+    assert_one_sentence(answer, "drive: ", "the token was refused (403)")
+
+
+def test_a_run_of_the_first_frame_alone_is_sent(tmp_path: Path, server: FakeCvat, cvat: Run) -> None:
+    video = write_video(tmp_path / "drive.mp4", 5)
+    add_recording(tmp_path / "run", "drive", video, [labelled(0)])
+    assert cvat("push", tmp_path / "run", "--url", server.url).returncode == 0
+    assert only_task(server).frames == [0]
+    assert cvat("pull", tmp_path / "run", "--url", server.url, "--out", tmp_path / "back").returncode == 0
+    assert diff(tmp_path / "run", tmp_path / "back").total("kept") == 2
+
+
 def test_images_that_cvat_cannot_tell_apart_are_refused(tmp_path: Path, server: FakeCvat, cvat: Run) -> None:
     (tmp_path / "frames").mkdir()
     names = ["a.jpg", "a.png"]

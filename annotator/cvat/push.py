@@ -207,7 +207,9 @@ class _Push:
         if frames.names:
             params["sorting_method"] = "predefined"
         else:
-            params |= {"start_frame": frames.first, "stop_frame": frames.last, "frame_step": frames.step}
+            # A stop at frame 0 is none to CVAT: the only frame is one that steps behind the stop at 1 leave.
+            stop, step = (frames.last, frames.step) if frames.last else (1, 2)
+            params |= {"start_frame": frames.first, "stop_frame": stop, "frame_step": step}
         remote = self.server.ask(self.server.client.tasks.retrieve, task.task_id)
         with self.server.faults():
             remote.upload_data(resources, params=params, pbar=_bar(self.tell))
