@@ -22,7 +22,7 @@ from annotator.formats.recognise import Kind, Labels, bad_input, recognise
 from annotator.formats.whole import scratch_folder, whole_folder
 from annotator.instances import Instances, Truth
 from annotator.masks import iou
-from annotator.options import RUN_FOLDER, ConversionJob, ReadingOptions
+from annotator.options import RUN_FOLDER, ConversionJob
 from annotator.publishing import ALWAYS, Recording, publish_all, recording_of
 from annotator.run import Run
 from annotator.store import EDITED, Store
@@ -143,7 +143,7 @@ def _converted(each: Import, store: Store, folder: Path) -> Converted:
 def _imports(job: ConversionJob) -> list[Import]:
     """The recordings of a source."""
     if job.like is not None:
-        return _imports_like(job.source, job.like, job.reading)
+        return _imports_like(job, job.like)
     with bad_input():
         imports = []
         for labels in recognise(job.source, job.reading).labels:
@@ -167,9 +167,9 @@ def _not_instances(labels: Labels, truth: Truth) -> dict[str, int]:
     return {NOT_INSTANCES: of_classes, IGNORED: int(is_ignoring)}
 
 
-def _imports_like(source: Path, like: Path, reading: ReadingOptions) -> list[Import]:
+def _imports_like(job: ConversionJob, like: Path) -> list[Import]:
     """The recordings of a source that a run has, as corrections of it."""
-    comparison = compare(like, source, reading)
+    comparison = compare(like, job.source, job.reading, job.pairing)
     if comparison.prediction.kind is not Kind.RUN:
         raise UsageError(f"{like}: is no run of this tool; --like takes the run that the labels are of")
     imports = []

@@ -12,7 +12,7 @@ import click
 from annotator import __version__
 from annotator.errors import EXIT_OK, EXIT_SOME_FAILED, UsageError
 from annotator.labels import class_ids
-from annotator.options import ConversionJob, EditJob, PublishOptions, ReadingOptions
+from annotator.options import ConversionJob, EditJob, PairingOptions, PublishOptions, ReadingOptions
 
 from . import shell
 from .options import build, options_from
@@ -46,7 +46,7 @@ def command() -> None:
 
 @command.command(CONVERT, hidden=True)
 @click.argument("source", metavar="SRC", type=PATH)
-@options_from(ConversionJob, ReadingOptions, PublishOptions)
+@options_from(ConversionJob, PairingOptions, ReadingOptions, PublishOptions)
 @click.option("--quiet", is_flag=True, help="Say nothing of what was made.")
 def convert(source: Path, quiet: bool, **values: Any) -> None:
     """Convert labels.
@@ -59,7 +59,8 @@ def convert(source: Path, quiet: bool, **values: Any) -> None:
     130 interrupted.
     """
     publishing, reading = build(PublishOptions, values), build(ReadingOptions, values)
-    job = build(ConversionJob, values, source=source, reading=reading, publishing=publishing)
+    pairing = build(PairingOptions, values)
+    job = build(ConversionJob, values, source=source, reading=reading, pairing=pairing, publishing=publishing)
     # Numpy and the like must not be behind --help, nor behind wrong usage.
     from annotator import conversion
 
@@ -124,7 +125,7 @@ def edit(
 @command.command()
 @click.argument("machine", metavar="MACHINE", type=PATH)
 @click.argument("corrected", metavar="CORRECTED", type=PATH)
-@options_from(ReadingOptions)
+@options_from(PairingOptions, ReadingOptions)
 @click.option(
     "--kept-iou",
     type=click.FloatRange(0, 1),
@@ -168,7 +169,8 @@ def diff(
 
     assumed = parse_seconds(seconds)
     insist_on_files([json_file] if json_file else [])
-    found = compare(machine, corrected, build(ReadingOptions, values), kept_iou)
+    reading, pairing = build(ReadingOptions, values), build(PairingOptions, values)
+    found = compare(machine, corrected, reading, kept_iou, pairing)
     if json_file:
         write_json(json_file, found.as_json(most, assumed))
     show_diff(found, most, assumed)

@@ -11,7 +11,7 @@ import click
 
 from annotator import __version__
 from annotator.errors import EXIT_OK, EXIT_SOME_FAILED, UsageError
-from annotator.options import EvaluationOptions, ReadingOptions
+from annotator.options import EvaluationOptions, PairingOptions, ReadingOptions
 
 from . import shell
 from .options import build, options_from
@@ -40,7 +40,7 @@ class Bound:
 @click.command(name="spatialemb-eval")
 @click.argument("prediction", metavar="PRED", type=click.Path(path_type=Path))
 @click.argument("truth", metavar="GT", type=click.Path(path_type=Path))
-@options_from(EvaluationOptions, ReadingOptions)
+@options_from(EvaluationOptions, PairingOptions, ReadingOptions)
 @click.option(
     "--fail-under",
     "bounds",
@@ -55,7 +55,7 @@ def command(prediction: Path, truth: Path, bounds: tuple[str, ...], quiet: bool,
 
     PRED and GT are recognised by what they hold: a folder that spatialemb-annotate wrote, or one recording of it,
     Cityscapes instanceIds, results for the Cityscapes benchmark, COCO JSON, CVAT XML, MOTS text. Frames meet by
-    name or index; those that one side lacks are left out, and counted.
+    name, or by number where a side has none; those that one side lacks are left out, and counted.
 
     \b
     Exit codes: 0 scored, 1 a figure is below --fail-under, 2 wrong usage or labels that can't be read,
@@ -73,7 +73,8 @@ def command(prediction: Path, truth: Path, bounds: tuple[str, ...], quiet: bool,
 
         insist_on_folder(options.plots)
         insist_on_matplotlib()
-    report = evaluate(prediction, truth, options.metrics, build(ReadingOptions, values))
+    reading, pairing = build(ReadingOptions, values), build(PairingOptions, values)
+    report = evaluate(prediction, truth, options.metrics, reading, pairing)
     short = failures(report, demanded)
     if options.json:
         write_json(report, options.json)

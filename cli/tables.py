@@ -12,8 +12,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from annotator.evaluation.comparison import Counts
 from annotator.evaluation.diff import KEYFRAME_EVERY, KINDS, Diff
 from annotator.evaluation.report import CLASSES, Report
+from annotator.formats.pairing import By
 from annotator.labels import BY_ID
 
 from . import shell
@@ -63,6 +65,7 @@ def show_diff(found: Diff, most: int, assumed: Mapping[str, float]) -> None:
 
 def _diff_remarks(found: Diff, most: int, assumed: Mapping[str, float]) -> Iterator[str]:
     yield f"compared {_plural(found.frames, 'frame')}, {len(found.changed)} of them changed"
+    yield from _pairing(found.pairing)
     if found.left_out:
         left = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in found.left_out.items())
         yield f"left out: {left} that the other side lacks"
@@ -111,6 +114,7 @@ def remarks(report: Report) -> Iterator[str]:
     """What the figures are figures of, in sentences."""
     counts = report.counts
     yield f"compared {_plural(counts.compared, 'frame')}; figures are fractions of 1"
+    yield from _pairing(counts)
     for side, frames, recordings in (
         ("predictions", counts.only_predicted, report.only_predicted),
         ("truth", counts.only_true, report.only_true),
@@ -137,6 +141,16 @@ def _unread(sides: Mapping[str, Mapping[str, int]]) -> Iterator[str]:
     for side, counts in sides.items():
         if counts:
             yield f"left out of {side} labels: {', '.join(f'{count} {what}' for what, count in counts.items())}"
+
+
+def _pairing(counts: Counts) -> Iterator[str]:
+    """What frames were paired by, unless it is what they are called."""
+    if counts.similar:
+        frames = _plural(counts.paired_by[By.SIMILAR], "frame")
+        yield f"paired {frames} by similar names, as {' with '.join(counts.similar)}"
+    if counts.are_named and counts.paired_by[By.NUMBER]:
+        frames = _plural(counts.paired_by[By.NUMBER], "frame")
+        yield f"paired {frames} by number, not by name: nothing but their size tells whether they show the same"
 
 
 def _row(name: str, figures: dict[str, Any], columns: tuple[str, ...]) -> tuple[str, ...]:

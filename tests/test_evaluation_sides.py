@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import tracemalloc
 from collections.abc import Callable
@@ -407,6 +408,7 @@ def test_memory_is_the_same_for_many_frames(tmp_path: Path) -> None:
         ours = stored(tmp_path / f"a{count}", labels, VIDEO)
         theirs = WRITERS["mots"](tmp_path / f"b{count}", labels, VIDEO)
         del labels
+        gc.collect()  # what other tests left is not to be freed in between
         tracemalloc.start()
         for recording in compare(ours, theirs).recordings:
             for _ in recording.frames():

@@ -169,7 +169,7 @@ def test_images_that_are_elsewhere_are_named(tmp_path: Path) -> None:
     labels = coco(tmp_path)
     (tmp_path / "elsewhere").mkdir()
     cv2.imwrite(str(tmp_path / "elsewhere" / "b.png"), np.zeros((*SMALL, 3), np.uint8))
-    with pytest.raises(UsageError, match="1 of the images, a first, are not in"):
+    with pytest.raises(UsageError, match=r"1 of the images, a\.png first, are not in"):
         opened(labels, tmp_path / "elsewhere")
 
 

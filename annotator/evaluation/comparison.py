@@ -6,7 +6,7 @@ Labels are read once, frame by frame; in memory are names, and frames that come 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
@@ -15,10 +15,19 @@ from typing import TypeVar
 import numpy as np
 
 from annotator.errors import FormatError, UsageError
+from annotator.formats.pairing import By, FrameNames, Pair, by_name, by_number, repeated
 from annotator.formats.recognise import Kind, Labels, Side, Size, bad_input, recognise
 from annotator.frames import FrameRef
 from annotator.instances import Instances, Truth
-from annotator.options import AS_WRITTEN, ReadingOptions
+from annotator.options import (
+    AS_WRITTEN,
+    MATCH_AUTO,
+    MATCH_ID,
+    MATCH_NAME,
+    PAIRED_AS_NAMED,
+    PairingOptions,
+    ReadingOptions,
+)
 
 Pairs = Iterator[tuple[Instances, Truth]]
 Item = TypeVar("Item")
@@ -31,6 +40,13 @@ class Counts:
     compared: int = 0  # frames
     only_predicted: int = 0  # frames of recordings that were compared
     only_true: int = 0
+    paired_by: Counter[By] = field(default_factory=Counter)  # frames that were compared
+    are_named: bool = False  # on a side at least
+    similar: tuple[str, str] | None = None  # names of two frames that were paired by similar ones
+
+    def told_pairs(self) -> dict[str, int]:
+        """How many frames were paired by what, in words."""
+        return {by.value: self.paired_by[by] for by in By if self.paired_by[by]}
 
 
 @dataclass(frozen=True)
@@ -41,6 +57,7 @@ class Recording:
     predicted: tuple[Labels, ...]
     true: tuple[Labels, ...]
     counts: Counts
+    match: str = MATCH_AUTO  # what frames meet by
 
     def frames(self) -> Pairs:
         """Yield the frames that both sides have, as truth orders them, and count; to be read once.
@@ -52,50 +69,69 @@ class Recording:
             if first_truth is None:
                 return
             first, predictions = _peek(_predictions(self.predicted, first_truth.instances.frame.size))
-            names = self._names()
-            if names is not None:
-                yield from self._by_name(predictions, truths, *names)
+            theirs = _frame_names(self.true)
+            ours = _frame_names(self.predicted) if len(theirs) else FrameNames()
+            self.counts.are_named |= any(each.frame.name for each in (first, first_truth.instances) if each)
+            pairs = self._paired(ours, theirs)
+            if pairs:
+                yield from self._by_pairs(predictions, truths, pairs, (len(ours), len(theirs)))
             elif self._may_go_by_index(first, first_truth.instances):
                 yield from self._by_index(predictions, truths)
             else:
                 raise UsageError(
-                    f"no frame in common: {_paths(self.predicted)} has {_example(self.predicted)},"
-                    f" {_paths(self.true)} has {_example(self.true)}"
+                    f"no frame in common: {_paths(self.predicted)} has {_example(ours)},"
+                    f" {_paths(self.true)} has {_example(theirs)}{self._remedy()}"
                 )
 
-    def _names(self) -> tuple[list[str], list[str]] | None:
-        """What the frames of both sides are called, in order; None when no two have one name."""
-        true = _ways_to_name(self.true)
-        for ours in _ways_to_name(self.predicted) if true else ():
-            for theirs in true:
-                if not set(ours).isdisjoint(theirs):
-                    _insist_on_one_each(ours, self.predicted)
-                    _insist_on_one_each(theirs, self.true)
-                    return ours, theirs
-        return None
+    def _paired(self, ours: FrameNames, theirs: FrameNames) -> Mapping[Pair, By]:
+        """The frames that are one by names or, where those say nothing or when told, by the numbers of files."""
+        if self.match == MATCH_ID:
+            return by_number(ours, theirs)
+        if self.match != MATCH_NAME and (ours.are_numbers or theirs.are_numbers):
+            return by_number(ours, theirs)
+        _insist_on_one_each(ours, theirs, self.predicted)
+        _insist_on_one_each(theirs, ours, self.true)
+        pairs = by_name(ours, theirs)
+        similar = next((pair for pair, by in pairs.items() if by is By.SIMILAR), None)
+        if similar:
+            self.counts.similar = (ours.first(similar[0]), theirs.first(similar[1]))
+        return pairs
 
     def _may_go_by_index(self, first: Instances | None, first_true: Instances) -> bool:
-        """Whether a side has no names, so that numbers have to do. Pooled recordings repeat numbers."""
+        """Whether a side has no names, so that numbers have to do, or they were asked for; not those of several."""
         is_named = first is not None and bool(first.frame.name) and bool(first_true.frame.name)
-        return len(self.predicted) == len(self.true) == 1 and not is_named
+        is_one_each = len(self.predicted) == len(self.true) == 1
+        return is_one_each and (self.match == MATCH_ID or (self.match != MATCH_NAME and not is_named))
 
-    def _by_name(
-        self, predictions: Iterator[Instances], truths: Iterator[Truth], ours: list[str], theirs: list[str]
+    def _remedy(self) -> str:
+        if self.match == MATCH_ID:
+            return ""
+        return "; if they are the same images in the same order, --match id pairs them by number"
+
+    def _by_pairs(
+        self,
+        predictions: Iterator[Instances],
+        truths: Iterator[Truth],
+        pairs: Mapping[Pair, By],
+        lengths: tuple[int, int],
     ) -> Pairs:
-        common = set(ours).intersection(theirs)
-        self.counts.only_predicted += len(ours) - len(common)
-        self.counts.only_true += len(theirs) - len(common)
-        named = zip(ours, predictions, strict=False)  # a run that goes on has more by now
-        waiting: dict[str, Instances] = {}  # predictions that truth has not come to yet
-        for name, truth in zip(theirs, truths, strict=False):
-            if name not in common:
+        partners = {j: (i, by) for (i, j), by in pairs.items()}
+        paired = {i for i, _ in pairs}
+        self.counts.only_predicted += lengths[0] - len(pairs)
+        self.counts.only_true += lengths[1] - len(pairs)
+        numbered = zip(range(lengths[0]), predictions, strict=False)  # a run that goes on has more by now
+        waiting: dict[int, Instances] = {}  # predictions that truth has not come to yet
+        for j, truth in zip(range(lengths[1]), truths, strict=False):
+            if j not in partners:
                 continue
-            while name not in waiting:
-                other, found = next(named)
-                if other in common:
-                    waiting[other] = found
+            i, by = partners[j]
+            while i not in waiting:
+                place, found = next(numbered)
+                if place in paired:
+                    waiting[place] = found
             self.counts.compared += 1
-            yield waiting.pop(name), truth
+            self.counts.paired_by[by] += 1
+            yield waiting.pop(i), truth
 
     def _by_index(self, predictions: Iterator[Instances], truths: Iterator[Truth]) -> Pairs:
         is_silent = self.predicted[0].kind is Kind.MOTS
@@ -107,15 +143,19 @@ class Recording:
                 self.counts.only_predicted += 1
                 found = next(predictions, None)
             if found is not None and found.frame.index == ref.index:
-                self.counts.compared += 1
+                self._count_numbered()
                 yield found, truth
                 found = next(predictions, None)
             elif is_silent:
-                self.counts.compared += 1
+                self._count_numbered()
                 yield Instances.of(ref), truth
             else:
                 self.counts.only_true += 1
         self.counts.only_predicted += (found is not None) + sum(1 for _ in predictions)
+
+    def _count_numbered(self) -> None:
+        self.counts.compared += 1
+        self.counts.paired_by[By.NUMBER] += 1
 
 
 @dataclass(frozen=True)
@@ -146,10 +186,15 @@ class Comparison:
             )
 
 
-def compare(prediction: Path, truth: Path, reading: ReadingOptions = AS_WRITTEN) -> Comparison:
+def compare(
+    prediction: Path,
+    truth: Path,
+    reading: ReadingOptions = AS_WRITTEN,
+    pairing: PairingOptions = PAIRED_AS_NAMED,
+) -> Comparison:
     """Recognise both sides and match their recordings. Raises UsageError.
 
-    `reading` says what becomes of labels of other names, and of what is no label.
+    `reading` says what becomes of labels of other names, and of what is no label; `pairing` what frames meet by.
 
     Faults that show when frames are compared, as masks of different sizes, are to be turned by `bad_input`, too.
     """
@@ -157,7 +202,8 @@ def compare(prediction: Path, truth: Path, reading: ReadingOptions = AS_WRITTEN)
         ours, theirs = recognise(prediction, reading), recognise(truth, reading)
         counts = Counts()
         recordings = [
-            Recording(name, predicted, true, counts) for name, predicted, true in _matched(ours, theirs)
+            Recording(name, predicted, true, counts, pairing.match)
+            for name, predicted, true in _matched(ours, theirs)
         ]
         used = {labels.path for each in recordings for labels in (*each.predicted, *each.true)}
         return Comparison(
@@ -246,15 +292,15 @@ def _ascending(
         yield item
 
 
-def _ways_to_name(labels: Sequence[Labels]) -> list[list[str]]:
-    """The ways to name the frames of some labels, one behind the other."""
-    of_each = [each.ways_to_name() for each in labels]
-    return [list(chain.from_iterable(names)) for names in zip(*of_each, strict=False)]
+def _frame_names(labels: Sequence[Labels]) -> FrameNames:
+    """What the frames of some labels are called, one behind the other; those of several in a folder each."""
+    if len(labels) == 1:
+        return labels[0].frame_names()
+    return FrameNames.of_all({each.name: each.frame_names() for each in labels})
 
 
-def _insist_on_one_each(names: Sequence[str], labels: Sequence[Labels]) -> None:
-    twice = [name for name, times in Counter(names).items() if times > 1]
-    if twice:
+def _insist_on_one_each(names: FrameNames, others: FrameNames, labels: Sequence[Labels]) -> None:
+    if twice := repeated(names, others):
         raise FormatError(f"{_paths(labels)}: {len(twice)} names belong to several frames, one is {twice[0]}")
 
 
@@ -262,6 +308,6 @@ def _paths(labels: Sequence[Labels]) -> str:
     return str(labels[0].path) + (f" and {len(labels) - 1} more" if len(labels) > 1 else "")
 
 
-def _example(labels: Sequence[Labels]) -> str:
+def _example(names: FrameNames) -> str:
     """The name of a frame."""
-    return next((name for names in _ways_to_name(labels) for name in names), "frames without a name")
+    return names.first(0) if any(names.names) else "frames without a name"

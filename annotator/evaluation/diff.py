@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from annotator.errors import UsageError
-from annotator.evaluation.comparison import Comparison, Recording, compare
+from annotator.evaluation.comparison import Comparison, Counts, Recording, compare
 from annotator.evaluation.edits import CUT, JOIN, Links, is_ignored, paired
 from annotator.evaluation.matching import EPSILON, Pairs, assign
 from annotator.evaluation.overlap import Overlap, is_background, judged, without_void
@@ -25,7 +25,7 @@ from annotator.formats.recognise import Kind, Labels, bad_input
 from annotator.formats.survey import Survey
 from annotator.instances import Instances, Truth
 from annotator.labels import BY_ID
-from annotator.options import AS_WRITTEN, ReadingOptions
+from annotator.options import AS_WRITTEN, PAIRED_AS_NAMED, PairingOptions, ReadingOptions
 from annotator.store import Store
 
 KEPT, RESHAPED, ADDED, DELETED, RELABELLED = "kept", "reshaped", "added", "deleted", "relabelled"
@@ -77,6 +77,7 @@ class Diff:
     machine: Path
     corrected: Path
     frames: int = 0  # compared
+    pairing: Counts = field(default_factory=Counts)  # what frames were paired by
     left_out: Mapping[str, int] = field(default_factory=dict)  # frames and recordings that one side has alone
     unread: Mapping[str, Mapping[str, int]] = field(default_factory=dict)  # of both sides, in words
     counts: Counter[tuple[str, int]] = field(default_factory=Counter)  # by kind and class
@@ -119,6 +120,7 @@ class Diff:
             "machine": str(self.machine),
             "corrected": str(self.corrected),
             "frames": self.frames,
+            "paired_by": self.pairing.told_pairs(),
             "left_out": dict(self.left_out),
             "unread": self.unread,
             "edits": {kind: self.total(kind) for kind in KINDS},
@@ -141,18 +143,24 @@ class Diff:
         }
 
 
-def diff(machine: Path, corrected: Path, reading: ReadingOptions = AS_WRITTEN, kept_iou: float = 0.9) -> Diff:
+def diff(
+    machine: Path,
+    corrected: Path,
+    reading: ReadingOptions = AS_WRITTEN,
+    kept_iou: float = 0.9,
+    pairing: PairingOptions = PAIRED_AS_NAMED,
+) -> Diff:
     """Compare labels with what people made of them, each whatever `recognise` knows.
 
     From `kept_iou` on an outline counts as kept. Raises UsageError for labels that can't be read or compared.
     """
-    comparison = compare(machine, corrected, reading)
+    comparison = compare(machine, corrected, reading, pairing)
     result = Diff(machine, corrected)
     with bad_input():
         for recording in comparison.recordings:
             _Reading(result, _as_sent(recording), kept_iou).add_all()
         comparison.insist_on_frames()
-    result.frames = comparison.counts.compared
+    result.frames, result.pairing = comparison.counts.compared, comparison.counts
     result.unread = comparison.unread()
     result.left_out = {name: count for name, count in _left_out(comparison).items() if count}
     return result

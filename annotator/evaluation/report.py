@@ -21,7 +21,7 @@ from annotator.evaluation.tracks import TrackMetrics, disjoint
 from annotator.formats.recognise import Kind, Side, bad_input
 from annotator.instances import Instances, Truth
 from annotator.labels import BY_ID, INSTANCE_CLASSES
-from annotator.options import AS_WRITTEN, METRICS, ReadingOptions
+from annotator.options import AS_WRITTEN, METRICS, PAIRED_AS_NAMED, PairingOptions, ReadingOptions
 
 if TYPE_CHECKING:
     from annotator.evaluation.boundary import BoundaryQuality
@@ -86,6 +86,7 @@ class Report:
                 "prediction": str(self.prediction),
                 "truth": str(self.truth),
                 "frames": self.counts.compared,
+                "paired_by": self.counts.told_pairs(),
                 "left_out": {
                     "predicted_frames": self.counts.only_predicted,
                     "true_frames": self.counts.only_true,
@@ -131,6 +132,7 @@ def evaluate(
     truth: Path,
     metrics: Collection[str] = (),
     reading: ReadingOptions = AS_WRITTEN,
+    pairing: PairingOptions = PAIRED_AS_NAMED,
 ) -> Report:
     """Score predictions against truth, each whatever `recognise` knows, with some of METRICS.
 
@@ -138,7 +140,7 @@ def evaluate(
     frame. Only the eight classes are judged, and of these what truth labels. Where masks must not overlap (tracks and
     edits) the best scored keeps the pixels. Raises UsageError for labels that can't be read or compared.
     """
-    comparison = compare(prediction, truth, reading)
+    comparison = compare(prediction, truth, reading, pairing)
     chosen = set(metrics or METRICS)
     if not _may_have_tracks(comparison):
         _insist_on_no_tracks(comparison, metrics)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import zipfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from enum import Enum
@@ -15,7 +15,8 @@ from typing import Protocol
 from annotator.errors import OutputError, SourceError, UsageError
 from annotator.formats.bad_entries import BadEntries
 from annotator.formats.classes import AS_NAMED, Classes
-from annotator.formats.names import BOM, INSTANCE_IDS, NAME, PART, RESULTS, frame_stem
+from annotator.formats.names import BOM, INSTANCE_IDS, PART, RESULTS, frame_stem
+from annotator.formats.pairing import FrameNames
 from annotator.formats.whole import find_whole
 from annotator.instances import Instances, Truth
 from annotator.options import AS_WRITTEN, ReadingOptions
@@ -28,7 +29,6 @@ KNOWN = (
     " a frame), COCO JSON or results, CVAT XML (or the zip of an export), or MOTS text"
 )
 MOTS_LINE = re.compile(rb"\d+\s+-?\d+\s+\d+\s+\d+\s+\d+\s+\S")
-IMAGE_SUFFIX = re.compile(r"\.(png|jpe?g|bmp|tiff?|webp|ppm)$", re.IGNORECASE)
 
 Size = tuple[int, int]  # (H, W)
 
@@ -94,17 +94,16 @@ class Labels:
         self.left_out.clear()
         return BadEntries(self.skip_bad, self.left_out)
 
-    def ways_to_name(self) -> list[list[str]]:
-        """Ways to name the frames, in their order; none where only numbers tell them apart."""
+    def frame_names(self) -> FrameNames:
+        """What its frames are called, in their order; nothing where only their places tell them apart."""
         if self.kind is Kind.RUN:
             return _store_names(self)
         names = _files(self.kind).names(self.path)
-        ways = ways_to_name(names) if names else []
-        if self.kind in (Kind.COCO, Kind.COCO_RESULTS):
-            from annotator.formats import coco_reader
+        if self.kind not in (Kind.COCO, Kind.COCO_RESULTS):
+            return FrameNames((names,) if names else ())
+        from annotator.formats import coco_reader
 
-            ways.append(coco_reader.by_number(self.path))
-        return ways
+        return FrameNames((names,), coco_reader.by_number(self.path))
 
 
 @dataclass(frozen=True)
@@ -283,25 +282,11 @@ def _read_store(path: Path) -> Iterator[Instances]:
         yield from store.instances()
 
 
-def _store_names(labels: Labels) -> list[list[str]]:
+def _store_names(labels: Labels) -> FrameNames:
     """Files of images, and the names that published labels have."""
     files, published = [], []
     with Store.read(labels.path) as store:
         for ref in store.frames():
             files.append(ref.name)
             published.append(frame_stem(labels, ref))
-    return [*ways_to_name(files), published] if any(files) else [published]
-
-
-def ways_to_name(names: Sequence[str]) -> list[list[str]]:
-    """Ways to name frames, given their files: without folders if these are still different, or with them."""
-    with_folders = [_key(name) for name in names]
-    without = [name.rsplit("/", 1)[-1] for name in with_folders]
-    return [without, with_folders] if len(set(without)) == len(without) else [with_folders]
-
-
-def _key(name: str) -> str:
-    """What a frame is called whatever its file is called: without the suffix, and what Cityscapes appends."""
-    stem = IMAGE_SUFFIX.sub("", name.replace("\\", "/"))
-    given = NAME.fullmatch(stem.rsplit("/", 1)[-1])
-    return f"{given['city']}_{given['seq']}_{given['frame']}" if given else stem
+    return FrameNames((files, published))

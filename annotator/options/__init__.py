@@ -4,7 +4,15 @@ The command line and its help, `run.json` and the checks are all made from these
 """
 
 from annotator.options.corrections import RUN_FOLDER, ConversionJob, EditJob, PullJob, PushJob
-from annotator.options.evaluation import METRICS, EvaluationOptions
+from annotator.options.evaluation import (
+    MATCH_AUTO,
+    MATCH_ID,
+    MATCH_NAME,
+    METRICS,
+    PAIRED_AS_NAMED,
+    EvaluationOptions,
+    PairingOptions,
+)
 from annotator.options.labelling import (
     DEVICES,
     FORMATS,
@@ -34,7 +42,11 @@ __all__ = [
     "DEVICES",
     "FORMATS",
     "HOLES",
+    "MATCH_AUTO",
+    "MATCH_ID",
+    "MATCH_NAME",
     "METRICS",
+    "PAIRED_AS_NAMED",
     "PRECISIONS",
     "PRESETS",
     "PUBLISHED_AS_USUAL",
@@ -47,6 +59,7 @@ __all__ = [
     "Job",
     "LossOptions",
     "Option",
+    "PairingOptions",
     "PublishOptions",
     "PullJob",
     "PushJob",

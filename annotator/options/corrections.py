@@ -7,6 +7,7 @@ from pathlib import Path
 
 from annotator.errors import UsageError
 from annotator.labels import BY_ID
+from annotator.options.evaluation import PAIRED_AS_NAMED, PairingOptions
 from annotator.options.labelling import FORMATS, PUBLISHED_AS_USUAL, PublishOptions
 from annotator.options.reading import AS_WRITTEN, ReadingOptions
 from annotator.options.record import check, option
@@ -33,9 +34,12 @@ class ConversionJob:
     reading: ReadingOptions = AS_WRITTEN
     deleted: frozenset[int] = frozenset()  # indices of frames that are none any more, where labels can't tell
     publishing: PublishOptions = PUBLISHED_AS_USUAL
+    pairing: PairingOptions = PAIRED_AS_NAMED  # of frames with those of `like`
 
     def __post_init__(self) -> None:
         check(self)
+        if self.like is None and self.pairing != PAIRED_AS_NAMED:
+            raise UsageError("--match says how frames meet those of --like RUN, which is lacking")
 
 
 @dataclass(frozen=True)

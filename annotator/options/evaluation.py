@@ -8,6 +8,27 @@ from pathlib import Path
 from annotator.options.record import check, option
 
 METRICS = ("cityscapes", "coco", "tracks", "boundary", "edits")  # what annotator.evaluation can score
+MATCH_AUTO, MATCH_NAME, MATCH_ID = "auto", "name", "id"
+
+
+@dataclass(frozen=True)
+class PairingOptions:
+    """How the frames of two sets of labels meet."""
+
+    match: str = field(
+        default=MATCH_AUTO,
+        metadata=option(
+            "What frames meet by: name, id (the number of an image or frame), or auto: by name, and by number where a"
+            " side has no names.",
+            choices=(MATCH_AUTO, MATCH_NAME, MATCH_ID),
+        ),
+    )
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+PAIRED_AS_NAMED = PairingOptions()
 
 
 @dataclass(frozen=True)

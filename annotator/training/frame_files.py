@@ -11,7 +11,8 @@ from pathlib import Path
 import cv2
 
 from annotator.errors import SourceError, UsageError
-from annotator.formats.recognise import RUN, Kind, Labels, ways_to_name
+from annotator.formats.pairing import FrameNames, by_name
+from annotator.formats.recognise import RUN, Kind, Labels
 from annotator.formats.whole import whole_file
 from annotator.frames import Frame, FrameRef
 from annotator.run import read_records
@@ -74,18 +75,16 @@ def _by_name(labels: Labels, folder: Path) -> list[Path]:
         for file in sorted(folder.rglob("*"), key=natural)
         if is_image(file.name) and not file.name.endswith("_color.png")  # pictures of Cityscapes labels
     ]
-    theirs = ways_to_name([file.relative_to(folder).as_posix() for file in files]) if files else []
-    missing: list[str] = []
-    for ours in labels.ways_to_name():
-        for keys in theirs:
-            file_of = dict(zip(keys, files, strict=True))
-            absent = [name for name in ours if name not in file_of]
-            if not absent:
-                return [file_of[name] for name in ours]
-            if not missing or len(absent) < len(missing):
-                missing = absent
-    what = f"{len(missing)} of the images, {missing[0]} first" if missing else "the images"
-    raise UsageError(f"{labels.path}: {what}, are not in {folder}; name the folder that has them")
+    ours = labels.frame_names()
+    found = by_name(ours, FrameNames(([file.relative_to(folder).as_posix() for file in files],)))
+    file_of = {i: files[j] for i, j in found}
+    missing = [name for i, name in enumerate(ours.names[0]) if i not in file_of]
+    if missing:
+        raise UsageError(
+            f"{labels.path}: {len(missing)} of the images, {missing[0]} first, are not in {folder};"
+            " name the folder that has them"
+        )
+    return [file_of[i] for i in range(len(ours))]
 
 
 # ---- frames of a video
