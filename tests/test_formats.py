@@ -18,7 +18,7 @@ from hypothesis.extra import numpy as arrays
 from annotator import masks
 from annotator.errors import FormatError, OutputError
 from annotator.formats import FORMATS, cvat
-from annotator.formats.survey import HIDDEN, shortest, text
+from annotator.formats.survey import EMPTY, HIDDEN, shortest, text
 from annotator.frames import FrameRef
 from annotator.instances import Instances
 from annotator.labels import INSTANCE_CLASSES
@@ -386,6 +386,13 @@ def test_what_is_hidden_is_counted(tmp_path: Path) -> None:
         written = FORMATS[name].write(CASES["an instance that is fully hidden"], VIDEO, tmp_path)
         assert written.losses == {HIDDEN: 1}
         assert written.instances == 2
+
+
+def test_what_is_empty_is_not_hidden(tmp_path: Path) -> None:
+    nothing = (SQUARE & ~SQUARE, CAR, 0.9, 0)
+    labels = Labels([instances(0, nothing, (SQUARE, CAR, 0.8, 1), (SQUARE, PERSON, 0.5, 2))])
+    for name in ("cityscapes", "coco", "cvat", "mots"):
+        assert FORMATS[name].write(labels, VIDEO, tmp_path).losses == {HIDDEN: 1, EMPTY: 1}
 
 
 class MadeAsRead:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import cv2
@@ -15,6 +16,7 @@ from PIL import Image
 from annotator import masks
 from annotator.errors import FormatError
 from annotator.formats import cityscapes_results, mask_png
+from annotator.formats.survey import EMPTY
 from tests.builders import blob, mask
 
 SIZE = (60, 90)
@@ -49,6 +51,32 @@ def test_what_the_official_script_does_not_judge_is_left_out(tmp_path: Path) -> 
     )
 
 
+def test_what_is_left_out_is_counted(tmp_path: Path) -> None:
+    text = "nothing.png 26 0.5\ncar.png 13 0.8\nperson.png 24 0.1"
+    left_out = Counter[str]()
+    list(cityscapes_results.read(results(tmp_path, ulm_000000_000001=text), left_out=left_out))
+    assert left_out == {"lines of class 13 (fence)": 1, EMPTY: 1}
+
+
+def test_results_with_train_ids_are_refused(tmp_path: Path) -> None:
+    results(tmp_path, ulm_000000_000001="car.png 13 0.9\nperson.png 11 0.9", ulm_000000_000002="")
+    with pytest.raises(FormatError, match=r"its classes are trainIds, as 11 for person; .* 24 for person"):
+        list(cityscapes_results.read(tmp_path))
+    results(tmp_path, ulm_000000_000001="car.png 13 0.9\nperson.png 24 0.9")  # a fence
+    assert [len(found) for found in cityscapes_results.read(tmp_path)] == [1, 0]
+
+
+def test_masks_may_lie_in_folders_as_windows_writes_them(tmp_path: Path) -> None:
+    (tmp_path / "masks").mkdir()
+    results(tmp_path / "masks")
+    (tmp_path / "ulm_000000_000001.txt").write_text("masks\\car.png 26 0.9\n")
+    (found,) = cityscapes_results.read(tmp_path)
+    assert found.masks == (masks.encode(CAR),)
+    (tmp_path / "ulm_000000_000001.txt").write_text("..\\car.png 26 0.9\n")
+    with pytest.raises(FormatError, match="leads out of the folder"):
+        list(cityscapes_results.read(tmp_path))
+
+
 def test_frames_come_by_name_and_one_without_masks_has_a_size(tmp_path: Path) -> None:
     (tmp_path / "below").mkdir()
     results(tmp_path, ulm_000000_000002="car.png 26 1", ulm_000000_000001="", notes="not of a frame")
@@ -74,10 +102,10 @@ def test_a_folder_without_any_mask_needs_a_size(tmp_path: Path) -> None:
         ("car.png  26 0.5", "4 fields instead of 3"),
         ("", "1 fields instead of 3"),
         ("car.png 34 0.5", "34 is no Cityscapes label"),
-        ("car.png car 0.5", "could not convert string to float: 'car'"),
-        ("car.png inf 0.5", "cannot convert float infinity"),
-        ("car.png 26 good", "could not convert string to float: 'good'"),
-        ("car.png 26 nan", "nan is no score"),
+        ("car.png car 0.5", "labelID 'car' is no number"),
+        ("car.png inf 0.5", "labelID 'inf' is no number"),
+        ("car.png 26 good", "score 'good' is no number"),
+        ("car.png 26 nan", "score 'nan' is no number"),
         ("../car.png 26 0.5", "leads out of the folder"),
         ("/car.png 26 0.5", "leads out of the folder"),
     ],

@@ -22,7 +22,7 @@ from annotator.errors import FormatError
 from annotator.formats import png
 from annotator.formats.interface import LabelReader, Recorded, Written
 from annotator.formats.names import INSTANCE_IDS, frame_stem, numbers
-from annotator.formats.survey import HIDDEN, Life, Survey, frame_without_time
+from annotator.formats.survey import Life, Survey, frame_without_time, lost
 from annotator.formats.whole import find_whole, insist, whole_folder
 from annotator.frames import FrameRef
 from annotator.instances import Instances, Region, Truth
@@ -63,7 +63,7 @@ def write(reader: LabelReader, source: Recorded, folder: Path) -> Written:
             _save(temporary / f"{stem}_gtFine_instanceIds.png", ids[label_map], check=True)
             _save(temporary / f"{stem}_gtFine_labelIds.png", classes[label_map])
             _save(temporary / f"{stem}_gtFine_color.png", PALETTE_BGR[classes][label_map])
-            losses[HIDDEN] += len(found) - len(shown)
+            losses.update(lost(found, shown))
             instances += len(shown)
             frames += 1
         with os.scandir(temporary) as entries:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -18,12 +19,14 @@ from annotator import masks
 from annotator.errors import FormatError
 from annotator.formats import mask_png
 from annotator.formats.names import RESULTS, numbers
-from annotator.formats.survey import frame_without_time
+from annotator.formats.survey import EMPTY, frame_without_time
 from annotator.formats.whole import find_whole
 from annotator.frames import FrameRef
 from annotator.instances import Instances, Truth
 from annotator.labels import BY_ID, INSTANCE_CLASSES
 from annotator.masks import Rle
+
+BY_TRAIN_ID = {BY_ID[class_id].train_id: BY_ID[class_id] for class_id in INSTANCE_CLASSES}
 
 
 class Line(NamedTuple):
@@ -34,30 +37,36 @@ class Line(NamedTuple):
     score: float
 
 
-def read(path: Path, size: tuple[int, int] | None = None) -> Iterator[Instances]:
+def read(
+    path: Path, size: tuple[int, int] | None = None, left_out: Counter[str] | None = None
+) -> Iterator[Instances]:
     """Yield the frames of a folder of results, by name; index and name as in `cityscapes.read`.
 
     Empty masks and objects of other classes than the eight are left out, a mask that is named twice counts as
-    its last line says, and scores keep their 64 bits: all as in the official script. `size` (H, W) is for frames
-    without a mask; by default it is that of the first mask of the folder.
+    its last line says, and scores keep their 64 bits: all as in the official script. What is left out is counted in
+    `left_out`, which the script doesn't. `size` (H, W) is for frames without a mask; by default it is that of the
+    first mask of the folder. Raises FormatError, also when all classes are trainIds.
     """
+    left_out = Counter() if left_out is None else left_out
     files = find(path)
+    _insist_on_label_ids(files.values(), path)
     size = size or _first_size(files.values(), path)
     for index, (stem, file) in zip(numbers(list(files)), files.items(), strict=True):
-        named = lines(file, path)
+        named = _judged(lines(file, path), left_out)
         rles = [mask_png.read(line.mask) for line in named]
         sizes = {(rle["size"][0], rle["size"][1]) for rle in rles} or {size}
         if len(sizes) > 1:
             raise FormatError(f"{file}: its masks are not all of one size")
         seen = np.flatnonzero(masks.areas(rles))
+        left_out[EMPTY] += len(rles) - len(seen)
         yield _instances(
             frame_without_time(index, sizes.pop(), stem), [named[k] for k in seen], [rles[k] for k in seen]
         )
 
 
-def read_truth(path: Path) -> Iterator[Truth]:
+def read_truth(path: Path, left_out: Counter[str] | None = None) -> Iterator[Truth]:
     """Yield the frames as `read` does: all that a file names is labelled."""
-    return map(Truth, read(path))
+    return map(Truth, read(path, left_out=left_out))
 
 
 def names(path: Path) -> list[str]:
@@ -80,18 +89,44 @@ def find(path: Path) -> dict[str, Path]:
 
 
 def lines(file: Path, root: Path) -> list[Line]:
-    """The lines of a text file that count, one a mask; masks lie in `root`. Raises FormatError, naming the line."""
+    """The lines of a text file, one a mask; masks lie in `root`. Raises FormatError, naming the line."""
     found: dict[Path, Line] = {}
     with file.open(encoding="utf-8", errors="replace") as text:
         for number, content in enumerate(text, 1):
             try:
                 line = _line(content, file.parent, root)
-            except (ValueError, OverflowError) as error:
+            except ValueError as error:
                 raise FormatError(
                     f"{file}: line {number} is not 'mask.png labelID score' ({error})"
                 ) from error
             found[line.mask] = line
-    return [line for line in found.values() if line.class_id in INSTANCE_CLASSES]
+    return list(found.values())
+
+
+def _judged(named: Iterable[Line], left_out: Counter[str]) -> list[Line]:
+    """The lines of classes that the benchmark judges."""
+    judged = []
+    for line in named:
+        if line.class_id in INSTANCE_CLASSES:
+            judged.append(line)
+        else:
+            left_out[f"lines of class {line.class_id} ({BY_ID[line.class_id].name})"] += 1
+    return judged
+
+
+def _insist_on_label_ids(files: Iterable[Path], root: Path) -> None:
+    """Raise FormatError when no line is of a class that is judged, and all would be by their trainIds."""
+    met: set[int] = set()
+    for line in (line for file in files for line in lines(file, root)):
+        if line.class_id in INSTANCE_CLASSES:
+            return
+        met.add(line.class_id)
+    if met and met <= BY_TRAIN_ID.keys():
+        one = min(met)
+        raise FormatError(
+            f"{root}: its classes are trainIds, as {one} for {BY_TRAIN_ID[one].name}; the benchmark takes ids,"
+            f" {BY_TRAIN_ID[one].id} for {BY_TRAIN_ID[one].name}: write these"
+        )
 
 
 def _instances(frame: FrameRef, named: list[Line], rles: list[Rle]) -> Instances:
@@ -113,6 +148,8 @@ def _instances(frame: FrameRef, named: list[Line], rles: list[Rle]) -> Instances
 def _first_size(files: Iterable[Path], root: Path) -> tuple[int, int]:
     """The size of the first mask that a file names."""
     for line in (line for file in files for line in lines(file, root)):
+        if line.class_id not in INSTANCE_CLASSES:
+            continue
         try:
             with Image.open(line.mask) as image:
                 return image.height, image.width
@@ -126,12 +163,22 @@ def _line(content: str, folder: Path, root: Path) -> Line:
     if len(fields) != 3:
         raise ValueError(f"{len(fields)} fields instead of 3")
     name, label, score = fields
+    if "\\" in name and not (folder / name).exists():  # as Windows writes it
+        name = name.replace("\\", "/")
     mask = Path(os.path.normpath(folder / name))
     if os.path.isabs(name) or not mask.is_relative_to(os.path.normpath(root)):
         raise ValueError(f"{name} leads out of the folder")
-    class_id = int(float(label))
+    class_id = int(_number(label, "labelID"))
     if class_id not in BY_ID:
         raise ValueError(f"{label} is no Cityscapes label")
-    if not math.isfinite(float(score)):
-        raise ValueError(f"{score} is no score")
-    return Line(mask, class_id, float(score))
+    return Line(mask, class_id, _number(score, "score"))
+
+
+def _number(text: str, what: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise ValueError(f"{what} {text!r} is no number")
+    return number

@@ -20,7 +20,7 @@ from annotator.formats.check.finding import insist_sound
 from annotator.formats.coco_reader import Record, names, read, read_truth
 from annotator.formats.interface import LabelReader, Recorded, Written
 from annotator.formats.names import frame_stem
-from annotator.formats.survey import HIDDEN, Survey, shortest, text
+from annotator.formats.survey import Survey, lost, shortest, text
 from annotator.formats.whole import whole_file
 from annotator.frames import FrameRef
 
@@ -85,7 +85,7 @@ def _annotations(reader: LabelReader, survey: Survey, losses: Counter[str]) -> I
     annotation_id = 0
     for image_id, found in enumerate(reader.instances(), 1):
         shown = survey.disjoint(found)
-        losses[HIDDEN] += len(found) - len(shown)
+        losses.update(lost(found, shown))
         areas, boxes = masks.areas(shown.masks), masks.boxes_xywh(shown.masks).astype(int)
         for k, mask in enumerate(shown.masks):
             annotation_id += 1

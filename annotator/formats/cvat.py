@@ -28,7 +28,7 @@ from annotator.formats.cvat_shapes import Shape, polygon, shapes_of
 from annotator.formats.cvat_tracks import Spool, Tracks
 from annotator.formats.interface import LabelReader, Recorded, Written
 from annotator.formats.names import CVAT_LABELS
-from annotator.formats.survey import HIDDEN, Survey, text
+from annotator.formats.survey import Survey, lost, text
 from annotator.formats.whole import whole_file, whole_folder
 from annotator.frames import FrameRef
 from annotator.instances import Instances
@@ -149,7 +149,7 @@ class _Shapes:
 
     def of(self, found: Instances) -> list[Drawn]:
         shown = self.survey.disjoint(found)
-        self.losses[HIDDEN] += len(found) - len(shown)
+        self.losses.update(lost(found, shown))
         looks = dict(zip(found.track_ids.tolist(), found.class_ids.tolist(), strict=True))
         drawn = []
         for k, shapes in enumerate(shapes_of(shown, self.losses, self.options)):

@@ -20,7 +20,7 @@ from annotator.formats.check.mots import check_mots
 from annotator.formats.fields import score_of, whole
 from annotator.formats.interface import LabelReader, Recorded, Written
 from annotator.formats.names import BOM
-from annotator.formats.survey import HIDDEN, Survey, frame_without_time
+from annotator.formats.survey import Survey, frame_without_time, lost
 from annotator.formats.whole import whole_file
 from annotator.instances import Instances, Region, Truth
 from annotator.labels import BY_ID, BY_NAME
@@ -70,7 +70,7 @@ def write(reader: LabelReader, source: Recorded, folder: Path) -> Written:
         with temporary.open("w", encoding="ascii", newline="\n") as file:
             for found in reader.instances():
                 shown = survey.disjoint(found)
-                losses[HIDDEN] += len(found) - len(shown)
+                losses.update(lost(found, shown))
                 height, width = shown.frame.size
                 for k, mask in enumerate(shown.masks):
                     mots_class = MOTS_CLASSES.get(int(shown.class_ids[k]))

@@ -66,7 +66,8 @@ class Labels:
         if self.kind is Kind.RESULTS:
             from annotator.formats import cityscapes_results
 
-            return cityscapes_results.read(self.path, size)
+            self.left_out.clear()
+            return cityscapes_results.read(self.path, size, self.left_out)
         if self.kind in WITH_NAMES:
             return _with_names(self.kind).read(self.path, self.classes, self.left_out, self._bad_entries())
         if self.kind is Kind.MOTS:
@@ -87,6 +88,11 @@ class Labels:
             from annotator.formats import mots
 
             return mots.read_truth(self.path, self._bad_entries())
+        if self.kind is Kind.RESULTS:
+            from annotator.formats import cityscapes_results
+
+            self.left_out.clear()
+            return cityscapes_results.read_truth(self.path, self.left_out)
         return _files(self.kind).read_truth(self.path)
 
     def _bad_entries(self) -> BadEntries:

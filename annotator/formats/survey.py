@@ -17,6 +17,7 @@ from annotator.labels import BY_ID, INSTANCE_CLASSES, Label
 
 NOT_IN_XML = re.compile(r"[\x00-\x1f\x7f-\x9f\ufffe\uffff]")
 HIDDEN = "instances hidden by better ones"
+EMPTY = "instances without a pixel"
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,13 @@ class Survey:
         ]
         disjoint = replace(found, masks=tuple(shown), class_ids=np.array(class_ids, np.uint8))
         return disjoint.only(seen)
+
+
+def lost(found: Instances, shown: Instances) -> dict[str, int]:
+    """Why `Survey.disjoint` leaves instances out, in words, and how many."""
+    missing = len(found) - len(shown)
+    empty = int(np.sum(masks.areas(found.masks) == 0)) if missing else 0
+    return {EMPTY: empty, HIDDEN: missing - empty}
 
 
 def shortest(score: np.float32) -> float:
