@@ -40,5 +40,22 @@ class Converter:
                 f"{self._path}: pixels of format {frame.format.name} can't be turned into RGB ({error}); "
                 "convert the video to H.264 with yuv420p first"
             ) from error
-        quarter_turns = round(frame.rotation / 90) % 4  # counterclockwise
-        return np.ascontiguousarray(np.rot90(image, quarter_turns))
+        return np.ascontiguousarray(_as_shown(image, frame))
+
+
+def _as_shown(image: npt.NDArray[np.uint8], frame: Any) -> npt.NDArray[np.uint8]:
+    """The image turned and mirrored by the display matrix of its frame, to the nearest quarter turn, as FFmpeg does it.
+
+    Of the matrix the rows (a, b, u), (c, d, v), (x, y, w) take what is at (x, y) to (a * x + c * y, b * x + d * y).
+    """
+    from av.sidedata.sidedata import Type
+
+    matrix = frame.side_data.get(Type.DISPLAYMATRIX)
+    if matrix is None:
+        return image
+    a, b, _, c, d = np.frombuffer(matrix, np.int32)[:5].tolist()
+    if abs(a) + abs(d) < abs(b) + abs(c):
+        image, across, down = image.transpose(1, 0, 2), c, b
+    else:
+        across, down = a, d
+    return image[:: -1 if down < 0 else 1, :: -1 if across < 0 else 1]

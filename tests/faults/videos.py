@@ -134,14 +134,18 @@ def blank_packets(path: Path, numbers: range) -> Path:
 
 def set_rotation(path: Path, quarter_turns_clockwise: int) -> Path:
     """An mp4 or mov whose display matrix says that the picture is to be turned, as phones write it."""
+    return set_matrix(path, [(1, 0, 0, 1), (0, 1, -1, 0), (-1, 0, 0, -1), (0, -1, 1, 0)][quarter_turns_clockwise % 4])
+
+
+def set_matrix(path: Path, turn: tuple[int, int, int, int]) -> Path:
+    """An mp4 or mov whose display matrix has a, b, c and d: what is at (x, y) goes to (ax + cy, bx + dy)."""
+    a, b, c, d = (value << 16 for value in turn)
     one = 1 << 16
-    cosine, sine = [(one, 0), (0, one), (-one, 0), (0, -one)][quarter_turns_clockwise % 4]
-    upright = b"".join(v.to_bytes(4, "big", signed=True) for v in (one, 0, 0, 0, one, 0, 0, 0, 1 << 30))
-    turned = b"".join(
-        v.to_bytes(4, "big", signed=True) for v in (cosine, sine, 0, -sine, cosine, 0, 0, 0, 1 << 30)
+    before, after = (
+        b"".join(value.to_bytes(4, "big", signed=True) for value in (*row, 0, *other, 0, 0, 0, 1 << 30))
+        for row, other in (((one, 0), (0, one)), ((a, b), (c, d)))
     )
     data = path.read_bytes()
-    track = data.index(b"tkhd")
-    at = data.index(upright, track)
-    path.write_bytes(data[:at] + turned + data[at + len(upright) :])
+    at = data.index(before, data.index(b"tkhd"))
+    path.write_bytes(data[:at] + after + data[at + len(before) :])
     return path
