@@ -84,6 +84,9 @@ def detect(source: Source, detector: Detector, store: Store, batch_size: int) ->
     store.add([], source.gaps)
     if store.frame_count == 0:
         raise SourceError(f"{source.path}: no frame to label; look at --start and --end, or at the file")
+    store.remark("detect", source.remarks)
+    # Times out of order can't be put in order without those of the frames between.
+    store.set_note("evenly", options.every > 1 and not source.is_in_order)
     store.set_note("detected", True)
     return True
 

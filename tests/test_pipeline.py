@@ -18,6 +18,7 @@ from annotator.options import DetectionOptions, Job, PublishOptions, TrackingOpt
 from annotator.pipeline import annotate
 from annotator.run import Lock
 from annotator.store import Store
+from annotator.tracking.times import rising
 from tests.faults import FullDiskWriter, RaisingWriter, small_disk, text_named_mp4, videos
 from tests.toy import ToyDetector, ToyRuntime, draw, install, toy_checkpoint, write_video
 
@@ -336,6 +337,31 @@ def test_a_video_whose_times_run_back_is_tracked_as_the_same_frames_with_times_t
     lines = (tmp_path / "labels" / "back" / "frames.csv").read_text().splitlines()[1:]
     pts = [int(line.split(",")[1]) for line in lines]
     assert pts != sorted(pts), "frames.csv has the times of the file"
+
+
+def test_of_every_third_frame_of_it_too(tmp_path: Path, toy: ToyRuntime) -> None:
+    """The times of the frames between, which could put the others in order, are not in the store."""
+    steps = []
+    for name in ("sound.mkv", "back.avi"):
+        path = write_video(tmp_path / name, 60, codec="libx264", b_frames=7)
+        ended(job(path, out=tmp_path / "labels", detection=DetectionOptions(every=3)))
+        with Store.read(tmp_path / "labels" / path.stem) as store:
+            times = [moment.time_s for moment in rising(store.frames(), store.note("evenly"))]
+        steps.append(np.diff(times))
+    assert steps[0] == pytest.approx(0.3)
+    assert steps[1] / steps[1].mean() == pytest.approx(1)
+
+
+def test_the_largest_video_of_a_file_is_labelled_and_that_is_told(tmp_path: Path, toy: ToyRuntime) -> None:
+    path = videos.side_by_side(
+        tmp_path / "drive.mkv",
+        videos.write_video(tmp_path / "small.mkv", size=(24, 32)),
+        videos.write_video(tmp_path / "large.mkv"),
+    )
+    ended(job(path, out=tmp_path / "labels"))
+    assert record(tmp_path / "labels", "drive")["remarks"] == [
+        "holds 2 video streams: the largest is labelled, stream 1 of 64x48"
+    ]
 
 
 def test_a_cut_off_video_is_labelled_as_far_as_it_goes_and_resumes_equal(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from fractions import Fraction
 from itertools import pairwise
@@ -25,7 +26,9 @@ from tests.faults.videos import (
     garble,
     number_of,
     picture,
-    set_rotation,
+    set_matrix,
+    side_by_side,
+    without,
     write_sound,
     write_video,
 )
@@ -58,6 +61,22 @@ def decoded_by_pyav(path: Path, threads: str = "NONE") -> list[bytes]:
                 found += [frame.to_ndarray(format="rgb24").tobytes() for frame in packet.decode()]
             except av.FFmpegError:
                 continue
+    return found
+
+
+def filtered(path: Path, *filters: str) -> list[bytes]:
+    """What FFmpeg's filters make of each frame."""
+    found = []
+    with av.open(str(path)) as file:
+        graph = av.filter.Graph()
+        nodes = [graph.add_buffer(template=file.streams.video[0])]
+        for each in filters:
+            name, _, arguments = each.partition("=")
+            nodes.append(graph.add(name, arguments or None))
+        graph.link_nodes(*nodes, graph.add("buffersink")).configure()
+        for frame in file.decode(video=0):
+            graph.push(frame)
+            found.append(graph.pull().to_ndarray(format="rgb24").tobytes())
     return found
 
 
@@ -126,15 +145,48 @@ def test_a_later_beginning_is_kept_in_the_times(tmp_path: Path) -> None:
     assert frames[0].ref.time_s == pytest.approx(3.0)
 
 
-@pytest.mark.parametrize("quarter_turns", [0, 1, 2, 3])
-def test_pictures_are_turned_as_the_display_matrix_says(tmp_path: Path, quarter_turns: int) -> None:
-    path = write_video(tmp_path / "drive.mov", 3)
-    upright = read(path)
-    turned = read(set_rotation(path, quarter_turns))
-    for before, after in zip(upright, turned, strict=True):
-        assert np.array_equal(after.image, np.rot90(before.image, -quarter_turns))
-        assert after.ref.size == after.image.shape[:2]
-        assert after.image.flags.c_contiguous
+@pytest.mark.parametrize(
+    ("matrix", "filters"),
+    [
+        ((1, 0, 0, 1), []),
+        ((-1, 0, 0, 1), ["hflip"]),
+        ((1, 0, 0, -1), ["vflip"]),
+        ((-1, 0, 0, -1), ["hflip", "vflip"]),
+        ((0, 1, 1, 0), ["transpose=cclock_flip"]),
+        ((0, 1, -1, 0), ["transpose=clock"]),
+        ((0, -1, 1, 0), ["transpose=cclock"]),
+        ((0, -1, -1, 0), ["transpose=clock_flip"]),
+    ],
+)
+def test_pictures_are_turned_and_mirrored_as_the_display_matrix_says(
+    tmp_path: Path, matrix: tuple[int, int, int, int], filters: list[str]
+) -> None:
+    """By the filters that the program `ffmpeg` puts before its output for each of the eight."""
+    path = set_matrix(write_video(tmp_path / "drive.mov", 3), matrix)
+    frames = read(path)
+    assert [frame.image.tobytes() for frame in frames] == filtered(path, *filters)
+    assert all(frame.ref.size == frame.image.shape[:2] for frame in frames)
+    assert all(frame.image.flags.c_contiguous for frame in frames)
+
+
+@pytest.mark.parametrize("order", [("small", "large"), ("large", "small")])
+def test_of_several_videos_in_a_file_the_largest_is_read(tmp_path: Path, order: tuple[str, str]) -> None:
+    files = {
+        "small": write_video(tmp_path / "small.mkv", 5, size=(24, 32)),
+        "large": write_video(tmp_path / "large.mkv", 7),
+    }
+    source = Video(side_by_side(tmp_path / "drive.mkv", *(files[name] for name in order)), "drive")
+    assert [frame.image.tobytes() for frame in source.frames()] == decoded_by_pyav(files["large"])
+    assert source.remarks == [
+        f"holds 2 video streams: the largest is labelled, stream {order.index('large')} of 64x48"
+    ]
+    list(source.frames())
+    assert len(source.remarks) == 1
+
+
+def test_of_equal_ones_the_first(tmp_path: Path) -> None:
+    files = [write_video(tmp_path / f"{first}.mkv", 5, first=first) for first in (0, 100)]
+    assert numbers(read(side_by_side(tmp_path / "drive.mkv", *files))) == list(range(5))
 
 
 def test_the_size_may_change_on_the_way(tmp_path: Path) -> None:
@@ -297,6 +349,22 @@ def test_lost_packets_leave_a_gap_at_their_place(tmp_path: Path) -> None:
     assert "and 2 more" in gap.reason
 
 
+@pytest.mark.parametrize(("codec", "lost"), [("libx264", 15), ("libx265", 17), ("mpeg2video", 18)])
+def test_what_a_recording_lacks_that_begins_between_keyframes_is_a_gap(
+    tmp_path: Path, codec: str, lost: int
+) -> None:
+    path = write_video(tmp_path / "drive.ts", 40, codec=codec, group=16, size=(96, 128))
+    source = Video(without(path, 0.0, 0.25, keep=3 * 188), "drive")
+    assert numbers(list(source.frames())) == list(range(lost, 40))
+    [gap] = source.gaps
+    assert gap.after_index == -1
+    assert re.fullmatch(
+        r"the recording begins between keyframes: its first \d\.\d0 s can't be decoded", gap.reason
+    )
+    list(source.frames(start=5))
+    assert source.gaps == []
+
+
 def test_a_jump_in_time_of_an_even_recording_is_a_gap(tmp_path: Path) -> None:
     times = [*range(20), *range(50, 60)]
     source = Video(write_video(tmp_path / "drive.mkv", 30, times=times), "drive")
@@ -305,6 +373,19 @@ def test_a_jump_in_time_of_an_even_recording_is_a_gap(tmp_path: Path) -> None:
     assert gap.after_index == 19
     assert gap.pts == 2000
     assert "no frames for 3.10 s" in gap.reason
+
+
+def test_a_clock_that_was_set_back_keeps_no_gap_from_being_noticed(tmp_path: Path) -> None:
+    parts = [
+        write_video(tmp_path / f"{k}.ts", len(times), times=times, b_frames=0).read_bytes()
+        for k, times in enumerate([range(20), [*range(20), *range(50, 60)]])
+    ]
+    both = tmp_path / "both.ts"
+    both.write_bytes(b"".join(parts))
+    source = Video(both, "drive")
+    assert len(list(source.frames())) == 50
+    assert not source.is_in_order
+    assert (source.gaps[-1].after_index, source.gaps[-1].reason[:13]) == (39, "no frames for")
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -391,6 +472,15 @@ def test_a_playlist_in_disguise_opens_nothing_else(tmp_path: Path) -> None:
     path.write_text(
         "#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\nhttp://127.0.0.1:9/part.ts\n#EXT-X-ENDLIST\n"
     )
+    with pytest.raises(SourceError, match=r"drive\.mp4"):
+        read(path)
+
+
+def test_a_playlist_without_an_end_is_refused(tmp_path: Path) -> None:
+    """FFmpeg would wait for the rest of it for ever."""
+    write_video(tmp_path / "part.ts")
+    path = tmp_path / "drive.mp4"
+    path.write_text("#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:2,\npart.ts\n")
     with pytest.raises(SourceError, match=r"drive\.mp4"):
         read(path)
 

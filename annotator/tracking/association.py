@@ -36,10 +36,11 @@ def associate(store: Store, options: TrackingOptions) -> None:
     store.set_note("tracked", None)  # until all is done
     tally = Tally()
     if options.enabled:
-        times = Times.of(store.frames())
+        evenly = bool(store.note("evenly"))
+        times = Times.of(store.frames(), evenly)
         usable = replace(options, min_track=1) if store.frame_count < options.min_track else options
         frames = tally.of_frames(store.found())
-        store.set_links(tally.of_links(linked(frames, _tick_of(times), usable)))
+        store.set_links(tally.of_links(linked(frames, _tick_of(times), usable, evenly)))
         store.remark("associate", times.remarks())
     else:
         store.remark("associate", [])
@@ -49,10 +50,15 @@ def associate(store: Store, options: TrackingOptions) -> None:
     store.set_note("tracked", asdict(options))
 
 
-def linked(frames: Iterable[Instances], tick_s: float, options: TrackingOptions) -> Iterator[Linked]:
-    """What association makes of frames; a tick is `tick_s` seconds long. In constant memory."""
+def linked(
+    frames: Iterable[Instances], tick_s: float, options: TrackingOptions, evenly: bool = False
+) -> Iterator[Linked]:
+    """What association makes of frames; a tick is `tick_s` seconds long. In constant memory.
+
+    `evenly`: frames go by their index, at the rate that times tell; see `rising`.
+    """
     longest = options.max_gap / TICK_S
-    return finished(named(timed(frames, tick_s), longest, options.min_track), options, longest)
+    return finished(named(timed(frames, tick_s, evenly), longest, options.min_track), options, longest)
 
 
 def tick_of(frames: Iterable[FrameRef]) -> float:

@@ -48,15 +48,18 @@ class _Timed(NamedTuple):
     is_first: bool = False  # of a stretch of one clock
 
 
-def rising(frames: Iterable[FrameRef]) -> Iterator[Moment]:
+def rising(frames: Iterable[FrameRef], evenly: bool = False) -> Iterator[Moment]:
     """When each of a recording's frames was, in constant memory: as the file says, where that rises.
 
     Where times are out of order within REACH frames, sorted ones are taken. Where that doesn't make them rise, the next
     time that is later is approached in even steps, at most as long as usual. Where all times before are
     later than all behind, another clock begins; where that happens again and again, it is no clock.
+
+    `evenly`: times only tell the rate, at which frames go by their index. Of every third frame, say, out of order times
+    can't be sorted without those of the frames between.
     """
     timed = (_Timed(frame.index, frame.time_s, frame.time_s) for frame in frames)
-    return _rising(_sorted(_lone_falls(_falls(timed))))
+    return _rising(_sorted(_lone_falls(_falls(timed))), evenly)
 
 
 @dataclass(frozen=True)
@@ -69,11 +72,11 @@ class Times:
     clocks: tuple[int, ...]  # indices of frames that another clock began with, 10 at most
 
     @classmethod
-    def of(cls, frames: Iterable[FrameRef]) -> Times:
+    def of(cls, frames: Iterable[FrameRef], evenly: bool = False) -> Times:
         """Look at the times of all frames, in constant memory."""
         steps: list[float] = []
         repaired, first_repaired, clocks, before = 0, None, list[int](), None
-        for frame, moment in with_times(frames, lambda frame: frame):
+        for frame, moment in with_times(frames, lambda frame: frame, evenly):
             if before is not None and moment.is_first and len(clocks) < MOST_TOLD:
                 clocks.append(frame.index)
             if before is not None and not moment.is_first and len(steps) < MOST_STEPS:
@@ -99,10 +102,12 @@ class Times:
         return said
 
 
-def with_times(items: Iterable[Item], frame_of: Callable[[Item], FrameRef]) -> Iterator[tuple[Item, Moment]]:
+def with_times(
+    items: Iterable[Item], frame_of: Callable[[Item], FrameRef], evenly: bool = False
+) -> Iterator[tuple[Item, Moment]]:
     """Each item with the moment of its frame; a few are held, to look ahead."""
     ours, theirs = tee(items)
-    return zip(ours, rising(map(frame_of, theirs)), strict=True)
+    return zip(ours, rising(map(frame_of, theirs), evenly), strict=True)
 
 
 # ---- one step after the other
@@ -136,7 +141,7 @@ def _sorted(timed: Iterable[_Timed]) -> Iterator[_Timed]:
         yield here
 
 
-def _rising(timed: Iterable[_Timed]) -> Iterator[Moment]:
+def _rising(timed: Iterable[_Timed], evenly: bool) -> Iterator[Moment]:
     """The times as they are where they rise, in even steps to the next one where they don't."""
     usual, frame, time_s, count = UNKNOWN_STEP_S, 0, 0.0, 0
     for before, here, behind in _around(timed, in_stretch=True):
@@ -144,7 +149,11 @@ def _rising(timed: Iterable[_Timed]) -> Iterator[Moment]:
         count = 0 if is_first else count + 1
         if count % REACH == 0:
             usual = _usual_step([*before, here, *behind]) or usual
-        if is_first or here.time_s - time_s >= STILL * usual * (here.frame - frame):
+        if is_first:
+            time_s = here.time_s
+        elif evenly:
+            time_s += usual * (here.frame - frame)
+        elif here.time_s - time_s >= STILL * usual * (here.frame - frame):
             time_s = here.time_s
         else:
             steps = ((later.time_s - time_s) / (later.frame - frame) for later in behind)

@@ -37,10 +37,10 @@ class TimedFrame:
     names: Names = field(default_factory=lambda: np.zeros(0, np.int64))
 
 
-def timed(frames: Iterable[Instances], tick_s: float) -> Iterator[TimedFrame]:
+def timed(frames: Iterable[Instances], tick_s: float, evenly: bool = False) -> Iterator[TimedFrame]:
     """Frames with their time in ticks; a new stretch begins where the size changes or another clock begins."""
     size, time_s = None, 0.0
-    for found, moment in with_times(frames, lambda found: found.frame):
+    for found, moment in with_times(frames, lambda found: found.frame, evenly):
         is_first = moment.is_first or found.frame.size != size
         passed = 0.0 if is_first else (moment.time_s - time_s) / tick_s
         size, time_s = found.frame.size, moment.time_s

@@ -11,7 +11,7 @@ from typing import Any
 from annotator.errors import SourceError
 from annotator.frames import Frame, Gap
 from annotator.video.decoding import Damage, decoded
-from annotator.video.gaps import Damages, Rhythm
+from annotator.video.gaps import Damages, Rhythm, lost_before
 from annotator.video.opening import Claims, claims_of
 from annotator.video.selection import IsCancelled, Selection, never
 from annotator.video.truncation import missing_bytes
@@ -29,8 +29,7 @@ class Video:
 
     path: Path
     name: str
-    # What the latest read has met so far.
-    gaps: list[Gap] = field(default_factory=list, compare=False, repr=False)
+    _met: _Met = field(default_factory=lambda: _Met(), compare=False, repr=False)
 
     @property
     def is_video(self) -> bool:
@@ -41,6 +40,21 @@ class Video:
     def files(self) -> tuple[Path, ...]:
         """The file itself."""
         return (self.path,)
+
+    @property
+    def gaps(self) -> list[Gap]:
+        """What the latest read couldn't decode so far."""
+        return self._met.gaps
+
+    @property
+    def remarks(self) -> list[str]:
+        """What is to be told of the latest read beside its gaps, in sentences."""
+        return self._met.remarks
+
+    @property
+    def is_in_order(self) -> bool:
+        """Whether each decoded frame of the latest read was later than the one before it."""
+        return self._met.is_in_order
 
     def length_hint(self) -> int | None:
         """How many frames the container claims to hold: for a progress bar, because it may lie."""
@@ -60,11 +74,12 @@ class Video:
         start - 1 to end - 2. `is_cancelled` is asked at every decoded frame, and ends the read.
         Raises SourceError when there is no frame in the file, ValueError when the numbers make no sense.
         """
-        self.gaps.clear()
+        self._met.begin()
         return self._read(Selection(start, end, every), is_cancelled)
 
     def _read(self, selection: Selection, is_cancelled: IsCancelled) -> Generator[Frame, None, None]:
         claims = claims_of(self.path)
+        self._met.remarks += claims.remarks
         convert = Converter(self.path)
         clock = _Clock(claims)
         rhythm = Rhythm(clock.time_base)
@@ -78,6 +93,9 @@ class Video:
                     damages.add(item, index)
                     continue
                 pts = clock.pts(item)
+                self._met.is_in_order = clock.is_in_order
+                if index == 0 and (lost := lost_before(claims, pts)):
+                    damages.add(lost, index)
                 pause = rhythm.gap_before(index, pts)
                 gap = damages.before(index, pts, item.is_corrupt) or pause
                 if gap and index >= selection.start:
@@ -95,6 +113,21 @@ class Video:
             self.gaps.append(gap)
 
 
+@dataclass
+class _Met:
+    """What a read has met so far."""
+
+    gaps: list[Gap] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+    is_in_order: bool = True
+
+    def begin(self) -> None:
+        """Nothing so far."""
+        self.gaps.clear()
+        self.remarks.clear()
+        self.is_in_order = True
+
+
 class _Clock:
     """Presentation times; a frame without one follows the frame before it at the average rate."""
 
@@ -102,11 +135,14 @@ class _Clock:
         self.time_base = claims.time_base
         self._frame_ticks = claims.frame_ticks
         self._previous: int | None = None
+        self.is_in_order = True  # each later than the one before it
 
     def pts(self, frame: Any) -> int:
         """Presentation time of the next frame in ticks."""
+        previous = self._previous
+        pts = 0 if previous is None else previous + self._frame_ticks
         if frame.pts is not None:
-            self._previous = int(frame.pts)
-        else:
-            self._previous = 0 if self._previous is None else self._previous + self._frame_ticks
-        return self._previous
+            pts = int(frame.pts)
+        self.is_in_order &= previous is None or pts > previous
+        self._previous = pts
+        return pts

@@ -6,6 +6,7 @@ from fractions import Fraction
 
 from annotator.frames import Gap
 from annotator.video.decoding import Damage
+from annotator.video.opening import Claims
 
 MAX_REORDERED = 32  # no codec shows a frame later than this many frames after it was read
 
@@ -54,6 +55,18 @@ def _gap(index: int, damages: list[Damage]) -> Gap | None:
     return Gap(index - 1, damages[0].pts, damages[0].reason + more)
 
 
+def lost_before(claims: Claims, pts: int) -> Damage | None:
+    """What is missing before the first frame, of time `pts`: a live recording may begin between keyframes."""
+    lost_s = 0.0 if claims.first_pts is None else float((pts - claims.first_pts) * claims.time_base)
+    if lost_s > 0:
+        why = f"its first {lost_s:.2f} s can't be decoded"
+    elif not claims.begins_with_keyframe:
+        why = "its first pictures are partly guessed by the decoder"
+    else:
+        return None
+    return Damage(claims.first_pts, f"the recording begins between keyframes: {why}")
+
+
 class Rhythm:
     """Notices that frames are missing where they came evenly: demuxers pass over lost packets silently.
 
@@ -75,6 +88,9 @@ class Rhythm:
         if previous is None:
             return None
         step = pts - previous
+        if step <= 0:
+            self._steps = 0  # times that don't rise have no rhythm
+            return None
         is_even = self._steps >= self.STEPS and self._longest <= self.BREAK * self._shortest
         if is_even and step > self.BREAK * self._longest:
             seconds = float(step * self._time_base)
@@ -82,6 +98,6 @@ class Rhythm:
                 index - 1, previous + self._longest, f"no frames for {seconds:.2f} s, lost or not recorded"
             )
         self._shortest = min(step, self._shortest) if self._steps else step
-        self._longest = max(step, self._longest)
+        self._longest = max(step, self._longest) if self._steps else step
         self._steps += 1
         return None

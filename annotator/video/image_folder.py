@@ -62,6 +62,16 @@ class ImageFolder:
             )
         return tuple(files)
 
+    @property
+    def remarks(self) -> list[str]:
+        """None."""
+        return []
+
+    @property
+    def is_in_order(self) -> bool:
+        """True."""
+        return True
+
     def length_hint(self) -> int | None:
         """How many images there are."""
         try:

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from annotator.errors import SourceError
+from annotator.limits import require_frame_size
 from annotator.video.truncation import missing_bytes
+
+FIRST_PACKETS = 64  # of a video, that tell when it begins
+PLAYLISTS = frozenset(
+    {"hls", "dash", "concat", "sdp", "imf"}
+)  # formats that open other files, some without an end
 
 
 @dataclass(frozen=True)
@@ -22,6 +29,9 @@ class Claims:
     frame_ticks: int  # from one frame to the next, on average
     frames: int | None
     codec: str
+    first_pts: int | None  # the earliest of the first packets
+    begins_with_keyframe: bool
+    remarks: tuple[str, ...]  # what is to be told of it, in sentences
 
 
 def claims_of(path: Path) -> Claims:
@@ -38,14 +48,39 @@ def claims_of(path: Path) -> Claims:
         else:
             frames = None
         ticks = max(1, round(1 / (rate * time_base)))
-        return Claims(time_base, ticks, frames, stream.codec_context.name)
+        codec = stream.codec_context.name
+        remarks = _remarks(stream, _streams(container))
+        first = _first_packets(container, stream)
+        first_pts = min((packet.pts for packet in first if packet.pts is not None), default=None)
+        is_whole = not first or first[0].is_keyframe
+        return Claims(time_base, ticks, frames, codec, first_pts, is_whole, remarks)
+
+
+def _remarks(chosen: Any, streams: list[Any]) -> tuple[str, ...]:
+    if len(streams) == 1:
+        return ()
+    return (
+        f"holds {len(streams)} video streams: the largest is labelled, stream {chosen.index}"
+        f" of {chosen.width}x{chosen.height}",
+    )
+
+
+def _first_packets(container: Any, stream: Any) -> list[Any]:
+    """The first packets of a stream that are to be shown."""
+    import av
+
+    first = []
+    with suppress(av.FFmpegError):
+        for packet in islice(container.demux(stream), FIRST_PACKETS):
+            if packet.size and not packet.is_discard:
+                first.append(packet)
+    return first
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[tuple[Any, Any]]:
-    """The container and its first video stream (cover pictures are none); SourceError when there is none."""
+    """The container and its largest video stream; SourceError when there is none that can be read."""
     import av  # here, because --help must not wait for FFmpeg
-    from av.stream import Disposition
 
     try:
         is_empty = path.stat().st_size == 0
@@ -62,12 +97,28 @@ def opened(path: Path) -> Iterator[tuple[Any, Any]]:
     with container:
         if is_empty:
             raise SourceError(_why_not(path, None))
-        streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+        if container.format.name in PLAYLISTS:
+            raise SourceError(f"{path}: is a list of videos; give the videos themselves")
+        streams = _streams(container)
         if not streams:
             raise SourceError(f"{path}: holds no video stream; give the file that has the pictures")
-        if streams[0].codec_context is None:
+        readable = [stream for stream in streams if stream.codec_context is not None]
+        if not readable:
             raise SourceError(f"{path}: this FFmpeg has no decoder for its video; convert it to H.264 first")
-        yield container, streams[0]
+        stream = max(readable, key=lambda stream: stream.width * stream.height)  # the first of equal ones
+        try:
+            if stream.width and stream.height:  # else not known before it is decoded
+                require_frame_size(stream.height, stream.width)
+        except ValueError as error:
+            raise SourceError(f"{path}: {error}; scale it down first") from error
+        yield container, stream
+
+
+def _streams(container: Any) -> list[Any]:
+    """The video streams of a file; cover pictures are none."""
+    from av.stream import Disposition
+
+    return [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
 
 
 def _why_not(path: Path, error: Exception | None) -> str:

@@ -77,6 +77,14 @@ class Source(Protocol):
     def gaps(self) -> list[Gap]:
         """What the latest read couldn't decode so far; a gap is there before the frame behind it."""
 
+    @property
+    def remarks(self) -> list[str]:
+        """What is to be told of the latest read beside its gaps, in sentences."""
+
+    @property
+    def is_in_order(self) -> bool:
+        """Whether each frame that the latest read came by, skipped ones too, was later than the one before."""
+
     def length_hint(self) -> int | None:
         """How many frames there may be, for a progress bar. It may lie."""
 

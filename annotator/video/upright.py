@@ -34,7 +34,8 @@ class Converter:
 
         try:
             # One thread: starting several for every frame costs more than it saves.
-            image = self._reformatter.reformat(frame, format="rgb24", threads=1).to_ndarray()
+            rgb = self._reformatter.reformat(frame, format="rgb24", threads=1)
+            image = np.asarray(rgb.to_ndarray(), np.uint8)
         except (av.FFmpegError, ValueError) as error:
             raise SourceError(
                 f"{self._path}: pixels of format {frame.format.name} can't be turned into RGB ({error}); "

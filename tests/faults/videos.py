@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -94,10 +95,32 @@ def write_sound(path: Path) -> Path:
     return path
 
 
+def side_by_side(path: Path, *videos: Path) -> Path:
+    """A file with the video streams of others."""
+    with ExitStack() as stack:
+        output = stack.enter_context(av.open(str(path), "w"))
+        originals = [stack.enter_context(av.open(str(video))) for video in videos]
+        streams = [output.add_stream_from_template(each.streams.video[0]) for each in originals]
+        for original, stream in zip(originals, streams, strict=True):
+            for packet in original.demux(video=0):
+                if packet.size:
+                    packet.stream = stream
+                    output.mux(packet)
+    return path
+
+
 def cut(path: Path, share: float) -> Path:
     """The file, cut short to a share of its bytes."""
     data = path.read_bytes()
     path.write_bytes(data[: int(len(data) * share)])
+    return path
+
+
+def without(path: Path, start: float, end: float, keep: int = 0) -> Path:
+    """The file without a stretch (shares of its length, whole packets of 188 bytes); its first `keep` bytes stay."""
+    data = path.read_bytes()
+    low, high = (188 * int(len(data) * share / 188) for share in (start, end))
+    path.write_bytes(data[:keep] + data[:low] + data[high:])
     return path
 
 
@@ -130,11 +153,6 @@ def blank_packets(path: Path, numbers: range) -> Path:
         data = data.replace(packets[number], bytes(len(packets[number])))
     path.write_bytes(data)
     return path
-
-
-def set_rotation(path: Path, quarter_turns_clockwise: int) -> Path:
-    """An mp4 or mov whose display matrix says that the picture is to be turned, as phones write it."""
-    return set_matrix(path, [(1, 0, 0, 1), (0, 1, -1, 0), (-1, 0, 0, -1), (0, -1, 1, 0)][quarter_turns_clockwise % 4])
 
 
 def set_matrix(path: Path, turn: tuple[int, int, int, int]) -> Path:
