@@ -311,17 +311,17 @@ def bomb() -> str:
         ("notes.md", b"# Notes", "its format can't be told; give a folder"),
         ("labels.txt", b"ulm 24 0.5", "its format can't be told"),
         ("list.json", b"[1, 2]", "its format can't be told"),
-        ("cut.json", b'{"images": [', "no COCO instance labels (unexpected end"),
+        ("cut.json", b'{"images": [', "no COCO instance labels (no JSON that can be read: unexpected end"),
         (
             "other.json",
             b'{"version": 1}',
-            "no COCO instance labels of Cityscapes classes ('categories' is odd)",
+            "it has no list of images and none of categories and none of annotations",
         ),
         (
             "dogs.json",
             b'{"categories": [{"id": 1, "name": "dog"}], "images": [{"id": 1}],'
             b' "annotations": [{"image_id": 1, "category_id": 1}]}',
-            "label 'dog' is no Cityscapes class; spatialemb-convert --map 'dog=CLASS' says which it is",
+            "label 'dog' is no Cityscapes class; --map dog=none leaves it out; where one is a class, put that",
         ),
         ("cut.xml", b"<annotations><meta>", "no XML that can be read"),
         ("bomb.xml", bomb().encode(), "no XML that can be read (DTDForbidden"),

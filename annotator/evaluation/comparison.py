@@ -134,9 +134,10 @@ class Recording:
             yield waiting.pop(i), truth
 
     def _by_index(self, predictions: Iterator[Instances], truths: Iterator[Truth]) -> Pairs:
-        is_silent = self.predicted[0].kind is Kind.MOTS
         predictions = _ascending(predictions, lambda found: found.frame, self.predicted)
         found = next(predictions, None)
+        kind = self.predicted[0].kind
+        is_silent = kind is Kind.MOTS or (kind is Kind.COCO_RESULTS and found is None)  # [] is a result
         for truth in _ascending(truths, lambda truth: truth.instances.frame, self.true):
             ref = truth.instances.frame
             while found is not None and found.frame.index < ref.index:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -22,33 +23,47 @@ class Classes:
         """Classes from "NAME=CLASS", CLASS a Cityscapes class or "none". Raises UsageError."""
         given: dict[str, int | None] = {}
         for text in texts:
-            name, equals, wanted = (part.strip() for part in text.rpartition("="))
+            name, equals, wanted = text.rpartition("=")
+            wanted = wanted.strip()
             is_class = wanted in BY_NAME and BY_NAME[wanted].has_instances
-            if not equals or not name or (wanted != NONE and not is_class):
+            if not equals or not name.strip() or (wanted != NONE and not is_class):
                 raise UsageError(
                     f"--map takes NAME=CLASS, as pedestrian=person, or NAME={NONE} to leave it out, not {text!r}"
                 )
             given[name] = None if wanted == NONE else BY_NAME[wanted].id
-        return cls(given)
+        return cls({name.strip(): class_id for name, class_id in given.items()} | given)
 
     def id_of(self, name: str) -> int | None:
         """The Cityscapes id of a label; None: it is to be left out, as what is no class of instances is.
 
         Raises FormatError when it is not known.
         """
-        if name in self.given:
-            return self.given[name]
-        label = BY_NAME.get(name) or BY_NAME.get(name.casefold())
-        if label:
-            return label.id if label.has_instances else None
-        raise FormatError(
-            f"label {name!r} is no Cityscapes class; spatialemb-convert --map '{name}=CLASS' says which it is,"
-            f" '{name}={NONE}' leaves it out"
-        )
+        return self.ids_of([name])[name]
+
+    def ids_of(self, names: Iterable[str]) -> dict[str, int | None]:
+        """The same of every label. Raises FormatError that names all that are not known."""
+        names = dict.fromkeys(names)
+        unknown = [name for name in names if not self.knows(name)]
+        if unknown:
+            options = " ".join(f"--map {shlex.quote(f'{name}={NONE}')}" for name in unknown)
+            one = len(unknown) == 1
+            raise FormatError(
+                f"label{'' if one else 's'} {', '.join(map(repr, unknown))} {'is' if one else 'are'} no Cityscapes"
+                f" class{'' if one else 'es'}; {options} leaves {'it' if one else 'them'} out; where one is a class,"
+                f" put that in place of {NONE}"
+            )
+        return {name: self._known(name) for name in names}
+
+    def _known(self, name: str) -> int | None:
+        for given in (name, name.strip()):
+            if given in self.given:
+                return self.given[given]
+        label = BY_NAME.get(name) or BY_NAME[name.strip().casefold()]
+        return label.id if label.has_instances else None
 
     def knows(self, name: str) -> bool:
-        """Whether a label is a class, or left out."""
-        return name in self.given or name.casefold() in BY_NAME
+        """Whether a label is a class, or left out; spaces around it don't matter."""
+        return name in self.given or name.strip() in self.given or name.strip().casefold() in BY_NAME
 
 
 AS_NAMED = Classes()

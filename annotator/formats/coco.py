@@ -17,7 +17,8 @@ import orjson
 from annotator import masks
 from annotator.formats.check.coco import check_coco
 from annotator.formats.check.finding import insist_sound
-from annotator.formats.coco_reader import Record, names, read, read_truth
+from annotator.formats.coco_index import Record
+from annotator.formats.coco_reader import names, read, read_truth
 from annotator.formats.interface import LabelReader, Recorded, Written
 from annotator.formats.names import frame_stem
 from annotator.formats.survey import Survey, lost, shortest, text

@@ -1,39 +1,41 @@
 """COCO as this tool writes it, and as CVAT, Label Studio, labelme and others export it: .json, or CVAT's .zip.
 
 Categories are known by name. A bare list of results has neither images nor categories: its category ids are those of
-Cityscapes, its frames are numbered by image id.
+Cityscapes, its frames are numbered by image id, or, where that is a text, named by it.
 """
 
 from __future__ import annotations
 
-import re
-import zipfile
-import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import orjson
+from typing import Any, NamedTuple
 
 from annotator import masks
 from annotator.errors import FormatError
 from annotator.formats.bad_entries import BadEntries
 from annotator.formats.classes import AS_NAMED, Classes
-from annotator.formats.cvat_xml import member
-from annotator.formats.fields import score_of
+from annotator.formats.coco_index import (
+    WITHOUT_MASKS,
+    CocoIndex,
+    Image,
+    Record,
+    Thing,
+    attributes_of,
+    called,
+    key_of,
+    thing_of,
+)
+from annotator.formats.coco_segmentation import is_empty, segmentation_of
+from annotator.formats.fields import flag, score_of
 from annotator.formats.identity import track_id, track_ids
-from annotator.formats.names import BOM
 from annotator.formats.survey import frame_without_time
 from annotator.instances import Instances, Region, Truth
 from annotator.labels import BY_ID, INSTANCE_CLASSES
 
-OF_VIDEO = re.compile(r"frame_(\d{6,})\.\w+")  # as CVAT calls frames of a video
 CLAIM = "no COCO instance labels"
-WITHOUT_MASKS = "boxes without a mask"
-Record = dict[str, Any]
 
 
 def read(
@@ -44,8 +46,8 @@ def read(
 ) -> Iterator[Instances]:
     """Yield the images of a file, by image id, with RLE or polygon masks; crowds left out.
 
-    The whole file is held in memory. What has no mask is counted in `left_out`, annotations that are none go to
-    `bad`. Raises FormatError.
+    Images whose ids are texts come by name as people count. What has no mask is counted in `left_out`, annotations and
+    images that are none go to `bad`. Memory holds the annotations of one image. Raises FormatError.
     """
     return (truth.instances for truth in read_truth(path, classes, left_out, bad))
 
@@ -65,215 +67,137 @@ def read_truth(
 
 
 def _truths(path: Path, classes: Classes, left_out: Counter[str], bad: BadEntries) -> Iterator[Truth]:
-    with _faults(path):
-        content = _Content.of(_load(path), classes, left_out, bad)
-        for place, image in enumerate(content.images):
-            yield content.truth(place, image)
+    with _opened(path, left_out, bad) as index:
+        content = _Content.of(index, classes)
+        for image in index.images():
+            yield content.truth(image)
 
 
 def names(path: Path) -> list[str]:
     """The file of every image, in the order of `read`; for a list of results, what it calls the images."""
-    with _faults(path):
-        return [_name(image) for image in _images(_load(path))]
+    with _opened(path, Counter(), BadEntries(is_skipping=True)) as index:
+        return [image.name for image in index.images()]
 
 
 def by_number(path: Path) -> list[str]:
     """The number of every image, as a name that a list of results has for it too."""
-    with _faults(path):
-        return [_numbered(image) for image in _images(_load(path))]
+    with _opened(path, Counter(), BadEntries(is_skipping=True)) as index:
+        return [f"image {image.key}" for image in index.images()]
 
 
 @contextmanager
-def _faults(path: Path) -> Iterator[None]:
-    """Turn what goes wrong with a file that is no COCO into sentences."""
+def _opened(path: Path, left_out: Counter[str], bad: BadEntries) -> Iterator[CocoIndex]:
+    """The index of a file; what is wrong with the file as a whole is turned into a sentence."""
     try:
-        yield
-    except KeyError as error:
-        raise FormatError(
-            f"{path}: no COCO instance labels of Cityscapes classes ({error} is odd)"
-        ) from error
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as error:
-        raise FormatError(f"{path}: no zip that can be read ({error})") from error
-    except (TypeError, ValueError, AttributeError, OverflowError, FormatError) as error:
-        raise FormatError(f"{path}: no COCO instance labels ({error})") from error
+        with CocoIndex.opened(path, left_out, bad) as index:
+            yield index
+    except (ValueError, FormatError) as error:
+        raise FormatError(f"{path}: {CLAIM} ({error})") from error
 
 
-def _load(path: Path) -> Any:
-    """The content of a file: a dictionary, or a list of results."""
-    if not zipfile.is_zipfile(path):
-        content = path.read_bytes()
-    else:
-        with zipfile.ZipFile(path) as archive:
-            content = archive.read(member(archive, ".json"))
-    return orjson.loads(content.removeprefix(BOM))
+class _Label(NamedTuple):
+    """An annotation that can be read, but for its mask."""
 
-
-def _images(content: Any) -> list[Record]:
-    """The images by id. Those of a list of results are what their masks say."""
-    if not isinstance(content, list):
-        content["categories"]  # other JSON lacks them
-        images = sorted(content["images"], key=lambda image: image["id"])
-        in_video = [OF_VIDEO.fullmatch(str(image.get("file_name"))) for image in images]
-        if all(in_video):
-            images = [
-                image | {"frame_index": int(n[1])} for image, n in zip(images, in_video, strict=True) if n
-            ]
-        numbers = {image.get("frame_index") for image in images}
-        if len(numbers) < len(images):  # of several recordings: then numbers are places
-            images = [image | {"frame_index": place} for place, image in enumerate(images)]
-        return images
-    sizes = {entry["image_id"]: _size_of_mask(entry) for entry in content}
-    return [
-        {"id": number, "height": size[0], "width": size[1], "frame_index": number}
-        for number, size in sorted(sizes.items())
-    ]
-
-
-def _name(image: Record) -> str:
-    return str(image.get("file_name") or _numbered(image))
-
-
-def _numbered(image: Record) -> str:
-    return f"image {image['id']}"
+    named: str
+    class_id: int
+    segmentation: Any
+    score: float
+    track_id: int
+    is_crowd: bool
 
 
 @dataclass(frozen=True)
 class _Content:
     """What a file holds."""
 
-    images: list[Record]  # by id
-    of_image: dict[Any, list[Record]]  # annotations by image id
-    class_ids: dict[Any, int | None]  # by category id, of those that are known or occur; None = left out
-    is_list: bool  # of results, which don't say what is labelled
-    track_ids: dict[int, int]  # by the number of a track of CVAT
-    left_out: Counter[str]
-    bad: BadEntries
+    index: CocoIndex
+    class_ids: dict[str, int | None]  # by category key, of those that are known or occur; None = left out
+    track_ids: dict[Thing, int]
 
     @classmethod
-    def of(cls, content: Any, classes: Classes, left_out: Counter[str], bad: BadEntries) -> _Content:
-        images = _images(content)
-        entries = content if isinstance(content, list) else content["annotations"]
-        of_image: dict[Any, list[Record]] = {image["id"]: [] for image in images}
-        for entry in entries:
-            if entry["image_id"] not in of_image:
-                bad.add(f"{_called(entry)} is of image {entry['image_id']}, which is not there")
-                continue
-            of_image[entry["image_id"]].append(entry)
-        class_ids = _class_ids(content, {entry["category_id"] for entry in entries}, classes)
-        uids: dict[int, str] = {}
-        for entry in entries:
-            if (number := _attributes(entry).get("track_id")) is not None:
-                uids.setdefault(number, str(_attributes(entry).get("uid", "")))
-        return cls(images, of_image, class_ids, isinstance(content, list), track_ids(uids), left_out, bad)
+    def of(cls, index: CocoIndex, classes: Classes) -> _Content:
+        uids = {thing: str(thing) if isinstance(thing, int) else uid for thing, uid in index.things.items()}
+        numbers_first = dict(sorted(uids.items(), key=lambda item: not isinstance(item[0], int)))
+        return cls(index, _class_ids(index, classes), track_ids(numbers_first))
 
-    def truth(self, place: int, image: Record) -> Truth:
-        """What an image holds, given its place in the file."""
-        entries = [entry for entry in self.of_image[image["id"]] if self._is_kept(entry)]
-        size = _size(image, entries)
-        entries, rles = self._with_masks(entries, size)
-        class_ids = [self.class_ids[entry["category_id"]] or 0 for entry in entries]
-        objects = [k for k, entry in enumerate(entries) if not _is_crowd(entry)]
-        crowds = [k for k, entry in enumerate(entries) if _is_crowd(entry)]
+    def truth(self, image: Image) -> Truth:
+        """What an image holds."""
+        labels = list(self._labels(image))
+        labels, rles = self._with_masks(labels, image.size)
+        objects = [k for k, label in enumerate(labels) if not label.is_crowd]
+        crowds = [k for k, label in enumerate(labels) if label.is_crowd]
         found = Instances.of(
-            frame_without_time(image.get("frame_index", place), size, _name(image)),
+            frame_without_time(image.frame, image.size, image.name),
             [rles[k] for k in objects],
-            [class_ids[k] for k in objects],
-            [_score(entries[k]) for k in objects],
-            track_ids=[self._track_id(entries[k]) for k in objects],
+            [labels[k].class_id for k in objects],
+            [labels[k].score for k in objects],
+            track_ids=[labels[k].track_id for k in objects],
         )
-        regions = [Region(class_ids[k], rles[k]) for k in crowds]
-        return Truth(found, tuple(regions), None if self.is_list else self._labelled(image))
+        regions = [Region(labels[k].class_id, rles[k]) for k in crowds]
+        return Truth(found, tuple(regions), None if self.index.is_list else self._labelled(image))
+
+    def _labels(self, image: Image) -> Iterator[_Label]:
+        kind = "result" if self.index.is_list else "annotation"
+        for place, entry in self.index.annotations(image.key):
+            named = called(entry, kind, place)
+            category = key_of(entry["category_id"], "its category_id")
+            if category not in self.class_ids:
+                self.index.bad.add(f"{named} is of category {category}, which is not there")
+            elif self.class_ids[category] is None:
+                self.index.left_out[f"annotations of category {category}"] += 1
+            elif is_empty(entry.get("segmentation")):
+                self.index.left_out[WITHOUT_MASKS] += 1
+            else:
+                with self.index.bad.entry(named):
+                    yield self._label(named, self.class_ids[category] or 0, entry, image)
+
+    def _label(self, named: str, class_id: int, entry: Record, image: Image) -> _Label:
+        segmentation = segmentation_of(entry["segmentation"], image.size)
+        return _Label(named, class_id, segmentation, _score(entry), self._track_id(entry), _is_crowd(entry))
 
     def _with_masks(
-        self, entries: list[Record], size: tuple[int, int]
-    ) -> tuple[list[Record], list[masks.Rle]]:
-        """The entries that are labels, and their masks."""
+        self, labels: list[_Label], size: tuple[int, int]
+    ) -> tuple[list[_Label], list[masks.Rle]]:
+        """The labels whose masks can be read, and these."""
         try:
-            for entry in entries:
-                _score(entry)
-            return entries, masks.to_rles([entry["segmentation"] for entry in entries], size)
-        except (FormatError, ValueError):  # one by one, to tell which
-            kept: list[tuple[Record, masks.Rle]] = []
-            for entry in entries:
-                with self.bad.entry(_called(entry)):
-                    _score(entry)
-                    kept.append((entry, masks.to_rle(entry["segmentation"], size)))
-            return [entry for entry, _ in kept], [rle for _, rle in kept]
+            return labels, masks.to_rles([label.segmentation for label in labels], size)
+        except FormatError:  # one by one, to tell which
+            kept: list[tuple[_Label, masks.Rle]] = []
+            for label in labels:
+                with self.index.bad.entry(label.named):
+                    kept.append((label, masks.to_rle(label.segmentation, size)))
+            return [label for label, _ in kept], [rle for _, rle in kept]
 
-    def _is_kept(self, entry: Record) -> bool:
-        if self.class_ids[entry["category_id"]] is None:
-            self.left_out[f"annotations of category {entry['category_id']}"] += 1
-            return False
-        if not entry.get("segmentation"):
-            self.left_out[WITHOUT_MASKS] += 1
-            return False
-        return True
-
-    def _labelled(self, image: Record) -> frozenset[int]:
-        numbers = image.get("labelled", self.class_ids)
-        return frozenset(c for number in numbers if (c := self.class_ids[number]) is not None)
+    def _labelled(self, image: Image) -> frozenset[int]:
+        keys = self.class_ids if image.labelled is None else image.labelled
+        if strange := [key for key in keys if key not in self.class_ids]:
+            self.index.bad.add(f"{image.name}: labelled names category {strange[0]}, which is not there")
+        return frozenset(c for key in keys if (c := self.class_ids.get(key)) is not None)
 
     def _track_id(self, entry: Record) -> int:
         """This tool's own number, or by CVAT's track, or by the uid that this tool gave it."""
-        if entry.get("track_id"):
-            return int(entry["track_id"])
-        attributes = _attributes(entry)
-        if attributes.get("track_id") in self.track_ids:
-            return self.track_ids[attributes["track_id"]]
-        return track_id(str(attributes.get("uid", "")))
+        thing = thing_of(entry)
+        return track_id(str(attributes_of(entry).get("uid", ""))) if thing is None else self.track_ids[thing]
 
 
-def _class_ids(content: Any, used: set[Any], classes: Classes) -> dict[Any, int | None]:
+def _class_ids(index: CocoIndex, classes: Classes) -> dict[str, int | None]:
     """The class of every category that is known, or used."""
-    if isinstance(content, list):
-        own = {number: BY_ID[number].name for number in INSTANCE_CLASSES}
-        return {number: classes.id_of(own.get(number, str(number))) for number in used}
-    names = {entry["id"]: str(entry["name"]) for entry in content["categories"]}
-    if not used <= names.keys():
-        raise ValueError(f"category {min(used - names.keys())} is not there")
-    return {
-        number: classes.id_of(name) for number, name in names.items() if number in used or classes.knows(name)
-    }
-
-
-def _attributes(entry: Record) -> Record:
-    """What CVAT and datumaro put there; without them nothing."""
-    attributes = entry.get("attributes")
-    return attributes if isinstance(attributes, dict) else {}
+    names = index.categories
+    if index.is_list:
+        own = {str(number): BY_ID[number].name for number in INSTANCE_CLASSES}
+        names = {key: own.get(key, key) for key in index.used}
+    used = {key: name for key, name in names.items() if key in index.used or classes.knows(name)}
+    ids = classes.ids_of(used.values())
+    return {key: ids[name] for key, name in used.items()}
 
 
 def _is_crowd(entry: Record) -> bool:
     """Whether it is a crowd; CVAT calls every painted mask one, and has attributes."""
     if isinstance(entry.get("attributes"), dict):
-        return bool(_attributes(entry).get("is_crowd"))
-    return bool(entry.get("iscrowd"))
+        return flag("its attribute is_crowd", attributes_of(entry).get("is_crowd"))
+    return flag("iscrowd", entry.get("iscrowd"))
 
 
 def _score(entry: Record) -> float:
     score = entry.get("score")
-    if score is None:
-        score = _attributes(entry).get("score") or 1
-    return score_of(score)
-
-
-def _size(image: Record, entries: Sequence[Record]) -> tuple[int, int]:
-    """The size of an image, or of its masks where it doesn't say."""
-    if image.get("height") and image.get("width"):
-        return int(image["height"]), int(image["width"])
-    for entry in entries:
-        if isinstance(entry["segmentation"], dict):
-            return _size_of_mask(entry)
-    raise ValueError(f"{_name(image)} has no height and width")
-
-
-def _size_of_mask(entry: Record) -> tuple[int, int]:
-    if not isinstance(entry.get("segmentation"), dict):
-        raise ValueError(
-            f"{_called(entry)} is no RLE, and a list of results says nothing of the size of images"
-        )
-    height, width = entry["segmentation"]["size"]
-    return int(height), int(width)
-
-
-def _called(entry: Record) -> str:
-    return f"annotation {entry['id']}" if "id" in entry else f"a result of image {entry.get('image_id')}"
+    return score_of(attributes_of(entry).get("score") or 1 if score is None else score)

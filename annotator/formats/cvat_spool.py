@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
 from annotator import masks, polygons
-from annotator.errors import OutputError
+from annotator.formats.spool import temporary_database
 from annotator.formats.survey import frame_without_time
 from annotator.frames import FrameRef
 
 POLYGON, MASK = range(2)
 BLOCK = 1000  # rows written at once
+SCHEMA = (
+    "CREATE TABLE shapes (frame, number, thing, track_id, class_id, score, z_order, kind, shape,"
+    " PRIMARY KEY (frame, number)) WITHOUT ROWID;"
+    "CREATE TABLE images (place INTEGER PRIMARY KEY, frame UNIQUE, height, width, name);"
+)
 
 
 class Drawn(NamedTuple):
@@ -50,13 +55,7 @@ class ShapeSpool:
     @contextmanager
     def opened(cls) -> Iterator[ShapeSpool]:
         """An empty spool: in memory while it is small, then in a temporary file. Raises OutputError without room."""
-        with _faults(), closing(sqlite3.connect("", isolation_level=None)) as db:
-            db.executescript(
-                "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -16000;"
-                "CREATE TABLE shapes (frame, number, thing, track_id, class_id, score, z_order, kind, shape,"
-                " PRIMARY KEY (frame, number)) WITHOUT ROWID;"
-                "CREATE TABLE images (place INTEGER PRIMARY KEY, frame UNIQUE, height, width, name); BEGIN"
-            )
+        with temporary_database(SCHEMA) as db:
             yield cls(db, [])
 
     def add(self, drawn: Drawn) -> None:
@@ -104,13 +103,3 @@ class ShapeSpool:
         if self._waiting:
             self.db.executemany("INSERT INTO shapes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", self._waiting)
             self._waiting = []
-
-
-@contextmanager
-def _faults() -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.OperationalError as error:
-        raise OutputError(
-            f"temporary files can't be written ({error}); make room, or name another folder in SQLITE_TMPDIR"
-        ) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 import zipfile
 from collections import Counter
@@ -140,12 +141,12 @@ def _recognise_file(path: Path) -> Side:
     if path.name in (RUN, STORE):
         return _recognise_folder(path.parent)
     with path.open("rb") as file:
-        start = file.read(1000).removeprefix(BOM).lstrip()
+        start = _without_marks(file.read(1000))
     if start.startswith(b"PK"):
         kind = _kind_of_zip(path)
     elif start.startswith(b"{"):
         kind = Kind.COCO
-    elif start.startswith(b"[") and start[1:].lstrip().startswith(b"{"):
+    elif start.startswith(b"[") and start[1:].lstrip().startswith((b"{", b"]")):
         kind = Kind.COCO_RESULTS
     elif start.startswith(b"<"):
         kind = Kind.CVAT
@@ -154,6 +155,13 @@ def _recognise_file(path: Path) -> Side:
     else:
         raise UsageError(f"{path}: its format can't be told; give {KNOWN}")
     return Side(path, kind, (Labels(path.stem, path, kind),))
+
+
+def _without_marks(start: bytes) -> bytes:
+    """The beginning of a text as UTF-8, which some tools begin with a mark, as they do UTF-16."""
+    if start[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+        start = start[: len(start) // 2 * 2].decode("utf-16", "ignore").encode("utf-8", "ignore")
+    return start.removeprefix(BOM).lstrip()
 
 
 def _kind_of_zip(path: Path) -> Kind:

@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from annotator.errors import UsageError
+from annotator.formats.classes import Classes
 from annotator.formats.recognise import bad_input, recognise
 from annotator.instances import Truth
 from annotator.labels import class_ids
@@ -121,13 +122,15 @@ def _source(entry: Mapping[str, Any], folder: Path, reading: ReadingOptions) -> 
     share = entry.get("share")
     if share is not None and not 0 < share < float("inf"):
         raise ValueError(f"share {share} is not positive")
+    named = tuple(f"{name}={known}" for name, known in entry.get("classes", {}).items())
+    Classes.parse(named)  # now, and not when the other sets are open
     return DataSource(
         labels=folder / entry["labels"] if "labels" in entry else None,
         images=folder / entry["images"] if "images" in entry else None,
         share=share,
         labelled=frozenset(class_ids(entry["labelled"])) if "labelled" in entry else None,
         reading=ReadingOptions(
-            map=(*reading.map, *(f"{name}={known}" for name, known in entry.get("classes", {}).items())),
+            map=(*reading.map, *named),
             skip_bad=reading.skip_bad or bool(entry.get("skip_bad")),
         ),
         streets=int(entry.get("rendered", 0)),
