@@ -9,7 +9,6 @@ import io
 import json
 import re
 import threading
-import xml.etree.ElementTree as ET
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,32 +17,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
-from xml.sax.saxutils import quoteattr
 
 import av
 
-from tests.reference.cvat_interpolation import between
+from tests.fake_cvat_formats import Mask, exported, take_annotations, unknown_label
+from tests.reference.cvat_jobs import Track
 
 TOKEN = "s3cret-t0ken"
 NOW = "2026-01-01T00:00:00Z"
-Points = list[tuple[float, float]]
 Trouble = Callable[
     [str, str], int | bytes | None
 ]  # by method and path: a status to fail with, or a page of a proxy
-
-
-@dataclass
-class Keyframe:
-    points: Points
-    outside: bool
-    attributes: dict[str, str]
-
-
-@dataclass
-class Track:
-    label: str
-    group: str
-    keyframes: dict[int, Keyframe]  # by frame
 
 
 @dataclass
@@ -55,7 +39,8 @@ class FakeTask:
     names: list[str] = field(default_factory=list)  # of images
     size: tuple[int, int] = (0, 0)  # (H, W)
     data: dict[str, str] = field(default_factory=dict)  # what the upload said
-    tracks: list[Track] = field(default_factory=list)
+    tracks: list[Track] = field(default_factory=list)  # of every job
+    masks: list[Mask] = field(default_factory=list)  # in a video, where each stands alone
     images: dict[str, list[str]] = field(default_factory=dict)  # shapes by image, as they came
     deleted: set[int] = field(default_factory=set)  # frames
     imports: int = 0
@@ -376,119 +361,3 @@ def _take_data(owner: FakeCvat, number: int, fields: dict[str, str]) -> None:
             step = int(fields.get("frame_filter", "step=1").removeprefix("step="))
             stop = min(int(fields.get("stop_frame", 0)) or decoded - 1, decoded - 1)  # 0 is no stop to CVAT
             task.frames = list(range(int(fields.get("start_frame", 0)), stop + 1, step))
-
-
-def unknown_label(content: bytes, known: set[str]) -> str:
-    """Why an import of a label fails that the task lacks, as CVAT does after all data were sent."""
-    named = {element.get("label") for element in ET.fromstring(content).iter() if element.get("label")}
-    return "".join(
-        f"Can't import annotation: label {name!r} is not found" for name in sorted(named - known)[:1]
-    )
-
-
-def take_annotations(task: FakeTask, content: bytes, format_name: str) -> str:
-    """Put the annotations of a file in the place of the task's; why it fails, "" if it doesn't."""
-    assert format_name == "CVAT 1.1"
-    task.imports += 1
-    root = ET.fromstring(content)
-    tracks = []
-    for element in root.iterfind("track"):
-        keyframes = {}
-        for shape in element.iterfind("polygon"):
-            frame = int(shape.attrib["frame"])
-            points = [tuple(map(float, point.split(","))) for point in shape.attrib["points"].split(";")]
-            if frame not in task.frames:
-                return f"frame {frame} is not in the task"
-            if len(points) < 3:
-                return "a polygon with fewer than 3 points"
-            if shape.attrib["keyframe"] == "1":
-                attributes = {a.attrib["name"]: a.text or "" for a in shape.iterfind("attribute")}
-                keyframes[frame] = Keyframe(points, shape.attrib["outside"] == "1", attributes)  # type: ignore[arg-type]
-        tracks.append(Track(element.attrib["label"], element.get("group_id", "0"), keyframes))
-    task.tracks = tracks
-    task.images = {
-        image.attrib["name"]: [ET.tostring(shape, encoding="unicode") for shape in image]
-        for image in root.iterfind("image")
-    }
-    return ""
-
-
-def exported(number: int, task: FakeTask, format_name: str) -> str:
-    """A task as CVAT exports it: every frame of a track, two decimals, tracks numbered anew."""
-    kind = "annotation" if task.names else "interpolation"
-    step = task.frames[1] - task.frames[0] if len(task.frames) > 1 else 1
-    head = (
-        f'<?xml version="1.0" encoding="utf-8"?>\n<annotations><version>1.1</version><meta><task><id>{number}</id>'
-        f"<name>{task.spec['name']}</name><size>{len(task.frames)}</size><mode>{kind}</mode>"
-        f"<start_frame>{task.frames[0]}</start_frame><stop_frame>{task.frames[-1]}</stop_frame>"
-        f"<frame_filter>{f'step={step}' if step > 1 else ''}</frame_filter>{_segments(task)}"
-        f"<original_size><width>{task.size[1]}</width><height>{task.size[0]}</height></original_size></task>"
-        f"<dumped>{NOW}</dumped></meta>"
-    )
-    if format_name == "CVAT for images 1.1":
-        height, width = task.size
-        body = "".join(
-            f'<image id="{k}" name="{name}" width="{width}" height="{height}">{"".join(task.images[name])}</image>'
-            for k, name in enumerate(task.names)
-        )
-        return f"{head}{body}</annotations>"
-    assert format_name == "CVAT for video 1.1"
-    pieces = [
-        (track, [s for frame, s in _shapes(track, task, step) if frame in job and frame not in task.deleted])
-        for job in _jobs(task)
-        for track in task.tracks
-    ]
-    pieces = [piece for piece in pieces if any('outside="0"' in shape for shape in piece[1])]
-    body = "".join(
-        f'<track id="{k}" label={quoteattr(track.label)} source="file"'
-        + (f' group_id="{track.group}"' if track.group != "0" else "")
-        + f">{''.join(shapes)}</track>"
-        for k, (track, shapes) in enumerate(pieces)
-    )
-    return f"{head}{body}</annotations>"
-
-
-def _jobs(task: FakeTask) -> list[list[int]]:
-    """The frames of each job."""
-    count = int(task.spec.get("segment_size") or 0) or len(task.frames)
-    return [task.frames[k : k + count] for k in range(0, len(task.frames), count)]
-
-
-def _segments(task: FakeTask) -> str:
-    """Jobs count the frames of their task, not of the video."""
-    place = {frame: k for k, frame in enumerate(task.frames)}
-    return "".join(
-        ["<segments>"]
-        + [
-            f"<segment><id>{k}</id><start>{place[job[0]]}</start><stop>{place[job[-1]]}</stop></segment>"
-            for k, job in enumerate(_jobs(task), 1)
-        ]
-        + ["</segments>"]
-    )
-
-
-def _shapes(track: Track, task: FakeTask, step: int) -> list[tuple[int, str]]:
-    """Every frame of a track from its first keyframe on; the last one, if it is seen, to the end of the task."""
-    keys = sorted(track.keyframes)
-    shapes = []
-    for first, after in zip(keys, [*keys[1:], None], strict=True):
-        key = track.keyframes[first]
-        shapes.append((first, _shape(first, key, key.points, is_key=True)))
-        behind = range(first + step, (task.frames[-1] + step) if after is None else after, step)
-        target = key.points if after is None else track.keyframes[after].points
-        shares = [(f - first) / ((after or behind.stop) - first) for f in behind]
-        stays = key.outside or after is None
-        rings = [key.points if stays else between(key.points, target, share) for share in shares]
-        shapes += [(f, _shape(f, key, ring, False)) for f, ring in zip(behind, rings, strict=True)]
-    return shapes
-
-
-def _shape(frame: int, key: Keyframe, points: Any, is_key: bool) -> str:
-    text = ";".join(f"{x:.2f},{y:.2f}" for x, y in points)
-    attributes = "".join(
-        f'<attribute name="{name}">{value}</attribute>' for name, value in key.attributes.items()
-    )
-    return (
-        f'<polygon frame="{frame}" keyframe="{is_key:d}" outside="{key.outside:d}" occluded="0" points="{text}"'
-        f' z_order="0">{attributes}</polygon>'
-    )

@@ -133,7 +133,12 @@ def test_a_task_has_the_frames_that_are_labelled(tmp_path: Path, server: FakeCva
     task = only_task(server)
     assert task.frames == [3, 6, 9, 12, 15]
     assert task.spec["segment_size"] == 4
-    assert len(task.tracks) == 2
+    assert [(track.label, track.job) for track in task.tracks] == [
+        ("car", 0),
+        ("person", 0),
+        ("car", 1),
+        ("person", 1),
+    ]
 
 
 def test_images_become_a_task_of_images(tmp_path: Path, server: FakeCvat, cvat: Run) -> None:

@@ -15,7 +15,8 @@ from annotator.formats import cvat
 from annotator.instances import Instances
 from annotator.labels import BY_NAME
 from tests.builders import Labels, frame_ref
-from tests.fake_cvat import FakeTask, exported, take_annotations
+from tests.fake_cvat import FakeTask
+from tests.fake_cvat_formats import exported, take_annotations
 from tests.test_formats import VIDEO
 
 SIZE = (48, 64)
@@ -48,7 +49,8 @@ def sent(tmp_path: Path) -> Path:
 
 def task_of(sent: Path, segment_size: int | None = None) -> FakeTask:
     """A task with the annotations of a file."""
-    task = FakeTask({"name": "drive", "segment_size": segment_size}, list(range(FRAMES)), size=SIZE)
+    spec = {"name": "drive", "segment_size": segment_size, "overlap": 0}
+    task = FakeTask(spec, list(range(FRAMES)), size=SIZE)
     assert take_annotations(task, sent.read_bytes(), "CVAT 1.1") == ""
     return task
 
@@ -122,9 +124,8 @@ def test_any_edit_makes_it_somebodys_work(
 
 def test_a_shape_at_the_border_of_a_job_must_be_where_cvat_shows_it(sent: Path) -> None:
     def edited(text: str) -> str:
-        changed = re.sub(
-            r'(<polygon frame="10" [^>]*keyframe=")0("[^>]*points=")(\d+)', r"\g<1>1\g<2>1\g<3>", text
-        )
+        seen = r'(<polygon frame="10" keyframe="1" outside="0" [^>]*points=")(\d+)'
+        changed = re.sub(seen, r"\g<1>1\g<2>", text, count=1)
         assert changed != text
         return changed
 

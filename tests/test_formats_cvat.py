@@ -247,7 +247,9 @@ def test_a_track_that_was_cut_in_one_file_goes_on_in_the_next(tmp_path: Path) ->
     opened = re.search(r"<track [^>]*>", text)
     at = text.index('<polygon frame="10"')
     assert opened
-    first.write_text(text[:at] + "</track>" + opened[0].replace('id="0"', 'id="7"') + text[at:])
+    shape = text[at : text.index("</polygon>", at) + len("</polygon>")]
+    ended = shape.replace('outside="0"', 'outside="1"') + "</track>"
+    first.write_text(text[:at] + ended + opened[0].replace('id="0"', 'id="7"') + text[at:])
     tracks = [each.track_ids.tolist() for each in cvat.read(folder)]
     assert tracks == [[1]] * 10 + [[2]] * 20
 
@@ -299,14 +301,17 @@ def test_names_that_xml_cannot_hold_are_escaped(tmp_path: Path) -> None:
 # ---- what comes back from CVAT
 
 
-def exported(folder: Path, body: str, mode: str = "interpolation", frames: int = 3) -> Path:
-    """A file as CVAT exports it from a task of this many frames of 10x8 pixels."""
+def exported(
+    folder: Path, body: str, mode: str = "interpolation", frames: int = 3, is_export: bool = True
+) -> Path:
+    """A file as CVAT exports it from a task of this many frames of 10x8 pixels, or as others write it."""
     path = folder / "annotations.xml"
+    dumped = "<dumped>2026-01-01</dumped>" if is_export else ""
     path.write_text(
         f"""<?xml version="1.0" encoding="utf-8"?>
 <annotations><version>1.1</version><meta><task><id>7</id><name>drive</name><size>{frames}</size><mode>{mode}</mode>
 <start_frame>0</start_frame><stop_frame>{frames - 1}</stop_frame><frame_filter></frame_filter>
-<original_size><width>10</width><height>8</height></original_size></task></meta>
+<original_size><width>10</width><height>8</height></original_size></task>{dumped}</meta>
 {body}</annotations>"""
     )
     return path

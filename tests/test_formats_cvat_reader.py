@@ -57,7 +57,22 @@ def test_exports_list_interpolated_frames_and_these_are_taken(tmp_path: Path) ->
 
 def test_between_keyframes_alone_shapes_are_interpolated_until_they_are_outside(tmp_path: Path) -> None:
     keyframes = in_track(polygon(0, 0), polygon(4, 4), polygon(5, 4, outside=True), polygon(7, 6))
-    assert lefts(exported(tmp_path, keyframes, frames=9)) == [[0], [1], [2], [3], [4], [], [], [6], []]
+    found = lefts(exported(tmp_path, keyframes, frames=9, is_export=False))
+    assert found == [[0], [1], [2], [3], [4], [], [], [6], [6]]
+
+
+def test_behind_its_last_keyframe_an_object_is_seen_to_the_end_of_the_task_unless_it_is_outside(
+    tmp_path: Path,
+) -> None:
+    """As other tools write it, and CVAT reads it; what CVAT exports has every frame itself."""
+    one = in_track(polygon(2, 4))
+    assert lefts(exported(tmp_path, one, frames=5, is_export=False)) == [[], [], [4], [4], [4]]
+    assert lefts(exported(tmp_path, one, frames=5)) == [[], [], [4], [], []]
+    mask = (
+        '<mask frame="1" keyframe="1" outside="0" occluded="0" rle="0, 4" left="2" top="3" width="2"'
+        ' height="2" z_order="0"></mask>'
+    )
+    assert lefts(exported(tmp_path, in_track(mask), frames=4, is_export=False)) == [[], [2], [], []]
 
 
 def test_frames_that_an_export_skips_were_deleted(tmp_path: Path) -> None:
@@ -69,7 +84,7 @@ def test_frames_that_an_export_skips_were_deleted(tmp_path: Path) -> None:
 
 
 def test_interpolation_keeps_to_the_step_of_the_task(tmp_path: Path) -> None:
-    path = exported(tmp_path, in_track(polygon(2, 0), polygon(10, 4)), frames=11)
+    path = exported(tmp_path, in_track(polygon(2, 0), polygon(10, 4)), frames=11, is_export=False)
     text = path.read_text().replace("<start_frame>0", "<start_frame>2")
     path.write_text(text.replace("<frame_filter></frame_filter>", "<frame_filter>step=4</frame_filter>"))
     found = list(cvat.read(path))
@@ -378,7 +393,6 @@ def test_hand_drawn_tracks_of_two_files_are_two_objects(tmp_path: Path) -> None:
 def test_an_export_of_cvat_has_every_frame_so_that_others_were_deleted(tmp_path: Path) -> None:
     skipped = in_track(polygon(0, 0), polygon(1, 1), polygon(4, 4), polygon(5, 5))
     path = exported(tmp_path, skipped, frames=6)
-    path.write_text(path.read_text().replace("</task>", "</task><dumped>2026-01-01</dumped>"))
     assert [found.frame.index for found in cvat.read(path)] == [0, 1, 4, 5]
 
 

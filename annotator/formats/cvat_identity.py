@@ -1,14 +1,18 @@
 """Which tracks of CVAT's files are one object: what CVAT and people do to tracks, seen by their groups and uids.
 
-The parts of an object are tracks of one group and uid. A uid alone is no proof, as a track that was cut leaves two of
-one uid; but it is where CVAT itself cuts: at the borders of jobs, and masks out of their tracks.
+CVAT keeps tracks by job: at a border it cuts them, numbers groups anew, and joins what neighbours share where polygons
+meet well. So the parts of an object are tracks of one group and uid in one job; and what has one uid in several jobs,
+or in the files that a recording is split into, is one object. In one job a uid alone is no proof: a track that people
+cut leaves two of one uid, and so does a copy. There only masks, which CVAT takes out of their tracks, go by it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import count
+from itertools import count, groupby
 
 from annotator.formats.identity import NO_TRACK
 
@@ -24,54 +28,109 @@ def key_of(group: str, uid: str, label: str, number: int) -> Key:
     return (number,) if group in NO_GROUP else (group, uid, "" if uid else label)
 
 
+@dataclass(slots=True)
+class Piece:
+    """A track while it is read, or the parts of an object in one job."""
+
+    things: list[int]  # numbers of the tracks
+    key: Key
+    uid: str
+    is_grouped: bool
+    is_mask: bool
+    first: int = -1  # frames in which it is seen; -1: none
+    last: int = -1
+    job: int = 0  # the first that it is in, counted over all files
+    until: int = 0  # the last
+
+    def seen(self, first: int, last: int) -> None:
+        """It is seen from one frame to another."""
+        self.first = first if self.first < 0 else min(self.first, first)
+        self.last = max(self.last, last)
+
+
 @dataclass
 class Objects:
-    """The objects of one or several files, by numbers, while their tracks come in."""
+    """The objects of one or several files, by numbers, once their tracks have come in."""
 
-    uids: dict[int, str] = field(default_factory=dict)  # of objects that have tracks
-    borders: set[int] = field(default_factory=set)  # first frames of jobs, but for that of the first
+    uids: dict[int, str] = field(
+        default_factory=dict
+    )  # of objects that have tracks; known when all is joined
     _numbers: Iterator[int] = field(default_factory=count)
-    _by_key: dict[Key, int] = field(default_factory=dict)
-    _first_of: dict[str, int] = field(default_factory=dict)  # uid: the first object that had it
-    _masks_alone: set[str] = field(
-        default_factory=set
-    )  # uids of objects of which nothing but masks came so far
-    _at_border: dict[tuple[str, int], int] = field(default_factory=dict)  # by uid, and border that they reach
-    _in_files_before: dict[str, int] = field(default_factory=dict)  # by uid, the last that had it
-
-    def next_file(self) -> None:
-        """What comes next is of another file."""
-        self._in_files_before = {uid: number for number, uid in self.uids.items() if uid}
+    _pieces: list[Piece] = field(default_factory=list)  # of all files
+    _of_file: list[Piece] = field(default_factory=list)
+    _jobs_before: int = 0  # in files before
+    _root: dict[int, int] = field(default_factory=dict)  # by thing: one that is the same object
 
     def new(self) -> int:
-        """An object that nothing else is known of."""
+        """A thing that nothing else is known of."""
         return next(self._numbers)
 
-    def begun(self, key: Key, uid: str, frame: int, is_mask: bool) -> int:
-        """The object of a track that begins in a frame, with a mask or a polygon."""
-        known = self._by_key.get(key)
-        if known is None and uid:
-            known = self._gone_on(uid, frame, is_mask)
-        number = self.new() if known is None else known
-        self._by_key[key] = number
-        if not NO_TRACK.fullmatch(uid):
-            self.uids.setdefault(number, uid)
-            if is_mask and uid not in self._first_of:
-                self._masks_alone.add(uid)
-            self._first_of.setdefault(uid, number)
-        return number
+    def begun(self, key: Key, uid: str, is_mask: bool) -> Piece:
+        """A track begins; it is to be told where it is seen."""
+        piece = Piece([self.new()], key, uid, len(key) > 1, is_mask)
+        self._of_file.append(piece)
+        return piece
 
-    def ended(self, number: int, uid: str, behind: int) -> None:
-        """The track of an object was seen up to the frame before `behind`."""
-        if uid and behind in self.borders:
-            self._at_border[uid, behind] = number
+    def end_file(self, jobs: Sequence[range]) -> None:
+        """A file is over; `jobs` are the frames of each, in order, none where there is but one."""
+        starts, stops = [job[0] for job in jobs], [job[-1] for job in jobs]
+        parts: dict[Key, Piece] = {}
+        for piece in self._of_file:
+            if piece.first < 0:
+                continue
+            job = until = min(bisect_left(stops, piece.last), max(len(jobs) - 1, 0))
+            if jobs and starts[job] > piece.first:  # joined over a border
+                job = bisect_left(stops, piece.first)
+            piece.job, piece.until = job + self._jobs_before, until + self._jobs_before
+            whole = parts.setdefault((piece.job, *piece.key), piece)
+            if whole is not piece:
+                whole.things += piece.things
+                whole.seen(piece.first, piece.last)
+                whole.until = max(whole.until, piece.until)
+                whole.is_mask &= piece.is_mask
+        self._pieces += parts.values()
+        self._of_file = []
+        self._jobs_before += max(len(jobs), 1)
 
-    def _gone_on(self, uid: str, frame: int, is_mask: bool) -> int | None:
-        """The object that goes on in a new track of its uid, each in one track only but for masks."""
-        if is_mask or uid in self._masks_alone:
-            if not is_mask:
-                self._masks_alone.remove(uid)
-            return self._first_of.get(uid)
-        if frame in self.borders:
-            return self._at_border.pop((uid, frame), None)
-        return self._in_files_before.pop(uid, None)
+    def join(self) -> dict[int, int]:
+        """All files are read: of things that are one object, the number of the first."""
+        by_uid: defaultdict[str, list[Piece]] = defaultdict(list)
+        for piece in self._pieces:
+            self._unite(piece.things)
+            if piece.uid:
+                by_uid[piece.uid].append(piece)
+        for pieces in by_uid.values():
+            if len(pieces) > 1:
+                self._join_pieces(pieces)
+        joined = {thing: self._of(thing) for piece in self._pieces for thing in piece.things}
+        uids = {joined[piece.things[0]]: piece.uid for piece in self._pieces}
+        self.uids = {number: uids[number] for number in sorted(uids) if not NO_TRACK.fullmatch(uids[number])}
+        return joined
+
+    def _join_pieces(self, pieces: list[Piece]) -> None:
+        """Join what has one uid: the first of each job to what was seen last before, masks to what is nearest."""
+        drawn = [piece for piece in pieces if not piece.is_mask] or pieces[:1]
+        drawn.sort(key=lambda piece: (piece.job, piece.first))
+        latest: Piece | None = None
+        for job, of_job in groupby(drawn, key=lambda piece: piece.job):
+            seen = latest
+            for place, piece in enumerate(of_job):
+                # A part whose group is that of this job may go on with others that are of the job before.
+                if latest and (piece.is_grouped if latest.until >= job else place == 0):
+                    self._unite([latest.things[0], piece.things[0]])
+                if seen is None or piece.last > seen.last:
+                    seen = piece
+            latest = seen
+        for mask in (piece for piece in pieces if piece.is_mask):
+            nearest = min(drawn, key=lambda piece: max(piece.first - mask.first, mask.first - piece.last, 0))
+            self._unite([nearest.things[0], mask.things[0]])
+
+    def _unite(self, things: list[int]) -> None:
+        roots = {self._of(thing) for thing in things}
+        for root in roots:
+            self._root[root] = min(roots)
+
+    def _of(self, thing: int) -> int:
+        while (root := self._root.get(thing, thing)) != thing:
+            thing = root
+        return thing

@@ -3,10 +3,10 @@
 In a video a track is one object, or several tracks of one group and one uid (or label, where people emptied it) are:
 the parts of an object. It keeps the number that its uid says, unless another object has it: a track that was cut
 leaves two tracks with one uid. In images, which have no tracks in CVAT, the uid alone tells identity. Exports list
-every frame of a track, and what they skip was deleted; in other files, between two keyframes, shapes are interpolated
-as CVAT does it. At the borders of a task's jobs CVAT cuts tracks, and here they go on by their uid. A folder of files
-FIRST-LAST.xml is one recording: what two of them show is taken from the first, and a track goes on in the next by its
-uid.
+every frame of a track, and what they skip was deleted; in other files shapes are interpolated between two keyframes,
+and go on behind the last, as in CVAT. At the borders of a task's jobs CVAT cuts tracks, and here they go on by their
+uid (`cvat_identity`). A folder of files FIRST-LAST.xml is one recording: what two of them show is taken from the
+first, and a track goes on in the next by its uid.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import numpy as np
 from annotator import masks
 from annotator.formats.bad_entries import BadEntries
 from annotator.formats.classes import AS_NAMED, Classes
-from annotator.formats.cvat_identity import Key, Objects, key_of
+from annotator.formats.cvat_identity import Key, Objects, Piece, key_of
 from annotator.formats.cvat_interpolation import interpolate
 from annotator.formats.cvat_spool import BLOCK, MASK, POLYGON, Drawn, ShapeSpool
 from annotator.formats.cvat_xml import faults, parts, step_of
@@ -117,8 +117,7 @@ class _Track:
     label: str
     group: str
     number: int  # of the element in the file
-    thing: int | None = None  # the object
-    uid: str = ""
+    piece: Piece | None = None  # of an object, once it has a shape
     frame: int = -1  # of the shape before
     last: _Shape | None = None  # the shape before, if it is seen
 
@@ -150,20 +149,22 @@ class _Content:
     bad: BadEntries
     frames: range = range(0)  # of a video, in all files so far
     before: range = range(0)  # those of the files before
+    own: range = range(0)  # those of the file at hand
+    jobs: list[range] = field(default_factory=list)  # frames of each in the file at hand
     size: tuple[int, int] = (0, 0)  # of a video
     has_meta: bool = False
     has_images: bool = False
     objects: Objects = field(default_factory=Objects)
     deleted: set[int] = field(default_factory=set)  # frames of a video
     is_export: bool = False  # of CVAT, which lists every frame of a track
+    objects_of: dict[int, int] = field(default_factory=dict)  # of the things that tracks are
     track_ids: dict[int, int] = field(default_factory=dict)  # of objects of a video
     elements: Iterator[int] = field(default_factory=count)  # in all files
 
     def add(self, path: Path) -> None:
         """Read a file, the first or the next. Raises ValueError, KeyError and the like for what is wrong with it."""
         track, image = _Track("", "", 0), _Image(frame_without_time(0, (1, 1)))
-        self.before = self.frames
-        self.objects.next_file()
+        self.before, self.own, self.jobs = self.frames, range(0), []
         for part in parts(path):
             element, number = part.element, next(self.elements)
             if element.tag == "meta":
@@ -181,6 +182,7 @@ class _Content:
             elif element.tag in SHAPES:
                 self.left_out["shapes outside of tracks and images"] += 1
         self._end(track)
+        self.objects.end_file(self.jobs)
         if not self.has_images and not self.has_meta:
             raise ValueError("it names no frames")
 
@@ -199,6 +201,7 @@ class _Content:
         strange = self.spool.strange(None if self.has_images else self.frames)
         if strange is not None:
             raise ValueError(f"it has shapes in frame {strange}, and no such frame")
+        self.objects_of = self.objects.join()
         self.track_ids = track_ids(self.objects.uids)
 
     def instances(self) -> Iterator[Instances]:
@@ -215,8 +218,9 @@ class _Content:
             rles: defaultdict[int, list[masks.Rle]] = defaultdict(list)
             about: dict[int, Drawn] = {}
             for k, drawn in enumerate(every):
-                rles[drawn.thing].append(shown[k])
-                about.setdefault(drawn.thing, drawn)
+                thing = self.objects_of.get(drawn.thing, drawn.thing)
+                rles[thing].append(shown[k])
+                about.setdefault(thing, drawn)
             yield Instances.of(
                 ref,
                 [masks.union(of_object, ref.size) for of_object in rles.values()],
@@ -243,11 +247,13 @@ class _Content:
         if meta.findtext(".//mode") == "interpolation" and _int(meta, ".//size"):
             step = step_of(meta)
             frames = range(_int(meta, ".//start_frame"), _int(meta, ".//stop_frame") + 1, step)
+            self.own = frames
             self.frames = _continued(self.before, frames) if self.before else frames
             if self.frames.stop > MOST_FRAMES:
                 raise ValueError(f"more than {MOST_FRAMES:,} frames")
-            starts = [_int(segment, "start") for segment in meta.iterfind(".//segment")]
-            self.objects.borders = {frames.start + start * step for start in starts[1:]}
+            places = sorted((_int(job, "start"), _int(job, "stop")) for job in meta.iterfind(".//segment"))
+            jobs = (frames[start : stop + 1] for start, stop in places)
+            self.jobs = [job for job in jobs if job]
 
     def _add_shape(self, element: Element, number: int, within: _Image | _Track) -> None:
         if element.tag not in SHAPES:
@@ -271,19 +277,20 @@ class _Content:
         if frame <= track.frame:
             raise ValueError(f"frame {frame} comes after frame {track.frame}")
         track.frame = frame
-        if track.thing is None:
-            track.uid = _attribute(element, "uid")
-            key = key_of(track.group, track.uid, track.label, track.number)
-            track.thing = self.objects.begun(key, track.uid, frame, is_mask=element.tag == "mask")
-        shape = _shape(element, frame, (track.thing, 0), class_id, self.size)
+        if track.piece is None:
+            uid = _attribute(element, "uid")
+            key = key_of(track.group, uid, track.label, track.number)
+            track.piece = self.objects.begun(key, uid, is_mask=element.tag == "mask")
+        shape = _shape(element, frame, (track.piece.things[0], 0), class_id, self.size)
         if track.last:
             for drawn in self._between(track.last, shape):
-                self._add_to_video(drawn)
+                self._add_to_video(drawn, track.piece)
         if is_seen:
-            self._add_to_video(shape.drawn)
+            self._add_to_video(shape.drawn, track.piece)
         track.last = shape if is_seen else None
 
-    def _add_to_video(self, drawn: Drawn) -> None:
+    def _add_to_video(self, drawn: Drawn, piece: Piece) -> None:
+        piece.seen(drawn.frame, drawn.frame)
         if drawn.frame not in self.before:
             self.spool.add(drawn)
 
@@ -320,9 +327,12 @@ class _Content:
         return image.things[key]
 
     def _end(self, track: _Track) -> None:
-        """A track has all its shapes."""
-        if track.thing is not None and track.last is not None:
-            self.objects.ended(track.thing, track.uid, track.frame + self.frames.step)
+        """A track has all its shapes. One that is never outside goes on to the end of the task, but for masks."""
+        last = track.last
+        if track.piece is None or last is None or not last.is_keyframe or last.ring is None or self.is_export:
+            return
+        for frame in range(track.frame + self.own.step, self.own.stop, self.own.step):
+            self._add_to_video(last.drawn._replace(frame=frame), track.piece)
 
 
 def _continued(before: range, frames: range) -> range:
