@@ -94,7 +94,7 @@ class Video:
                     continue
                 pts = clock.pts(item)
                 self._met.is_in_order = clock.is_in_order
-                if index == 0 and (lost := lost_before(claims, pts)):
+                if index == 0 and (lost := lost_before(claims, pts, item.pict_type)):
                     damages.add(lost, index)
                 pause = rhythm.gap_before(index, pts)
                 gap = damages.before(index, pts, item.is_corrupt) or pause

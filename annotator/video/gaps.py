@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from typing import TYPE_CHECKING
 
 from annotator.frames import Gap
 from annotator.video.decoding import Damage
 from annotator.video.opening import Claims
+
+if TYPE_CHECKING:
+    from av.video.frame import PictureType
 
 MAX_REORDERED = 32  # no codec shows a frame later than this many frames after it was read
 
@@ -55,12 +59,14 @@ def _gap(index: int, damages: list[Damage]) -> Gap | None:
     return Gap(index - 1, damages[0].pts, damages[0].reason + more)
 
 
-def lost_before(claims: Claims, pts: int) -> Damage | None:
+def lost_before(claims: Claims, pts: int, kind: PictureType) -> Damage | None:
     """What is missing before the first frame, of time `pts`: a live recording may begin between keyframes."""
+    from av.video.frame import PictureType
+
     lost_s = 0.0 if claims.first_pts is None else float((pts - claims.first_pts) * claims.time_base)
     if lost_s > 0:
         why = f"its first {lost_s:.2f} s can't be decoded"
-    elif not claims.begins_with_keyframe:
+    elif kind in (PictureType.P, PictureType.B):  # made of changes to pictures that are not there
         why = "its first pictures are partly guessed by the decoder"
     else:
         return None

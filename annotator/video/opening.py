@@ -30,7 +30,6 @@ class Claims:
     frames: int | None
     codec: str
     first_pts: int | None  # the earliest of the first packets
-    begins_with_keyframe: bool
     remarks: tuple[str, ...]  # what is to be told of it, in sentences
 
 
@@ -50,10 +49,8 @@ def claims_of(path: Path) -> Claims:
         ticks = max(1, round(1 / (rate * time_base)))
         codec = stream.codec_context.name
         remarks = _remarks(stream, _streams(container))
-        first = _first_packets(container, stream)
-        first_pts = min((packet.pts for packet in first if packet.pts is not None), default=None)
-        is_whole = not first or first[0].is_keyframe
-        return Claims(time_base, ticks, frames, codec, first_pts, is_whole, remarks)
+        first_pts = _first_pts(container, stream)
+        return Claims(time_base, ticks, frames, codec, first_pts, remarks)
 
 
 def _remarks(chosen: Any, streams: list[Any]) -> tuple[str, ...]:
@@ -65,16 +62,16 @@ def _remarks(chosen: Any, streams: list[Any]) -> tuple[str, ...]:
     )
 
 
-def _first_packets(container: Any, stream: Any) -> list[Any]:
-    """The first packets of a stream that are to be shown."""
+def _first_pts(container: Any, stream: Any) -> int | None:
+    """When the first picture of a stream is to be shown, as its packets say."""
     import av
 
-    first = []
+    times = []
     with suppress(av.FFmpegError):
         for packet in islice(container.demux(stream), FIRST_PACKETS):
-            if packet.size and not packet.is_discard:
-                first.append(packet)
-    return first
+            if packet.size and not packet.is_discard and packet.pts is not None:
+                times.append(packet.pts)
+    return min(times, default=None)
 
 
 @contextmanager
