@@ -18,6 +18,7 @@ from annotator.evaluation.comparison import compare
 from annotator.fingerprint import identity
 from annotator.formats import PLACES
 from annotator.formats.cvat_reader import DELETED
+from annotator.formats.names import GENERAL
 from annotator.formats.recognise import Kind, Labels, bad_input, recognise
 from annotator.formats.whole import scratch_folder, whole_folder
 from annotator.instances import Instances, Truth
@@ -36,15 +37,6 @@ OTHER_FRAMES = "frames that the run lacks"
 STRANGE = (
     "frames, of all that both have objects in, where none meets one of the run: is it of another recording?"
 )
-GENERAL = (
-    "annotations",
-    "cityscapes",
-    "coco",
-    "cvat",
-    "instances_default",
-    "labels",
-    "mots",
-)  # names of files
 
 
 @dataclass(frozen=True)

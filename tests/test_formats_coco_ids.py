@@ -21,6 +21,7 @@ from annotator.errors import FormatError
 from annotator.evaluation.report import evaluate
 from annotator.formats import coco
 from annotator.formats.bad_entries import SKIPPED, BadEntries
+from annotator.formats.check import ERROR, check
 from annotator.formats.classes import Classes
 from annotator.formats.coco_index import TWICE
 from annotator.formats.recognise import recognise
@@ -316,3 +317,51 @@ def test_frames_are_the_same_whatever_comes_first_in_the_file(tmp_path: Path) ->
         found.append(list(coco.read(tmp_path / f"{k}.json")))
     first, second = ([each.masks for each in frames] for frames in found)
     assert first == second
+
+
+# ---- folders and checks
+
+
+def test_a_folder_of_coco_is_recognised_by_its_files_and_what_is_no_coco_is_passed_over(
+    tmp_path: Path,
+) -> None:
+    for name in ("drive/coco.json", "night.json", "instances_default.json", "results.json"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        saved(tmp_path, annotation()).rename(tmp_path / name)
+    (tmp_path / "results.json").write_text(json.dumps([result(1)]))
+    (tmp_path / "package.json").write_text('{"name": "images"}')
+    side = recognise(tmp_path)
+    assert {labels.name for labels in side.labels} == {"drive", "night", tmp_path.name, "results"}
+    assert [sum(map(len, labels.instances())) for labels in side.labels] == [1, 1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"shapes": [{"label": "car", "points": [[1, 1], [2, 1], [2, 2]]}], "imagePath": "a.jpg"},
+        {"a.jpg123": {"filename": "a.jpg", "regions": []}},
+        {"images": [image()], "categories": [{"id": 1, "name": "car"}]},
+        {"images": [image()], "categories": [{"id": 1, "name": "car"}], "annotations": None},
+        {
+            "images": [image()],
+            "categories": [{"id": 1, "name": "car"}],
+            "annotations": [annotation(iscrowd="x")],
+        },
+        [{"image_id": "a", "category_id": 26, "segmentation": [[1, 1, 4, 1, 4, 4]]}],
+        [{"name": "x"}],
+    ],
+)
+def test_what_cannot_be_read_is_found(tmp_path: Path, content: Any) -> None:
+    path = tmp_path / "labels.json"
+    path.write_text(json.dumps(content))
+    with pytest.raises(FormatError):
+        list(coco.read_truth(path))
+    assert ERROR in {finding.severity for finding in check(path)}
+
+
+def test_nothing_is_found_in_what_can_be_read(tmp_path: Path) -> None:
+    assert not list(check(saved(tmp_path, annotation(track_id=-1), annotation(id=2, track_id=-1))))
+    assert not list(check(results(tmp_path, result("a"))))
+    content = dict(reversed(records().items()))
+    (tmp_path / "reversed.json").write_text(json.dumps(content))
+    assert not [found for found in check(tmp_path / "reversed.json") if found.severity == ERROR]

@@ -17,6 +17,7 @@ class Classes:
     """The Cityscapes id of every label, by its own name if that is one, or as the user says."""
 
     given: Mapping[str, int | None] = field(default_factory=dict)  # None = left out
+    leaves_out_others: bool = False  # instead of refusing them
 
     @classmethod
     def parse(cls, texts: Iterable[str]) -> Classes:
@@ -44,7 +45,7 @@ class Classes:
         """The same of every label. Raises FormatError that names all that are not known."""
         names = dict.fromkeys(names)
         unknown = [name for name in names if not self.knows(name)]
-        if unknown:
+        if unknown and not self.leaves_out_others:
             options = " ".join(f"--map {shlex.quote(f'{name}={NONE}')}" for name in unknown)
             one = len(unknown) == 1
             raise FormatError(
@@ -58,8 +59,8 @@ class Classes:
         for given in (name, name.strip()):
             if given in self.given:
                 return self.given[given]
-        label = BY_NAME.get(name) or BY_NAME[name.strip().casefold()]
-        return label.id if label.has_instances else None
+        label = BY_NAME.get(name) or BY_NAME.get(name.strip().casefold())
+        return label.id if label and label.has_instances else None
 
     def knows(self, name: str) -> bool:
         """Whether a label is a class, or left out; spaces around it don't matter."""
@@ -67,3 +68,4 @@ class Classes:
 
 
 AS_NAMED = Classes()
+AS_FAR_AS_KNOWN = Classes(leaves_out_others=True)

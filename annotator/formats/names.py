@@ -14,6 +14,15 @@ INSTANCE_IDS = "_gtFine_instanceIds.png"
 RESULTS = re.compile(r"([^_/\\]+_\d{6}_\d{6}).*\.txt")
 BOM = b"\xef\xbb\xbf"  # of UTF-8, as some tools begin a file
 PART = re.compile(r"\d{6,}-\d{6,}\.xml")  # of a recording in CVAT XML: its first and last frame
+GENERAL = (
+    "annotations",
+    "cityscapes",
+    "coco",
+    "cvat",
+    "instances_default",
+    "labels",
+    "mots",
+)  # names of label files that say nothing of the recording
 CVAT_LABELS = "cvat_labels.json"  # the labels of a task, beside its XML
 FRAMES_PER_SEQUENCE = 1_000_000  # what six digits hold
 

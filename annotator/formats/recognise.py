@@ -16,7 +16,7 @@ from typing import Protocol
 from annotator.errors import OutputError, SourceError, UsageError
 from annotator.formats.bad_entries import BadEntries
 from annotator.formats.classes import AS_NAMED, Classes
-from annotator.formats.names import BOM, INSTANCE_IDS, PART, RESULTS, frame_stem
+from annotator.formats.names import BOM, GENERAL, INSTANCE_IDS, PART, RESULTS, frame_stem
 from annotator.formats.pairing import FrameNames
 from annotator.formats.whole import find_whole
 from annotator.instances import Instances, Truth
@@ -29,6 +29,8 @@ KNOWN = (
     "a folder that spatialemb-annotate wrote, Cityscapes *_gtFine_instanceIds.png, benchmark results (a text file"
     " a frame), COCO JSON or results, CVAT XML (or the zip of an export), or MOTS text"
 )
+LOOKED_AT = 1 << 16  # bytes of a JSON in a folder
+COCO_LIST = re.compile(rb'"(?:images|annotations)"\s*:\s*\[')
 MOTS_LINE = re.compile(rb"\d+\s+-?\d+\s+\d+\s+\d+\s+\d+\s+\S")
 
 Size = tuple[int, int]  # (H, W)
@@ -213,7 +215,28 @@ def _recognise_folder(path: Path) -> Side:
             for each in whole
         ]
         return Side(path, Kind.CVAT, tuple(cvat))
+    jsons = [file for file in find_whole(path, "*.json") if _is_coco(file)]
+    if jsons:
+        labels = [Labels(_name_in(path, file), file, recognise(file).kind) for file in jsons]
+        return Side(path, labels[0].kind, tuple(labels))
     raise UsageError(f"{path}: holds no labels that are known; give {KNOWN}")
+
+
+def _is_coco(file: Path) -> bool:
+    """Whether a file of a folder, in which there may be any JSON, is COCO or a list of results."""
+    with file.open("rb") as opened:
+        start = _without_marks(opened.read(LOOKED_AT))
+    if start.startswith(b"["):
+        return b'"image_id"' in start or start[1:].lstrip() == b"]"
+    return start.startswith(b"{") and bool(COCO_LIST.search(start))
+
+
+def _name_in(folder: Path, file: Path) -> str:
+    """The name of a recording by its file: by the folder of a file with a general name, as coco.json."""
+    named = file.with_suffix("")
+    while named.name in GENERAL and named != folder:
+        named = named.parent
+    return _relative(named, folder)
 
 
 def _relative(path: Path, folder: Path) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from annotator.errors import UsageError
@@ -12,8 +13,9 @@ from annotator.formats.check.coco import check_coco
 from annotator.formats.check.cvat import check_cvat
 from annotator.formats.check.finding import ERROR, WARNING, Finding
 from annotator.formats.check.mots import check_mots
+from annotator.formats.classes import AS_FAR_AS_KNOWN
 from annotator.formats.names import CVAT_LABELS, INSTANCE_IDS, RESULTS
-from annotator.formats.recognise import Kind, recognise
+from annotator.formats.recognise import Kind, Labels, bad_input, recognise
 from annotator.formats.whole import find_whole
 
 __all__ = ["ERROR", "WARNING", "Finding", "check"]
@@ -25,6 +27,7 @@ CHECKS: dict[Kind, Callable[[Path], Iterator[Finding]]] = {
     Kind.CVAT: check_cvat,
     Kind.MOTS: check_mots,
 }
+READ_BY_CHECK = (Kind.CITYSCAPES, Kind.RESULTS)  # whose masks are files of their own
 
 
 def check(path: Path) -> Iterator[Finding]:
@@ -35,14 +38,28 @@ def check(path: Path) -> Iterator[Finding]:
     if path.is_dir() and not find_whole(path, "*.sqlite"):
         yield from _check_folder(path)
         return
-    side = recognise(path)
-    for labels in side.labels:
-        if side.kind is Kind.RUN:
+    for labels in recognise(path).labels:
+        if labels.kind is Kind.RUN:
             yield from _check_published(labels.path)
-        elif side.kind in CHECKS:
-            yield from CHECKS[side.kind](labels.path)
         else:
-            yield Finding(WARNING, str(labels.path), f"{side.kind.value} can't be checked")
+            yield from _check_labels(labels)
+
+
+def _check_labels(labels: Labels) -> Iterator[Finding]:
+    """Check labels of a recording; where nothing is wrong with its records, whether they can be read."""
+    is_sound = True
+    if labels.kind not in CHECKS:
+        yield Finding(WARNING, str(labels.path), f"{labels.kind.value} can't be checked")
+    for finding in CHECKS[labels.kind](labels.path) if labels.kind in CHECKS else ():
+        is_sound &= finding.severity != ERROR
+        yield finding
+    if is_sound and labels.kind not in READ_BY_CHECK:
+        try:
+            with bad_input():
+                for _ in replace(labels, classes=AS_FAR_AS_KNOWN).truth():
+                    pass
+        except UsageError as error:
+            yield Finding(ERROR, str(labels.path), str(error).removeprefix(f"{labels.path}: "))
 
 
 def _check_folder(path: Path) -> Iterator[Finding]:

@@ -1,30 +1,30 @@
 """What is wrong with COCO instance labels: records that don't fit each other, masks that are none.
 
-A file with a record a line, as this tool writes it, is checked in constant memory; others are loaded whole.
+Records are read one by one: categories in a first pass over the file, images and annotations in a second one.
 """
 
 from __future__ import annotations
 
-import zipfile
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
-import orjson
 
 from annotator import masks
 from annotator.errors import FormatError
 from annotator.formats.check.finding import ERROR, WARNING, Finding, Numbers, Said
 from annotator.formats.classes import AS_NAMED
-from annotator.formats.cvat_xml import member
+from annotator.formats.coco_segmentation import is_empty, segmentation_of
+from annotator.formats.fields import whole
 from annotator.formats.identity import TRACK_IDS
-from annotator.formats.names import BOM
+from annotator.formats.json_stream import Element, JsonFile, NoList, loads
+from annotator.limits import require_frame_size
 
 Record = dict[str, Any]
-IMAGES, ANNOTATIONS, END = b',"images":[\n', b'],"annotations":[\n', b"]}\n"
+RECORDS = {"images": "image", "annotations": "annotation"}
 AREA_OFF = 1.5  # pixels by which an area may be off, as areas of polygons are
 BOX_OFF = 1.5  # pixels by which a side of a box may be off
 
@@ -33,52 +33,30 @@ def check_coco(path: Path) -> Iterator[Finding]:
     """Yield what is wrong with a file, .json or a .zip with one."""
     content = _Content()
     try:
-        for place, said in content.of(_records(path)):
-            yield Finding(said[0], f"{path}, {place}", said[1])
-    except (OSError, zipfile.BadZipFile) as error:
-        yield Finding(ERROR, str(path), f"can't be read ({error})")
-    except (orjson.JSONDecodeError, ValueError) as error:
-        yield Finding(ERROR, str(path), f"no JSON that can be read ({error})")
+        with JsonFile.opened(path) as file:
+            for place, said in content.of(_records(file)):
+                yield Finding(said[0], f"{path}, {place}", said[1])
+    except (OSError, ValueError) as error:
+        yield Finding(ERROR, str(path), str(error))
 
 
-def _records(path: Path) -> Iterator[tuple[str, Any]]:
+def _records(file: JsonFile) -> Iterator[tuple[str, Any]]:
     """The head, then every image and every annotation, with the name of what each is."""
-    with path.open("rb") as file:
-        first = file.readline().removeprefix(BOM)
-        if first.endswith(IMAGES):
-            yield "head", orjson.loads(first.removesuffix(IMAGES) + b"}")
-            yield from (("image", record) for record in _lines(file, ANNOTATIONS))
-            yield from (("annotation", record) for record in _lines(file, END))
-            if file.read(1):
-                raise ValueError("more behind its end")
-            return
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            text = archive.read(member(archive, ".json"))
-    else:
-        text = path.read_bytes()
-    content = orjson.loads(text.removeprefix(BOM))
-    if not isinstance(content, dict):
-        content = {"annotations": content}
-    yield "head", content
-    for name in ("image", "annotation"):
-        records = content.get(f"{name}s")
-        yield from ((name, record) for record in (records if isinstance(records, list) else []))
-
-
-def _lines(file: IO[bytes], end: bytes) -> Iterator[Any]:
-    """The records of a list until the line that ends it; all but the last have a comma behind them."""
-    more = None  # whether the line before promises another record
-    for line in file:
-        if line == end:
-            if more:
-                raise ValueError("a comma behind the last record of a list")
-            return
-        if more is False:
-            raise ValueError("no comma between two records")
-        more = line.endswith(b",\n")
-        yield orjson.loads(line.removesuffix(b",\n"))
-    raise ValueError("the file ends in the middle of a list")
+    head: Record = {}
+    order: list[str] = []
+    for element in file.elements():
+        if isinstance(element, NoList):
+            head[element.name] = loads(element.text)
+        elif element.name == "categories":
+            head.setdefault("categories", []).append(loads(element.text))
+        elif element.name not in order:
+            order.append(element.name)
+    yield "head", {name: [] for name in file.lists} | head
+    in_order = order.index("images") < order.index("annotations") if {*RECORDS} <= {*order} else True
+    for names in [{*RECORDS}] if in_order else [{"images"}, {"annotations"}]:
+        for element in file.elements():
+            if isinstance(element, Element) and (element.name or "annotations") in names:
+                yield RECORDS[element.name or "annotations"], loads(element.text)
 
 
 @dataclass
@@ -112,16 +90,18 @@ class _Content:
                     yield place, said
             except KeyError as error:
                 yield place, (ERROR, f"{error} is missing")
-            except (TypeError, ValueError, OverflowError) as error:
+            except ValueError as error:
                 yield place, (ERROR, f"can't be understood ({error})")
+            except (TypeError, AttributeError, OverflowError):  # which of its fields the reader would say
+                yield place, (ERROR, "can't be understood (a field of it holds a value of another kind)")
 
     def _head(self, head: Record) -> Iterator[Said]:
-        self.is_list = "images" not in head and "categories" not in head
+        self.is_list = "" in head
         if self.is_list:
             return
-        for name in ("images", "annotations"):
-            if name in head and not isinstance(head[name], list):
-                yield ERROR, f"{name} are no list"
+        for name in RECORDS:
+            if not isinstance(head.get(name), list):
+                yield ERROR, f"{name} are no list" if name in head else f"there is no list of {name}"
         names: set[str] = set()
         for category in head["categories"]:
             if category["id"] in self.categories:
@@ -136,9 +116,8 @@ class _Content:
             names.add(category["name"])
 
     def _image(self, image: Record) -> Iterator[Said]:
-        size = int(image["height"]), int(image["width"])
-        if min(size) < 1:
-            yield ERROR, "an image without pixels"
+        size = whole("height", image["height"]), whole("width", image["width"])
+        require_frame_size(*size)
         if self._size_of(image["id"]) is not None:
             yield ERROR, "this image id is there twice"
         elif image["id"] == self.count + 1:
@@ -176,7 +155,7 @@ class _Content:
         score = entry.get("score")
         if score is not None and not (isinstance(score, (int, float)) and 0 <= score <= 1):
             yield ERROR, f"score {score!r} is no number from 0 to 1"
-        if "segmentation" not in entry or entry["segmentation"] in ([], None):
+        if is_empty(entry.get("segmentation")):
             yield WARNING, "a box without a mask"
         elif size is not None:
             yield from _mask(entry, size)
@@ -187,9 +166,9 @@ class _Content:
             self.tracks.clear()
             self.image_at_hand = entry["image_id"]
         track_id = entry.get("track_id")
-        if track_id is not None and not (isinstance(track_id, int) and 0 <= track_id <= TRACK_IDS[-1]):
+        if track_id is not None and not (isinstance(track_id, int) and -1 <= track_id <= TRACK_IDS[-1]):
             yield ERROR, f"track_id {track_id!r} is no number of a track"
-        elif track_id is not None:
+        elif track_id not in (None, -1, 0):
             if track_id in self.tracks[entry["image_id"]]:
                 yield ERROR, f"track {track_id} is there twice in image {entry['image_id']}"
             self.tracks[entry["image_id"]].add(track_id)
@@ -201,8 +180,9 @@ def _mask(entry: Record, size: tuple[int, int]) -> Iterator[Said]:
         yield ERROR, f"a mask of size {segmentation.get('size')} in an image of {list(size)}"
         return
     try:
+        segmentation = segmentation_of(segmentation, size)
         rle = masks.to_rle(segmentation, size)
-    except FormatError as error:
+    except (FormatError, ValueError) as error:
         yield ERROR, str(error)
         return
     area = int(masks.areas([rle])[0])
