@@ -20,6 +20,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import av
 
+from tests import fake_cvat_rest as rest
 from tests.fake_cvat_formats import Mask, exported, take_annotations, unknown_label
 from tests.reference.cvat_jobs import Track
 
@@ -86,6 +87,20 @@ class FakeCvat:
         number = task.spec.get("project_id")
         return task.spec.get("labels", []) if number is None else self.projects[number].get("labels", [])
 
+    def annotations(self, number: int) -> dict[str, Any]:
+        """What is annotated in a task, as the API tells it."""
+        task = self.tasks[number]
+        if not task.frames:
+            return {"version": 0, "tags": [], "shapes": [], "tracks": []}
+        kind = "CVAT for images 1.1" if task.names else "CVAT for video 1.1"
+        return rest.as_json(exported(number, task, kind), self.labels_of(task), task.frames)
+
+    def annotate(self, number: int, content: dict[str, Any]) -> None:
+        """Put what is sent by the API in the place of what is annotated in a task."""
+        task = self.tasks[number]
+        file = rest.as_xml(content, self.labels_of(task), task.frames, task.names)
+        assert take_annotations(task, file, "CVAT 1.1") == ""
+
     def about_task(self, number: int) -> dict[str, Any]:
         task = self.tasks[number]
         project = task.spec.get("project_id")
@@ -95,6 +110,9 @@ class FakeCvat:
             "mode": "annotation" if task.names else "interpolation",
             "size": len(task.frames),
             "overlap": task.spec.get("overlap"),
+            "data_chunk_size": len(task.frames),
+            "data_original_chunk_type": "imageset" if task.names else "video",
+            "updated_date": NOW,
             "segment_size": task.spec.get("segment_size") or len(task.frames),
             "project_id": project,
             "organization": None if project is None else self.projects[project].get("organization"),
@@ -152,7 +170,7 @@ class _Handler(BaseHTTPRequestHandler):
                 return answer(self, owner, query, body, *map(int, found.groups()))
         return self._send(404, {"detail": "Not found."})
 
-    do_GET = do_POST = do_PATCH = do_DELETE = do_HEAD = _go
+    do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = do_HEAD = _go
 
     def _send(self, status: int, content: Any = None, headers: dict[str, str] | None = None) -> None:
         self._send_bytes(b"" if content is None else json.dumps(content).encode(), status, headers)
@@ -191,17 +209,7 @@ class _Handler(BaseHTTPRequestHandler):
             found = owner.labels_of(owner.tasks[int(query["task_id"])])
         else:
             found = owner.projects[int(query["project_id"])].get("labels", [])
-        results = [
-            {
-                "id": k,
-                "name": label["name"],
-                "attributes": [
-                    {"id": j, "values": [""]} | attribute
-                    for j, attribute in enumerate(label["attributes"], 1)
-                ],
-            }
-            for k, label in enumerate(found, 1)
-        ]
+        results = rest.numbered(found)
         self._send(200, {"count": len(results), "next": None, "previous": None, "results": results})
 
     def organization(self, owner: FakeCvat, query: dict[str, str], body: bytes, number: int) -> None:
@@ -227,7 +235,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def meta(self, owner: FakeCvat, query: dict[str, str], body: bytes, number: int) -> None:
         task = owner.tasks[number]
-        frames = [{"name": "frame", "width": task.size[1], "height": task.size[0], "related_files": 0}]
+        size = {"width": task.size[1], "height": task.size[0]}
+        frames = [{"name": name, "related_files": 0} | size for name in task.names or ["drive.mp4"]]
         about = {"size": len(task.frames), "start_frame": task.frames[0], "stop_frame": task.frames[-1]}
         about |= {"frame_filter": task.data.get("frame_filter", ""), "image_quality": 70, "chunk_size": None}
         about |= {"chunks_updated_date": NOW, "chapters": None, "frames": frames}
@@ -271,22 +280,25 @@ class _Handler(BaseHTTPRequestHandler):
     # ---- what comes back
 
     def annotations(self, owner: FakeCvat, query: dict[str, str], body: bytes, number: int) -> None:
-        tracks = [
-            {
-                "label": track.label,
-                "shapes": [
-                    {
-                        "frame": frame,
-                        "points": key.points,
-                        "outside": key.outside,
-                        "attributes": key.attributes,
-                    }
-                    for frame, key in sorted(track.keyframes.items())
-                ],
-            }
-            for track in owner.tasks[number].tracks
-        ]
-        self._send(200, {"version": 0, "tags": [], "shapes": owner.tasks[number].images, "tracks": tracks})
+        self._send(200, owner.annotations(number))
+
+    def annotations_put(self, owner: FakeCvat, query: dict[str, str], body: bytes, number: int) -> None:
+        owner.annotate(number, json.loads(body))
+        self._send(200, owner.annotations(number))
+
+    def annotations_add(self, owner: FakeCvat, query: dict[str, str], body: bytes, number: int) -> None:
+        assert query["action"] == "create"
+        content, added = owner.annotations(number), json.loads(body)
+        for kind in ("tracks", "shapes"):
+            content[kind] += added.get(kind) or []
+        owner.annotate(number, content)
+        self._send(200, owner.annotations(number))
+
+    def chunk(self, owner: FakeCvat, query: dict[str, str], body: bytes, number: int) -> None:
+        assert (query["type"], query["number"], query["quality"]) == ("chunk", "0", "original")
+        names = owner.tasks[number].names
+        images = [bytes(owner.uploads[f"data {number} {name}"]) for name in names]
+        self._send_bytes(rest.chunk(names, images), headers={"Content-Type": "application/zip"})
 
     def export(self, owner: FakeCvat, query: dict[str, str], body: bytes, number: int) -> None:
         assert (query["save_images"], query["location"]) == ("False", "local")
@@ -316,6 +328,9 @@ ROUTES: list[tuple[str, str, Callable[..., None]]] = [
     (r"/api/tasks/(\d+)/annotations/", "POST", _Handler.annotations_send),
     (r"/api/tasks/(\d+)/annotations/upload", "PATCH", _Handler.annotations_chunk),
     (r"/api/tasks/(\d+)/annotations/", "GET", _Handler.annotations),
+    (r"/api/tasks/(\d+)/annotations/", "PUT", _Handler.annotations_put),
+    (r"/api/tasks/(\d+)/annotations/", "PATCH", _Handler.annotations_add),
+    (r"/api/tasks/(\d+)/data/?", "GET", _Handler.chunk),
     (r"/api/tasks/(\d+)/dataset/export", "POST", _Handler.export),
     (r"/api/requests/rq-(\d+)", "GET", _Handler.request),
 ]
@@ -351,6 +366,7 @@ def _take_data(owner: FakeCvat, number: int, fields: dict[str, str]) -> None:
     if all(name.endswith((".png", ".jpg")) for name in files):
         task.names = sorted(files)
         task.frames = list(range(len(files)))
+        task.images = {name: [] for name in task.names}
     for content in files.values():
         with av.open(io.BytesIO(content)) as container:
             decoded = 0
