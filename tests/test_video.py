@@ -476,13 +476,44 @@ def test_a_playlist_in_disguise_opens_nothing_else(tmp_path: Path) -> None:
         read(path)
 
 
-def test_a_playlist_without_an_end_is_refused(tmp_path: Path) -> None:
-    """FFmpeg would wait for the rest of it for ever."""
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("drive.m3u8", "#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:2,\npart.ts\n"),
+        ("drive.mp4", "ffconcat version 1.0\nfile part.ts\nfile part.ts\n"),
+    ],
+)
+def test_a_playlist_is_refused(tmp_path: Path, name: str, text: str) -> None:
+    """FFmpeg would wait for the rest of the first for ever."""
     write_video(tmp_path / "part.ts")
-    path = tmp_path / "drive.mp4"
-    path.write_text("#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:2,\npart.ts\n")
-    with pytest.raises(SourceError, match=r"drive\.mp4"):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(SourceError, match=r"playlist.*; give the videos themselves"):
+        read(tmp_path / name)
+
+
+def test_a_frame_of_absurd_size_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_video(tmp_path / "drive.mp4")
+    monkeypatch.setattr("annotator.limits.LARGEST_SIDE", 63)
+    with pytest.raises(SourceError, match=r"drive\.mp4: a frame of 64x48 pixels is too large"):
         read(path)
+
+
+def test_a_size_that_becomes_absurd_on_the_way_ends_the_recording(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = [write_video(tmp_path / f"{size[1]}.ts", 4, size=size) for size in ((48, 64), (64, 96))]
+    (tmp_path / "both.ts").write_bytes(b"".join(part.read_bytes() for part in parts))
+    monkeypatch.setattr("annotator.limits.LARGEST_SIDE", 95)
+    frames = Video(tmp_path / "both.ts", "drive").frames()
+    assert [next(frames).ref.index for _ in range(4)] == [0, 1, 2, 3]
+    with pytest.raises(SourceError, match=r"both\.ts: frame 4: a frame of 96x64 pixels is too large"):
+        next(frames)
+
+
+def test_a_video_without_an_end_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(container, "MOST_FRAMES", 10)
+    with pytest.raises(SourceError, match=r"drive\.mp4: has more than 10 frames"):
+        read(write_video(tmp_path / "drive.mp4"))
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from typing import Any
 
 from annotator.errors import SourceError
 from annotator.frames import Frame, Gap
+from annotator.limits import MOST_FRAMES
 from annotator.video.decoding import Damage, decoded
 from annotator.video.gaps import Damages, Rhythm, lost_before
 from annotator.video.opening import Claims, claims_of
@@ -100,6 +101,8 @@ class Video:
                 gap = damages.before(index, pts, item.is_corrupt) or pause
                 if gap and index >= selection.start:
                     self.gaps.append(gap)
+                if index >= MOST_FRAMES:
+                    raise SourceError(f"{self.path}: has more than {MOST_FRAMES:,} frames; cut it into parts")
                 if index in selection:
                     yield convert(item, index, pts, clock.time_base)
                 index += 1

@@ -82,20 +82,24 @@ def opened(path: Path) -> Iterator[tuple[Any, Any]]:
     try:
         is_empty = path.stat().st_size == 0
         # An absolute path can't be taken for a protocol ("http:"), nor can a playlist reach the network.
-        container = av.open(
-            os.path.abspath(path), options={"protocol_whitelist": "file"}, metadata_errors="replace"
-        )
+        options = {
+            "protocol_whitelist": "file",
+            "format_whitelist": ",".join(av.formats_available - PLAYLISTS),
+        }
+        container = av.open(os.path.abspath(path), options=options, metadata_errors="replace")
     except UnicodeError as error:
         raise SourceError(
             f"{os.fsencode(path)!r}: FFmpeg needs a file name in UTF-8; rename the file"
+        ) from error
+    except av.ArgumentError as error:
+        raise SourceError(
+            f"{path}: not a video, or a list of other files (a playlist); give the videos themselves"
         ) from error
     except (av.FFmpegError, OSError) as error:
         raise SourceError(_why_not(path, error)) from error
     with container:
         if is_empty:
             raise SourceError(_why_not(path, None))
-        if container.format.name in PLAYLISTS:
-            raise SourceError(f"{path}: is a list of videos; give the videos themselves")
         streams = _streams(container)
         if not streams:
             raise SourceError(f"{path}: holds no video stream; give the file that has the pictures")

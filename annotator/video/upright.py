@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from annotator.errors import SourceError
 from annotator.frames import Frame, FrameRef
+from annotator.limits import require_frame_size
 
 
 class Converter:
@@ -23,7 +24,11 @@ class Converter:
         self._reformatter = VideoReformatter()  # keeps its tables from frame to frame
 
     def __call__(self, frame: Any, index: int, pts: int, time_base: Fraction) -> Frame:
-        """Frame `index` of a decoded one (av.VideoFrame). Raises SourceError for pixels that can't become RGB."""
+        """Frame `index` of a decoded one (av.VideoFrame). Raises SourceError where that can't be."""
+        try:
+            require_frame_size(frame.height, frame.width)
+        except ValueError as error:
+            raise SourceError(f"{self._path}: frame {index}: {error}") from error
         image = self._upright(frame)
         height, width = image.shape[:2]
         return Frame(FrameRef(index, pts, time_base, (height, width)), image)
