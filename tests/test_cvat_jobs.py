@@ -75,7 +75,7 @@ def assert_same(back: list[Instances], sent: list[Instances], bound: float = 0.9
 
 
 @pytest.mark.parametrize("holes", ["fill", "mask"])
-@pytest.mark.parametrize(("step", "segment_size"), [(1, 30), (1, 1), (3, 7)])
+@pytest.mark.parametrize(("step", "segment_size"), [(1, 30), (1, 11), (1, 1), (3, 7)])
 def test_objects_go_on_across_jobs_that_share_no_frame(
     tmp_path: Path, step: int, segment_size: int, holes: str
 ) -> None:
@@ -84,6 +84,27 @@ def test_objects_go_on_across_jobs_that_share_no_frame(
     task = task_of(labels, segment_size, overlap=0)
     assert take_annotations(task, file.read_bytes(), "CVAT 1.1") == ""
     assert_same(back_from(task, tmp_path), list(cvat.read(file)))
+
+
+@pytest.mark.parametrize(("step", "segment_size"), [(1, 30), (2, 15), (1, 11)])
+def test_objects_go_on_across_jobs_that_share_frames(tmp_path: Path, step: int, segment_size: int) -> None:
+    labels = drive(step)
+    file = cvat.write(labels, VIDEO, tmp_path).files[0]
+    task = task_of(labels, segment_size, overlap=None)
+    assert take_annotations(task, file.read_bytes(), "CVAT 1.1") == ""
+    assert_same(back_from(task, tmp_path), list(cvat.read(file)))
+
+
+@pytest.mark.parametrize(("step", "segment_size"), [(1, 30), (2, 15), (1, 11)])
+def test_files_of_a_split_recording_are_the_run_when_each_is_in_its_job(
+    tmp_path: Path, step: int, segment_size: int
+) -> None:
+    labels = drive(step)
+    folder = cvat.write(labels, VIDEO, tmp_path, PublishOptions(split_frames=segment_size)).files[0]
+    task = task_of(labels, segment_size, overlap=None)
+    for job, file in enumerate(sorted(folder.iterdir())):
+        assert take_annotations(task, file.read_bytes(), "CVAT 1.1", job) == ""
+    assert_same(back_from(task, tmp_path), list(cvat.read(folder)))
 
 
 # ---- what people did in one of the jobs

@@ -154,5 +154,5 @@ def test_remarks_hold_until_the_next_keyframe(tmp_path: Path) -> None:
         + [instances(4, size=WIDE), instances(5, (disc, CAR, 0.9, 1), size=WIDE)]
     )
     (track,) = written(tmp_path, labels).iterfind("track")
-    remarks = [shape.findtext("attribute[@name='review']") for shape in track]
-    assert remarks == ["looks like person", "", "same after 1 frames?"]
+    remarks = [(shape.get("frame"), shape.findtext("attribute[@name='review']")) for shape in track]
+    assert remarks == [("0", "looks like person"), ("3", ""), ("4", ""), ("5", "same after 1 frames?")]

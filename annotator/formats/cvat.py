@@ -3,7 +3,9 @@
 A CVAT polygon is one ring. So the parts of an object are tracks (or polygons) of their own, held together by
 `group_id` and the attribute `uid`, and holes are filled unless other is asked for; what lies in a filled hole is drawn
 above it (`z_order`). The uid of a tracked object is its track id. A track has keyframes where CVAT's interpolation
-needs them, and is closed one step after each stretch in which it is seen. The reader is in `cvat_reader`.
+needs them, and is closed one step after each stretch in which it is seen. The files of a split recording are as the
+jobs of a task: CVAT joins what they share, so an object has one group in all of them, and every shape is a keyframe
+where one of them might go on with the other. The reader is in `cvat_reader`.
 """
 
 from __future__ import annotations
@@ -48,6 +50,11 @@ ATTRIBUTES = {
     "score": True,
     "review": True,
 }  # of every label: whether it may change along a track
+DRAWN_BY_HAND = {
+    "uid": "",
+    "score": "1",
+    "review": "",
+}  # their values in what people draw; CVAT needs a number
 
 
 def write(
@@ -111,8 +118,8 @@ def label_specification(labels: Iterable[Label]) -> bytes:
             "name": name,
             "mutable": mutable,
             "input_type": "text",
-            "default_value": "",
-            "values": [""],
+            "default_value": DRAWN_BY_HAND[name],
+            "values": [DRAWN_BY_HAND[name]],
         }
 
     specification = [
@@ -190,7 +197,8 @@ class _File(Protocol):
 
 def _files(path: Path, survey: Survey, source: Recorded, options: PublishOptions) -> list[_File]:
     """The files to write, by their first frame: `path` itself, or in this folder."""
-    kind = partial(_Video, min_iou=options.keyframe_iou) if source.is_video else _Images
+    is_split = options.split_frames is not None
+    kind = partial(_Video, min_iou=options.keyframe_iou, is_split=is_split) if source.is_video else _Images
     frames = range(survey.first, survey.last + 1, survey.step)
     if not options.split_frames:
         return [kind(path, survey, source, frames)]
@@ -237,16 +245,19 @@ class _Images:
 class _Video:
     """The video dialect."""
 
-    def __init__(self, path: Path, survey: Survey, source: Recorded, frames: range, min_iou: float) -> None:
+    def __init__(
+        self, path: Path, survey: Survey, source: Recorded, frames: range, min_iou: float, is_split: bool
+    ) -> None:
         self.frames = frames
         self._path, self._head = path, _meta(survey, source, frames)
-        self._survey, self._min_iou = survey, min_iou
+        self._survey, self._min_iou, self._is_split = survey, min_iou, is_split
         self._stack = ExitStack()
 
     def __enter__(self) -> _Video:
         self._spool = self._stack.enter_context(Spool.beside(self._path))
         last = self.frames[-1] if self.frames else -1
-        self._tracks = Tracks(self._spool, self._min_iou, self.frames.step, last)
+        exact = {*self.frames[: OVERLAP + 1], *self.frames[-OVERLAP:]} if self._is_split else ()
+        self._tracks = Tracks(self._spool, self._min_iou, self.frames.step, last, exact)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -261,7 +272,8 @@ class _Video:
         self._tracks.end(self._tracks.alive())
         with self._path.open("w", encoding="utf-8", newline="\n") as file:
             file.write(HEAD + self._head)
-            self._spool.write(file)
+            groups_from = max(self._survey.tracks, default=0) + 1
+            self._spool.write(file, groups_from if self._is_split else None)
             file.write(TAIL)
         self._stack.close()
         insist_sound(check_cvat(self._path), self._path)
@@ -270,7 +282,7 @@ class _Video:
 def _meta(survey: Survey, source: Recorded, frames: range) -> str:
     attributes = "".join(
         f"<attribute><name>{name}</name><mutable>{mutable}</mutable><input_type>text</input_type>"
-        "<default_value></default_value><values></values></attribute>"
+        f"<default_value>{DRAWN_BY_HAND[name]}</default_value><values>{DRAWN_BY_HAND[name]}</values></attribute>"
         for name, mutable in ATTRIBUTES.items()
     )
     labels = "".join(

@@ -7,7 +7,7 @@ is known; at most LONGEST of them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -30,8 +30,10 @@ class Keyframe(NamedTuple):
 class Keyframes:
     """The keyframes of one track, found while its shapes come in."""
 
-    def __init__(self, min_iou: float, step: int, last: int) -> None:
+    def __init__(self, min_iou: float, step: int, last: int, exact: Container[int] = ()) -> None:
+        """`exact`: indices of frames in which every shape is a keyframe."""
         self._min_iou = min_iou
+        self._exact = exact
         self._step = step  # indices from one frame to the next
         self._last = last  # index of the last frame there is
         self._waiting: list[Shape] = []  # frame by frame, from the last keyframe on
@@ -40,7 +42,7 @@ class Keyframes:
     def add(self, shape: Shape) -> Iterator[Keyframe]:
         """Go on with a shape of a later frame; yield what is decided by it."""
         if self._waiting and shape.frame > self._waiting[-1].frame + self._step:
-            yield from self.end()
+            yield from self.end(comes_back=True)
         self._waiting.append(shape)
         while len(self._waiting) > 2 * self._reach:
             if self._does(2 * self._reach):
@@ -50,11 +52,17 @@ class Keyframes:
             if self._reach >= LONGEST:
                 yield self._go_to(self._reach)
 
-    def end(self) -> Iterator[Keyframe]:
-        """The object is not seen any more; yield the keyframes that are left, and a closing one."""
+    def end(self, comes_back: bool = False) -> Iterator[Keyframe]:
+        """The object is not seen any more, or not for now; yield the keyframes that are left, and a closing one.
+
+        One that comes back has a keyframe where it is seen last. Where a job of a task begins between keyframes and
+        the first in it are closing ones, CVAT leaves these out, and shows the object on to where it comes back.
+        """
         while self._waiting:
             closing, count = self._closing(), len(self._waiting)
-            if count == 1 or (closing is not None and self._shows(self._waiting[1:], closing.ring, count)):
+            if count == 1 or (
+                closing is not None and not comes_back and self._shows(self._waiting[1:], closing.ring, count)
+            ):
                 yield Keyframe(self._merged(count), False)
                 if closing is not None:
                     yield Keyframe(closing, True)
@@ -89,7 +97,7 @@ class Keyframes:
 
     def _shows(self, between: Sequence[Shape], ring: Ring, steps: int) -> bool:
         """Whether shapes are shown well enough on the way from the last keyframe to a ring so many steps on."""
-        if self._min_iou >= 1:
+        if self._min_iou >= 1 or any(shape.frame in self._exact for shape in between):
             return not between
         begin, (height, width) = self._waiting[0], between[0].exact["size"]
         # What lies in the middle is shown worst: most often one look is enough.

@@ -6,7 +6,7 @@ Frames come in once, in order. Keyframes wait on disk until all are known, and g
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -44,12 +44,17 @@ class _Object:
 
 
 class Tracks:
-    """The tracks of one file; `last` is the index of its last frame, `step` that from one to the next."""
+    """The tracks of one file; `last` is the index of its last frame, `step` that from one to the next.
 
-    def __init__(self, spool: Spool, min_iou: float, step: int, last: int) -> None:
+    In the frames `exact` every shape is a keyframe.
+    """
+
+    def __init__(
+        self, spool: Spool, min_iou: float, step: int, last: int, exact: Container[int] = ()
+    ) -> None:
         self.shapes = 0  # written so far
         self._spool = spool
-        self._min_iou, self._step, self._last = min_iou, step, last
+        self._min_iou, self._step, self._last, self._exact = min_iou, step, last, exact
         self._alive: dict[int, _Object] = {}  # by track id
         self._untracked = 0
 
@@ -86,7 +91,8 @@ class Tracks:
         place_of = _places(shapes, [part.last for part in of.parts])
         for shape, place in zip(shapes, place_of, strict=True):
             if place == len(of.parts):
-                of.parts.append(_Part(Keyframes(self._min_iou, self._step, self._last), shape))
+                keyframes = Keyframes(self._min_iou, self._step, self._last, self._exact)
+                of.parts.append(_Part(keyframes, shape))
             of.parts[place].last = shape
             self._write(of, place, of.parts[place].keyframes.add(shape))
 
@@ -136,16 +142,22 @@ class Spool:
         self.db.executemany("INSERT INTO shapes VALUES (?, ?, ?, ?, ?)", rows)
         return len(rows)
 
-    def write(self, file: IO[str]) -> None:
-        """Write the tracks, by object; those of one object are a group."""
-        tracks = groups = 0
+    def write(self, file: IO[str], groups_from: int | None = None) -> None:
+        """Write the tracks, by object; those of one object are a group.
+
+        Where other files go on with the objects, those with a track id are groups of that number, of one part too; and
+        the groups of others are numbered from `groups_from`.
+        """
+        tracks, groups = 0, (groups_from or 1) - 1
         rows = self.db.execute("SELECT number, class_id, part, xml FROM shapes ORDER BY number, part, frame")
         for (number, class_id), of_object in groupby(rows, key=itemgetter(0, 1)):
             (parts,) = self.db.execute(
                 "SELECT count(DISTINCT part) FROM shapes WHERE number = ?", (number,)
             ).fetchone()
-            groups += parts > 1
-            group_id = f' group_id="{groups}"' if parts > 1 else ""
+            is_known = groups_from is not None and number < UNTRACKED
+            groups += parts > 1 and not is_known
+            group = number if is_known else groups
+            group_id = f' group_id="{group}"' if parts > 1 or is_known else ""
             label = quoteattr(BY_ID[class_id].name)
             for _, of_part in groupby(of_object, key=itemgetter(2)):
                 file.write(f'<track id="{tracks}" label={label} source="auto"{group_id}>\n')
