@@ -147,6 +147,7 @@ class _Content:
     classes: Classes
     left_out: Counter[str]
     bad: BadEntries
+    unknown: dict[str, None] = field(default_factory=dict)  # labels that are no classes
     frames: range = range(0)  # of a video, in all files so far
     before: range = range(0)  # those of the files before
     own: range = range(0)  # those of the file at hand
@@ -197,7 +198,8 @@ class _Content:
             self.bad.add(f"{error} {_place(of, element)}")
 
     def close(self) -> None:
-        """All files are read. Raises ValueError for what is wrong with them."""
+        """All files are read. Raises ValueError, or FormatError for labels, for what is wrong with them."""
+        self.classes.ids_of(self.unknown)
         strange = self.spool.strange(None if self.has_images else self.frames)
         if strange is not None:
             raise ValueError(f"it has shapes in frame {strange}, and no such frame")
@@ -261,6 +263,9 @@ class _Content:
                 self.left_out[f"shapes of the kind {element.tag!r}"] += 1
             return
         label = element.attrib["label"] if isinstance(within, _Image) else within.label
+        if not self.classes.knows(label):
+            self.unknown.setdefault(label)
+            return
         class_id = self.classes.id_of(label)
         if class_id is None:
             self.left_out[f"shapes of the label {label!r}"] += 1
@@ -345,13 +350,16 @@ def _continued(before: range, frames: range) -> range:
 
 
 def _place(of: Element, element: Element) -> str:
-    frame = element.get("frame")
-    return f"in {of.tag} {of.get('id', '?')}" + (f", frame {frame}" if frame else "")
+    number, frame = (
+        text if len(text) < 20 else shown(text) for text in (of.get("id", "?"), element.get("frame", ""))
+    )
+    return f"in {of.tag} {number}" + (f", frame {frame}" if frame else "")
 
 
 def _image_ref(image: Element) -> FrameRef:
+    called = shown(image.attrib["name"])
     number, height, width = (
-        whole(f"{key} of an image", image.attrib[key]) for key in ("id", "height", "width")
+        whole(f"the {key} of image {called}:", image.attrib[key]) for key in ("id", "height", "width")
     )
     return frame_without_time(number, (height, width), image.attrib["name"])
 

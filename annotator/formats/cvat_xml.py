@@ -19,6 +19,7 @@ from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import ParseError, iterparse
 
 from annotator.errors import FormatError
+from annotator.formats.fields import shown, whole
 
 CONTAINERS = ("image", "track")
 DEEPEST = 64  # elements in each other; CVAT's are ten deep
@@ -49,8 +50,8 @@ def step_of_filter(text: str) -> int:
     """The same of a task's frame filter, which may be empty."""
     found = STEP.search(text.strip() or "step=1")
     if not found:
-        raise ValueError(f"a frame filter {text!r}")
-    return int(found[1])
+        raise ValueError(f"a frame filter {shown(text)}")
+    return whole("the step of its frame filter", found[1])
 
 
 @contextmanager
