@@ -5,6 +5,9 @@ Messages name the file and the remedy; the command prints them as they are, with
 
 from __future__ import annotations
 
+import errno
+from pathlib import Path
+
 EXIT_OK = 0
 EXIT_SOME_FAILED = 1
 EXIT_USAGE = 2
@@ -38,6 +41,31 @@ class FormatError(SourceError):
 
 class OutputError(AnnotatorError):
     """Labels can't be written (no permission, no space): the run stops, and what is finished stays."""
+
+
+class RecordingOutputError(OutputError):
+    """Labels of one recording can't be written, for a reason that others need not share: they go on."""
+
+
+REMEDIES = {  # of faults of one path
+    errno.ENAMETOOLONG: "rename the recording, or choose an --out with a shorter path",
+    errno.EACCES: "change its permissions, or choose another --out",
+    errno.EPERM: "change its permissions, or choose another --out",
+    **dict.fromkeys(
+        (errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENOTEMPTY, errno.ELOOP),
+        "move away what is there, or choose another --out",
+    ),
+}
+
+
+def cant_be_written(path: Path, error: Exception, what: str = "") -> OutputError:
+    """The fault that `path`, or `what` in it, can't be written, with its remedy: of one recording, or of all."""
+    reason = getattr(error, "strerror", None) or error
+    number = getattr(error, "errno", None)
+    sentence = f"{path}: {what}{' ' * bool(what)}can't be written ({reason});"
+    if number in REMEDIES:
+        return RecordingOutputError(f"{sentence} {REMEDIES[number]}, and run the command again")
+    return OutputError(f"{sentence} make room or choose another place, and run the command again")
 
 
 class ServerError(AnnotatorError):

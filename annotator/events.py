@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from annotator.run import Run, SourceRecord
 
@@ -12,6 +13,9 @@ class RunStarted:
     """The run has its output folder; `run.records` says at any time how far it is."""
 
     run: Run
+    passed_over: tuple[
+        Path, ...
+    ] = ()  # beside its sources: pictures that nothing reads, folders below images
 
 
 @dataclass(frozen=True)

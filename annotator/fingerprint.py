@@ -33,11 +33,24 @@ def identity(files: Iterable[Path]) -> str:
     span = ENDS if len(files) == 1 else IMAGE_ENDS
     found = hashlib.sha256()
     for path in files:
-        size = path.stat().st_size
-        found.update(f"{path.name}\0{size}\0".encode(errors="surrogateescape"))
-        with path.open("rb") as file:
-            found.update(file.read(span))
-            if size > span:
-                file.seek(max(span, size - span))
-                found.update(file.read(span))
+        found.update(f"{path.name}\0".encode(errors="surrogateescape"))
+        try:
+            _add(found, path, span)
+        except OSError:
+            if len(files) == 1:
+                raise
+            found.update(b"unreadable")  # one of many images, which leaves a gap
     return found.hexdigest()
+
+
+def _add(found: hashlib._Hash, path: Path, span: int) -> None:
+    """Add the size of a file, and at most `span` bytes from either end of it."""
+    size = path.stat().st_size
+    found.update(f"{size}\0".encode())
+    if not path.is_file():
+        return  # a pipe, which would have us wait; reading it tells
+    with path.open("rb") as file:
+        found.update(file.read(span))
+        if size > span:
+            file.seek(max(span, size - span))
+            found.update(file.read(span))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import traceback
 from collections.abc import Generator, Sequence
 from dataclasses import asdict
@@ -11,7 +12,8 @@ from typing import Any
 import torch
 
 from annotator.detection import Detector
-from annotator.errors import AnnotatorError, OutputError, SourceError
+from annotator.errors import AnnotatorError, OutputError, RecordingOutputError, SourceError
+from annotator.escape import encodable
 from annotator.events import Event, FramesLabelled, RunStarted, SourceEnded, SourceStarted, StepStarted
 from annotator.fingerprint import fingerprint, identity
 from annotator.labels import BY_ID
@@ -21,7 +23,9 @@ from annotator.run import TRACEBACK_NAME, Run
 from annotator.store import EDITED, Store
 from annotator.store import FILE_NAME as STORE_NAME
 from annotator.tracking import associate
-from annotator.video import Loader, Source, find_sources
+from annotator.video import Findings, Loader, Source, find
+
+MOST_NAMED = 100  # paths of what was passed over, in run.json
 
 
 def annotate(job: Job, detector: Detector | None = None) -> Generator[Event, None, None]:
@@ -31,18 +35,21 @@ def annotate(job: Job, detector: Detector | None = None) -> Generator[Event, Non
     labelled stays, and the same job goes on from there. Raises UsageError before anything is labelled,
     OutputError when labels can't be written.
     """
-    sources = find_sources(job.inputs)
+    findings = find(job.inputs)
+    sources = findings.sources
     detector = detector or Detector.load(job.weights, job.device, job.detection)
-    with Run(job.out, about(job, detector), sources) as run:
+    with Run(job.out, about(job, detector, findings), sources) as run:
         if not job.overwrite:
             check_stores(run, sources, detector)
-        yield RunStarted(run)
+        yield RunStarted(run, tuple(findings.passed_over))
         for source in sources:
             run.started(source)
             worked = True
             try:
                 worked = yield from label(source, run, detector, job)
                 run.done(source, worked)
+            except RecordingOutputError as error:
+                run.failed(source, str(error))  # raises OutputError when nothing can be written at all
             except OutputError:
                 raise  # nothing more can be written
             except Exception as error:
@@ -104,12 +111,12 @@ def track(source: Source, store: Store, options: TrackingOptions) -> Generator[E
 def check_stores(run: Run, sources: Sequence[Source], detector: Detector) -> None:
     """Raise UsageError, before hours of work, when a store that is there was made with other options."""
     for source in sources:
-        if (run.folder(source) / STORE_NAME).is_file():
-            try:
+        try:
+            if (run.folder(source) / STORE_NAME).is_file():
                 with Store.read(run.folder(source)) as store:
                     store.check(fingerprint_of(source, detector))
-            except (SourceError, OSError):
-                continue  # told when its turn comes
+        except (SourceError, OSError):
+            continue  # told when its turn comes
 
 
 def fingerprint_of(source: Source, detector: Detector) -> dict[str, Any]:
@@ -126,7 +133,7 @@ def expected_frames(source: Source, options: DetectionOptions) -> int | None:
     return max(0, -(-(end - options.start) // options.every))
 
 
-def about(job: Job, detector: Detector) -> dict[str, Any]:
+def about(job: Job, detector: Detector, findings: Findings) -> dict[str, Any]:
     """What run.json says of the run as a whole."""
     runtime, checkpoint = detector.runtime, detector.runtime.checkpoint
     return {
@@ -146,6 +153,8 @@ def about(job: Job, detector: Detector) -> dict[str, Any]:
             "tracking": asdict(job.tracking),
             "publishing": asdict(job.publishing),
         },
+        "passed_over": [os.path.abspath(path) for path in findings.passed_over[:MOST_NAMED]],
+        "passed_over_count": len(findings.passed_over),
     }
 
 
@@ -160,7 +169,9 @@ def explain(error: Exception, source: Source, folder: Path) -> str:
     kind = f"{type(error).__name__}: {error}".splitlines()[0]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / TRACEBACK_NAME).write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+        (folder / TRACEBACK_NAME).write_text(
+            encodable("".join(traceback.format_exception(error))), encoding="utf-8"
+        )
     except OSError:
         return f"{source.path}: failed unexpectedly ({kind})"
     return (

@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from annotator.errors import AnnotatorError, FormatError, OutputError, SourceError, UsageError
+from annotator.errors import AnnotatorError, FormatError, SourceError, UsageError, cant_be_written
 from annotator.events import Event, StepStarted
 from annotator.formats import FORMATS, Recorded, Written
 from annotator.options import PublishOptions
@@ -86,10 +86,7 @@ def publish(
             refused.append(str(error))
             continue
         except OSError as error:
-            reason = error.strerror or error
-            raise OutputError(
-                f"{folder}: {name} can't be written ({reason}); make room, and run the command again"
-            ) from error
+            raise cant_be_written(folder, error, name) from error
         _remove(folder, before["files"].keys() - {file.name for file in written.files})
         published[name] = {
             **shaped_by,

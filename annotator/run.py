@@ -19,6 +19,7 @@ from typing import IO, Any, Protocol
 
 import annotator
 from annotator.errors import OutputError, UsageError
+from annotator.escape import LONGEST_NAME, shortened, to_json
 from annotator.store import TRACKING_LOSSES, Store
 
 FILE_NAME = "run.json"
@@ -160,9 +161,10 @@ class Run:
     def failed(self, source: Named, why: str) -> None:
         """A source could not be labelled; `why` is a sentence. A folder without anything in it is removed."""
         folder = self.folder(source)
-        while folder != self.out and folder.is_dir() and not any(folder.iterdir()):
-            folder.rmdir()
-            folder = folder.parent
+        with suppress(OSError):
+            while folder != self.out and folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
+                folder = folder.parent
         self._end(source.name, state=FAILED, error=why)
         self._write()
 
@@ -245,10 +247,10 @@ def versions() -> dict[str, str]:
 
 def write_json(path: Path, content: object) -> None:
     """Write a JSON file that appears whole or not at all. Raises OutputError."""
-    temporary = path.with_name(path.name + ".tmp")
+    temporary = path.with_name(shortened(path.name, LONGEST_NAME - 4) + ".tmp")
     try:
         with temporary.open("w", encoding="utf-8") as file:
-            file.write(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+            file.write(to_json(content, indent=2) + "\n")
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import sys
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
@@ -19,6 +19,7 @@ from annotator.errors import (
     EXIT_SOME_FAILED,
     OutputError,
 )
+from annotator.escape import to_json
 from annotator.options import DetectionOptions, Job, PublishOptions, TrackingOptions
 
 from . import shell
@@ -67,6 +68,8 @@ def command(inputs: tuple[Path, ...], quiet: bool, as_json: bool, **values: Any)
                 match event:
                     case RunStarted():
                         run = event.run
+                        if event.passed_over:
+                            shell.warn(passed_over(event.passed_over))
                     case SourceEnded(record=record, worked=False):
                         unchanged.add(record.name)
                     case SourceEnded(record=record) if record.error and quiet:
@@ -82,12 +85,33 @@ def command(inputs: tuple[Path, ...], quiet: bool, as_json: bool, **values: Any)
         return code
     code = code if code == EXIT_INTERRUPTED else max(code, exit_code(run.records))
     if as_json:
-        shell.show(json.dumps(summary(run, unchanged, code), ensure_ascii=False))
+        shell.show(to_json(summary(run, unchanged, code)))
     elif not quiet:
         shell.show(summary_table(run.records, unchanged))
         if len(unchanged) == len(run.records):
             shell.show(f"all is done: {job.out} holds the labels already")
     return code
+
+
+def passed_over(paths: Sequence[Path]) -> str:
+    """What was found and isn't labelled, in a sentence."""
+    folders = [path for path in paths if path.is_dir()]
+    files = [path for path in paths if not path.is_dir()]
+    said = []
+    if files:
+        said.append(
+            f"{len(files)} pictures of kinds that can't be read here: {_first(files)} (save them as JPEG or PNG)"
+        )
+    if folders:
+        said.append(
+            f"{len(folders)} folders of recordings below one that holds images itself: {_first(folders)}"
+            " (name them to label them)"
+        )
+    return f"passed over {'; and '.join(said)}"
+
+
+def _first(paths: Sequence[Path]) -> str:
+    return ", ".join(map(str, paths[:3])) + (", ..." if len(paths) > 3 else "")
 
 
 def exit_code(records: list[SourceRecord]) -> int:

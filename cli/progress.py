@@ -21,6 +21,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from annotator.escape import one_line
 from annotator.events import Event, FramesLabelled, RunStarted, SourceEnded, SourceStarted, StepStarted
 from annotator.run import SourceRecord
 
@@ -97,7 +98,7 @@ class Lines(Nothing):
         return line
 
     def _print(self, line: str) -> None:
-        print(line, file=sys.stderr, flush=True)
+        print(one_line(line), file=sys.stderr, flush=True)
 
 
 class Bar(Nothing):
@@ -142,7 +143,9 @@ class Bar(Nothing):
                 self._progress.update(self._task, description=escape(f"{event.name}: {event.step}"))
             case SourceEnded():
                 self._progress.update(self._task, description=escape(event.record.name), visible=False)
-                self._console.print(outcome(event.record, event.worked), markup=False, highlight=False)
+                self._console.print(
+                    one_line(outcome(event.record, event.worked)), markup=False, highlight=False
+                )
 
 
 class Rate(ProgressColumn):

@@ -11,6 +11,7 @@ from types import FrameType
 import click
 
 from annotator.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_SOME_FAILED, EXIT_USAGE, AnnotatorError
+from annotator.escape import one_line, printable
 
 DEBUG_VARIABLE = "SPATIALEMB_DEBUG"
 
@@ -22,7 +23,7 @@ def run(command: click.Command, arguments: list[str] | None = None) -> int:
         result = command.main(arguments, standalone_mode=False)
         return result if isinstance(result, int) else EXIT_OK
     except click.ClickException as error:
-        tell(error.format_message())
+        tell(" ".join(error.format_message().split()))  # choices come in lines
         return EXIT_USAGE
     except AnnotatorError as error:
         tell(str(error))
@@ -42,15 +43,26 @@ def run(command: click.Command, arguments: list[str] | None = None) -> int:
 
 def tell(sentence: str) -> None:
     """Say what went wrong, on stderr."""
-    click.echo(f"error: {sentence}", err=True)
+    click.echo(one_line(f"error: {sentence}"), err=True)
+
+
+def warn(sentence: str) -> None:
+    """Say on stderr what a user should know of a command that goes on."""
+    click.echo(one_line(f"warning: {sentence}"), err=True)
 
 
 def show(text: str) -> None:
     """Print the result on stdout; that nobody reads it any more is no fault."""
     try:
-        print(text, flush=True)
+        print(_shown(text), flush=True)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains at exit
+
+
+def _shown(text: str) -> str:
+    """Text as stdout can show it, whatever its encoding."""
+    encoding = sys.stdout.encoding or "utf-8"
+    return printable(text).encode(encoding, "backslashreplace").decode(encoding)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from annotator.escape import one_line
 from annotator.evaluation.comparison import Counts
 from annotator.evaluation.diff import KEYFRAME_EVERY, KINDS, Diff
 from annotator.evaluation.report import CLASSES, Report
@@ -91,7 +92,7 @@ def _print(tables: Sequence[Sheet], lines: Iterable[str]) -> None:
         for sheet in tables:
             console.print(_rich(sheet))
         for line in lines:
-            console.print(line, markup=False, highlight=False)
+            console.print(one_line(line), markup=False, highlight=False)
     else:
         shell.show("\n".join([*(f"{_plain(sheet)}\n" for sheet in tables), *lines]))
 

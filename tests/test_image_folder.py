@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from fractions import Fraction
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from PIL import Image
 
 from annotator.errors import SourceError
+from annotator.fingerprint import identity
 from annotator.frames import Frame, Gap
 from annotator.video.image_folder import ImageFolder
 from tests.builders import REAL_DATA, needs_real_data
@@ -57,7 +59,25 @@ def test_index_and_time_are_the_position(tmp_path: Path) -> None:
     assert [(ref.index, ref.pts, ref.time_base) for ref in refs] == [(k, k, Fraction(1)) for k in range(3)]
 
 
-@pytest.mark.parametrize("name", ["a.png", "a.PNG", "a.jpg", "a.JPEG", "a.bmp", "a.tif", "a.TIFF"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(
+            "a.png",
+            "a.PNG",
+            "a.jpg",
+            "a.JPEG",
+            "a.jpe",
+            "a.jfif",
+            "a.bmp",
+            "a.tif",
+            "a.TIFF",
+            "a.webp",
+            "a.avif",
+        ),
+        *("a.jp2", "a.ppm", "a.tga", "a.gif"),
+    ],
+)
 def test_kinds_of_images(tmp_path: Path, name: str) -> None:
     Image.fromarray(corners(16, 32)).save(tmp_path / name)
     assert np.abs(only(tmp_path).astype(int) - corners(16, 32)).mean() < 8
@@ -205,6 +225,16 @@ def test_a_folder_of_nothing_but_broken_images_is_refused(tmp_path: Path) -> Non
         SourceError, match=rf"{tmp_path.name}: not one image can be decoded \(a\.png: not an image\); copy"
     ):
         read(tmp_path)
+
+
+def test_a_link_that_leads_nowhere_and_a_pipe_leave_gaps(tmp_path: Path) -> None:
+    folder_of(tmp_path, "a.png", "d.png")
+    (tmp_path / "b.png").symlink_to(tmp_path / "gone.png")
+    os.mkfifo(tmp_path / "c.png")
+    source = ImageFolder(tmp_path, "drive")
+    assert [frame.ref.name for frame in source.frames()] == ["a.png", "d.png"]
+    assert [gap.reason for gap in source.gaps] == ["b.png: a link that leads nowhere", "c.png: not a file"]
+    assert identity(source.files)
 
 
 def test_a_resumed_read_that_meets_only_broken_images_has_only_gaps(tmp_path: Path) -> None:

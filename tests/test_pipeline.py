@@ -413,6 +413,24 @@ def test_a_full_disk_while_detecting_ends_the_run_and_keeps_what_is_done(
     assert label_files(out) == label_files(tmp_path / "undisturbed")
 
 
+@pytest.mark.parametrize("place", ["b", "b/cityscapes"])
+def test_where_one_recording_can_not_be_written_the_others_go_on(
+    tmp_path: Path, toy: ToyRuntime, place: str
+) -> None:
+    out = tmp_path / "out"
+    if "/" in place:
+        (out / "b").mkdir(parents=True)
+        (out / "b" / ".cityscapes.tmp").write_text("in the way")
+    else:
+        out.mkdir()
+        (out / "b").write_text("in the way")
+    videos = [write_video(tmp_path / f"{name}.mp4", frames=6) for name in "abc"]
+    states = {name: state for name, (state, _) in ended(job(*videos, out=out)).items()}
+    assert states == {"a": "done", "b": "failed", "c": "done"}
+    assert "--out" in record(out, "b")["error"]
+    assert run_json(out)["state"] == "done"
+
+
 def test_a_full_disk_while_publishing_ends_the_run(
     tmp_path: Path,
     toy: ToyRuntime,

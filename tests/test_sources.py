@@ -11,9 +11,13 @@ from pathlib import Path, PurePosixPath
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from annotator.errors import SourceError, UsageError
-from annotator.video.sources import _safe, _unique_names, find_sources
+from annotator.fingerprint import identity
+from annotator.video.media import Media, media_of
+from annotator.video.sources import _safe, _unique_names, find, find_sources
+from tests.permissions import unreadable
 
 
 def tree(root: Path, *files: str) -> Path:
@@ -119,16 +123,53 @@ def test_a_tree_with_nothing_in_it_says_so_when_it_is_read(tmp_path: Path) -> No
         next(empty.frames())
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_a_folder_that_may_not_be_read_says_so_when_it_is_read(tmp_path: Path) -> None:
-    tree(tmp_path, "closed/drive.mp4", "open/drive.mp4")
-    (tmp_path / "closed").chmod(0)
-    try:
-        closed, _ = find_sources([tmp_path])
+    tree(tmp_path, "a/closed/drive.mp4", "a/open/drive.mp4")
+    with unreadable(tmp_path / "a" / "closed"):
+        closed, opened = find_sources([tmp_path / "a"])
+        assert (closed.name, opened.name) == ("closed", "open/drive")
         with pytest.raises(SourceError, match="closed: can't be read"):
             next(closed.frames())
-    finally:
-        (tmp_path / "closed").chmod(0o755)
+
+
+def test_an_input_that_may_not_be_looked_at_is_told(tmp_path: Path) -> None:
+    tree(tmp_path, "closed/drive.mp4")
+    with unreadable(tmp_path / "closed"):
+        with pytest.raises(UsageError, match="can't be looked at"):
+            find_sources([tmp_path / "closed" / "drive.mp4"])
+        [source] = find_sources([tmp_path / "closed"])
+        with pytest.raises(SourceError, match="can't be read"):
+            assert source.files
+
+
+@pytest.mark.parametrize("name", ["drive.mp4", "frame.png", "a disk", "out.gif"])
+@pytest.mark.parametrize("to", ["gone", "itself"])
+def test_links_that_lead_nowhere_hide_nothing_and_are_told_when_they_are_read(
+    tmp_path: Path, name: str, to: str
+) -> None:
+    tree(tmp_path, "day/near.mp4", "day/notes.txt")
+    (tmp_path / "day" / name).symlink_to(name if to == "itself" else "gone")
+    sources = {source.name: source for source in find_sources([tmp_path / "day"])}
+    assert "near" in sources
+    del sources["near"]
+    [odd] = sources.values()
+    with pytest.raises(SourceError, match=r"can't be read|leads nowhere"):
+        list(odd.frames())
+
+
+def test_an_input_that_is_a_link_to_nothing_is_told(tmp_path: Path) -> None:
+    (tmp_path / "drive.mp4").symlink_to(tmp_path / "gone")
+    with pytest.raises(UsageError, match="leads nowhere"):
+        find_sources([tmp_path / "drive.mp4"])
+
+
+@pytest.mark.parametrize("name", ["drive.mp4", "frame.png"])
+def test_a_pipe_among_recordings_is_told_and_not_waited_for(tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / name)
+    [source] = find_sources([tmp_path])
+    identity(source.files)
+    with pytest.raises(SourceError, match=r"no file|not a file"):
+        list(source.frames())
 
 
 def test_links_are_followed_but_not_in_circles(tmp_path: Path) -> None:
@@ -136,7 +177,6 @@ def test_links_are_followed_but_not_in_circles(tmp_path: Path) -> None:
     (tmp_path / "day" / "disk").symlink_to(tmp_path / "disk")
     (tmp_path / "disk" / "back").symlink_to(tmp_path / "day")
     (tmp_path / "day" / "self").symlink_to(tmp_path / "day")
-    (tmp_path / "day" / "dangling.mp4").symlink_to(tmp_path / "gone.mp4")
     assert find_names(tmp_path / "day") == ["near", "disk/far"]
 
 
@@ -221,6 +261,92 @@ def test_any_wishes_become_safe_and_distinct_names(wishes: list[tuple[str, str]]
         assert names[k] == _safe(names[k])
         others = parts[:k] + parts[k + 1 :]
         assert not any(other[: len(own)] == own for other in others), "equal, or a folder of another"
+
+
+# ---- what a file is
+
+
+CONTENTS = {
+    Media.IMAGE: {
+        "JPEG": b"\xff\xd8\xff\xe0",
+        "PNG": b"\x89PNG\r\n\x1a\n",
+        "TIFF": b"II*\0",
+        "WebP": b"RIFF1234WEBPVP8 ",
+        "AVIF": b"\0\0\0\x20ftypavif",
+        "JPEG 2000": b"\0\0\0\x0cjP  \r\n\x87\n",
+        "PGM": b"P5\n# by a camera\n640 480\n255\n",
+    },
+    Media.VIDEO: {
+        "MP4": b"\0\0\0\x20ftypisom",
+        "MOV": b"\0\0\0\x08wide",
+        "Matroska": b"\x1a\x45\xdf\xa3",
+        "AVI": b"RIFF1234AVI LIST",
+        "transport stream": (b"G" + bytes(187)) * 3,
+        "m2ts": (bytes(4) + b"G" + bytes(187)) * 3,
+        "program stream": b"\0\0\x01\xba",
+        "Dahua": b"DHAV\xfd",
+        "H.264": b"\0\0\0\x01\x67",
+    },
+    Media.UNREAD: {"Photoshop": b"8BPS", "JPEG XL": b"\xff\x0a", "Canon": b"\0\0\0\x18ftypcrx "},
+    Media.OTHER: {
+        "text": b"P 5 is a road",
+        "WAV": b"RIFF1234WAVEfmt ",
+        "audio": b"\0\0\0\x20ftypM4A ",
+        "zeros": bytes(512),
+        "nothing": b"",
+        "program": b"\x7fELF",
+        "zip": b"PK\x03\x04",
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("content", "media"),
+    [
+        pytest.param(start, media, id=name)
+        for media, kinds in CONTENTS.items()
+        for name, start in kinds.items()
+    ],
+)
+@pytest.mark.parametrize("name", ["recording", "recording.0001"])
+def test_what_the_name_does_not_tell_the_first_bytes_do(
+    tmp_path: Path, name: str, content: bytes, media: Media
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    assert media_of(tmp_path / name) is media
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_gif_is_a_video_if_it_moves(tmp_path: Path, count: int) -> None:
+    pictures = [Image.new("RGB", (16, 16), (90 * k, 0, 0)) for k in range(count)]
+    pictures[0].save(tmp_path / "a.gif", save_all=True, append_images=pictures[1:])
+    (tmp_path / "b").write_bytes((tmp_path / "a.gif").read_bytes())
+    for name in "a.gif", "b":
+        assert media_of(tmp_path / name) is (Media.VIDEO if count > 1 else Media.IMAGE)
+
+
+def test_pictures_that_nothing_reads_are_counted_and_other_files_are_not(tmp_path: Path) -> None:
+    tree(
+        tmp_path,
+        "a/1.png",
+        "a/2.CR2",
+        "a/3.dng",
+        "a/1.json",
+        "a/1.thm",
+        "a/.4.dng",
+        "b/5.nef",
+        "b/c.mp4",
+        "notes",
+    )
+    findings = find([tmp_path])
+    assert [source.name for source in findings.sources] == ["a", "b/c"]
+    assert [path.name for path in findings.passed_over] == ["2.CR2", "3.dng", "5.nef"]
+
+
+def test_folders_below_images_that_are_passed_over_are_told_unless_they_are_given_too(tmp_path: Path) -> None:
+    tree(tmp_path, "cover.jpg", "day/1.mp4", "night/1.png", "notes/a.txt", "clip.mp4")
+    assert [path.name for path in find([tmp_path]).passed_over] == ["day", "night"]
+    assert [path.name for path in find([tmp_path, tmp_path / "night"]).passed_over] == ["day"]
 
 
 def test_finding_sources_waits_for_neither_torch_nor_ffmpeg() -> None:

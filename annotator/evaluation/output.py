@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import csv
-import json
 import math
 import os
 from collections.abc import Iterable
 from pathlib import Path
 
 from annotator.errors import UsageError
+from annotator.escape import encodable, to_json
 from annotator.evaluation.report import Report
 from annotator.formats.whole import whole_file
 
@@ -19,7 +19,7 @@ COLUMNS = ("part", "class", "metric", "value")
 def write_json(report: Report, path: Path) -> None:
     """Write `Report.as_json`. Raises OutputError."""
     with whole_file(path) as temporary:
-        text = json.dumps(report.as_json(), indent=2, ensure_ascii=False, allow_nan=False)
+        text = to_json(report.as_json(), indent=2, allow_nan=False)
         temporary.write_text(text + "\n", encoding="utf-8")
 
 
@@ -29,7 +29,7 @@ def write_csv(report: Report, path: Path) -> None:
         lines = csv.writer(file, lineterminator="\n")
         lines.writerow(COLUMNS)
         for *names, value in report.rows():
-            lines.writerow([*names, "" if math.isnan(value) else value])
+            lines.writerow([*map(encodable, names), "" if math.isnan(value) else value])
 
 
 def insist_on_files(paths: Iterable[Path]) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
+from annotator.escape import shortened
 from annotator.frames import FrameRef
 
 NAME = re.compile(r"(?P<city>[^_/\\]+)_(?P<seq>\d{6})_(?P<frame>\d{6})(?:_leftImg8bit)?")  # without suffix
@@ -24,6 +25,7 @@ GENERAL = (
     "mots",
 )  # names of label files that say nothing of the recording
 CVAT_LABELS = "cvat_labels.json"  # the labels of a task, beside its XML
+LONGEST_CITY = 200  # bytes; what stands behind it are at most 37
 FRAMES_PER_SEQUENCE = 1_000_000  # what six digits hold
 
 
@@ -50,10 +52,12 @@ def numbers(stems: Sequence[str]) -> list[int]:
 def frame_stem(source: Named, ref: FrameRef) -> str:
     """CITY_SEQ_FRAME of a frame; an image that has a Cityscapes name already keeps it.
 
-    Else CITY is the recording's name without underscores, and SEQ and FRAME are the frame's index.
+    Else CITY is the recording's name without underscores, and SEQ and FRAME are the frame's index. A CITY that is too
+    long for names of files is shortened.
     """
     given = NAME.fullmatch(Path(ref.name).stem)
     if given:
-        return f"{given['city']}_{given['seq']}_{given['frame']}"
+        return f"{shortened(given['city'], LONGEST_CITY)}_{given['seq']}_{given['frame']}"
     city = re.sub(r"[\W_]+", "-", source.name).strip("-") or "recording"
-    return f"{city}_{ref.index // FRAMES_PER_SEQUENCE:06d}_{ref.index % FRAMES_PER_SEQUENCE:06d}"
+    seq, frame = divmod(ref.index, FRAMES_PER_SEQUENCE)
+    return f"{shortened(city, LONGEST_CITY)}_{seq:06d}_{frame:06d}"

@@ -10,6 +10,7 @@ from fractions import Fraction
 import numpy as np
 
 from annotator import masks
+from annotator.escape import encodable
 from annotator.formats.interface import LabelReader
 from annotator.frames import FrameRef
 from annotator.instances import Instances
@@ -106,8 +107,7 @@ def shortest(score: np.float32) -> float:
 
 def text(name: str) -> str:
     """A name in characters that UTF-8 and XML hold: others are written as a backslash and their number."""
-    readable = name.encode("utf-8", "backslashreplace").decode("utf-8")
-    return NOT_IN_XML.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), readable)
+    return NOT_IN_XML.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), encodable(name))
 
 
 def frame_without_time(index: int, size: tuple[int, int], name: str = "") -> FrameRef:

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from annotator.errors import FormatError, OutputError
+from annotator.errors import FormatError, cant_be_written
+from annotator.escape import LONGEST_NAME, shortened
 
 
 @contextmanager
@@ -19,7 +20,7 @@ def whole_file(goal: Path) -> Iterator[Path]:
 
     Raises OutputError, naming the goal and the remedy, when it can't be written.
     """
-    temporary = goal.with_name(f".{goal.name}.tmp")
+    temporary = _beside(goal, ".tmp")
     with _faults(goal):
         goal.parent.mkdir(parents=True, exist_ok=True)
         temporary.unlink(missing_ok=True)
@@ -40,7 +41,7 @@ def whole_folder(goal: Path) -> Iterator[Path]:
     An older folder stays until the new one is complete. A process killed between the two renames leaves it
     under its hidden name, and the next writer puts it back.
     """
-    temporary, old = goal.with_name(f".{goal.name}.tmp"), goal.with_name(f".{goal.name}.old")
+    temporary, old = _beside(goal, ".tmp"), _beside(goal, ".old")
     with _faults(goal):
         if old.exists() and not goal.exists():
             os.replace(old, goal)
@@ -75,7 +76,7 @@ def find_whole(folder: Path, pattern: str) -> list[Path]:
 @contextmanager
 def scratch_folder(goal: Path) -> Iterator[Path]:
     """An empty folder beside `goal` for what is needed on the way, gone when the block ends."""
-    scratch = goal.with_name(f".{goal.name}.scratch")
+    scratch = _beside(goal, ".scratch")
     with _faults(goal):
         _remove(scratch)
         scratch.mkdir(parents=True)
@@ -96,6 +97,11 @@ def insist(is_right: bool, path: Path, what: str) -> None:
         )
 
 
+def _beside(goal: Path, suffix: str) -> Path:
+    """A hidden path beside `goal`, whose name is short enough where that of `goal` is."""
+    return goal.with_name(shortened(f".{goal.name}", LONGEST_NAME - len(suffix)) + suffix)
+
+
 def _remove(*folders: Path) -> None:
     for folder in folders:
         if folder.exists():
@@ -107,8 +113,4 @@ def _faults(goal: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, sqlite3.Error) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise OutputError(
-            f"{goal}: can't be written ({reason});"
-            " make room or choose another place, and run the command again"
-        ) from error
+        raise cant_be_written(goal, error) from error

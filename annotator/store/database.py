@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from annotator.errors import OutputError, SourceError, UsageError
+from annotator.errors import OutputError, RecordingOutputError, SourceError, UsageError
 from annotator.store.schema import FILE_NAME, SCHEMA, SCHEMA_VERSION
 
 Row = tuple[Any, ...]
@@ -139,15 +139,14 @@ def faults(path: Path) -> Iterator[None]:
                 f"{path}: is damaged ({error}); use --overwrite to label this recording again"
             ) from error
         if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-            raise OutputError(
+            raise RecordingOutputError(
                 f"{path}: is in use by another program; close it and run the command again"
             ) from error
-        if code in (
-            sqlite3.SQLITE_FULL,
-            sqlite3.SQLITE_IOERR,
-            sqlite3.SQLITE_CANTOPEN,
-            sqlite3.SQLITE_READONLY,
-        ):
+        if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
+            raise RecordingOutputError(
+                f"{path}: can't be opened to write it ({error}); look at its permissions, and at the room there is"
+            ) from error
+        if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
             raise OutputError(
                 f"{path}: can't be written ({error}); make room; the same command goes on where it stopped"
             ) from error

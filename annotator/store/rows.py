@@ -8,6 +8,7 @@ from fractions import Fraction
 import numpy as np
 import numpy.typing as npt
 
+from annotator.escape import encodable
 from annotator.frames import FrameRef
 from annotator.instances import Instances
 from annotator.store.database import Row
@@ -17,7 +18,7 @@ from annotator.store.schema import FOUND, INTERPOLATED
 def row_of_frame(frame: FrameRef) -> Row:
     """A row of `frames`."""
     base = frame.time_base
-    return frame.index, frame.pts, base.numerator, base.denominator, *frame.size, frame.name
+    return frame.index, frame.pts, base.numerator, base.denominator, *frame.size, encodable(frame.name)
 
 
 def rows_of_instances(found: Instances) -> Iterator[Row]:

@@ -17,7 +17,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
 
-from annotator.errors import OutputError, SourceError, UsageError
+from annotator.errors import SourceError, UsageError, cant_be_written
+from annotator.escape import encodable, to_json
 from annotator.frames import FrameRef, Gap
 from annotator.instances import Instances
 from annotator.store.database import Database, delete
@@ -69,9 +70,7 @@ class Store:
             if overwrite:
                 delete(folder)
         except OSError as error:
-            raise OutputError(
-                f"{folder}: can't be written ({error.strerror}); choose another --out"
-            ) from error
+            raise cant_be_written(folder, error) from error
         database = Database.writable(path)
         with database.closed_on_error():
             if not database.is_begun():
@@ -330,12 +329,12 @@ class Store:
         self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (f"note.{key}", _json(value)))
 
     def _add_gaps(self, gaps: Iterable[Gap]) -> None:
-        rows = [(gap.after_index, gap.pts, gap.reason) for gap in gaps]
+        rows = [(gap.after_index, gap.pts, encodable(gap.reason)) for gap in gaps]
         self._db.executemany("INSERT OR IGNORE INTO gaps VALUES (?, ?, ?)", rows)
 
 
 def _json(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, ensure_ascii=False)
+    return to_json(value, sort_keys=True)
 
 
 def _brief(value: Any) -> str:

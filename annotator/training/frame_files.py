@@ -11,13 +11,15 @@ from pathlib import Path
 import cv2
 
 from annotator.errors import SourceError, UsageError
+from annotator.escape import encodable
 from annotator.formats.pairing import FrameNames, by_name
 from annotator.formats.recognise import RUN, Kind, Labels
 from annotator.formats.whole import whole_file
 from annotator.frames import Frame, FrameRef
 from annotator.run import read_records
 from annotator.video import Source, find_sources
-from annotator.video.image_folder import is_image, natural
+from annotator.video.image_folder import natural
+from annotator.video.media import is_image
 
 JPEG = (cv2.IMWRITE_JPEG_QUALITY, 95)
 
@@ -73,10 +75,10 @@ def _by_name(labels: Labels, folder: Path) -> list[Path]:
     files = [
         file
         for file in sorted(folder.rglob("*"), key=natural)
-        if is_image(file.name) and not file.name.endswith("_color.png")  # pictures of Cityscapes labels
+        if is_image(file) and not file.name.endswith("_color.png")  # pictures of Cityscapes labels
     ]
     ours = labels.frame_names()
-    found = by_name(ours, FrameNames(([file.relative_to(folder).as_posix() for file in files],)))
+    found = by_name(ours, FrameNames(([encodable(file.relative_to(folder).as_posix()) for file in files],)))
     file_of = {i: files[j] for i, j in found}
     missing = [name for i, name in enumerate(ours.names[0]) if i not in file_of]
     if missing:

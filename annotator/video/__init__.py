@@ -2,12 +2,12 @@
 
 from typing import TYPE_CHECKING, Any
 
-from annotator.video.sources import Source, find_sources
+from annotator.video.sources import Findings, Source, find, find_sources
 
 if TYPE_CHECKING:
     from annotator.video.loader import Batch, Loader
 
-__all__ = ["Batch", "Loader", "Source", "find_sources"]
+__all__ = ["Batch", "Findings", "Loader", "Source", "find", "find_sources"]
 
 
 def __getattr__(name: str) -> Any:

@@ -7,8 +7,10 @@ import re
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +19,7 @@ import numpy.typing as npt
 
 from annotator.errors import SourceError
 from annotator.frames import Frame, FrameRef, Gap
+from annotator.video.media import APPLE_SUFFIXES, Media, entry_media
 from annotator.video.selection import IsCancelled, Selection, never
 
 if TYPE_CHECKING:
@@ -24,7 +27,6 @@ if TYPE_CHECKING:
 
 Pixels = npt.NDArray[np.uint8]
 
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
 TIME_BASE = Fraction(1)  # a folder has no clock: the time of an image is its position
 DECODERS = min(4, os.cpu_count() or 1)  # images decoded at once: a large PNG takes longer than the network
 
@@ -51,14 +53,14 @@ class ImageFolder:
     def files(self) -> tuple[Path, ...]:
         """The images, in order. Raises SourceError when there are none."""
         try:
-            files = sorted(images_in(self.path), key=natural) if self.path.is_dir() else [self.path]
+            files = sorted(images_in(self.path), key=natural) if os.path.isdir(self.path) else [self.path]
         except OSError as error:
             raise SourceError(
                 f"{self.path}: can't be read ({error.strerror or error}); check its permissions"
             ) from error
         if not files:
             raise SourceError(
-                f"{self.path}: holds no videos and no images (png, jpg, bmp, tif); give the folder that does"
+                f"{self.path}: holds no videos and no images that can be read; give the folder that does"
             )
         return tuple(files)
 
@@ -112,14 +114,12 @@ class ImageFolder:
 
 
 def images_in(folder: Path) -> list[Path]:
-    """The images directly in a folder, hidden files left out, in any order. Raises OSError."""
+    """The images directly in a folder, hidden files left out, in any order; links that lead nowhere count.
+
+    Raises OSError.
+    """
     with os.scandir(folder) as entries:
-        return [folder / entry.name for entry in entries if is_image(entry.name) and entry.is_file()]
-
-
-def is_image(file_name: str) -> bool:
-    """Whether a file of this name counts as an image."""
-    return not file_name.startswith(".") and os.path.splitext(file_name)[1].lower() in IMAGE_SUFFIXES
+        return [folder / entry.name for entry in entries if entry_media(entry) is Media.IMAGE]
 
 
 def natural(path: Path) -> tuple[list[str | int], str]:
@@ -154,6 +154,10 @@ def decode(path: Path) -> Pixels | str:
     from PIL import Image, UnidentifiedImageError
 
     try:
+        if not path.is_file():
+            return "a link that leads nowhere" if path.is_symlink() else "not a file"
+        if path.suffix.lower() in APPLE_SUFFIXES:
+            _register_apple()
         with Image.open(path) as image:
             image.load()
             return _rgb(_upright(image))
@@ -164,6 +168,15 @@ def decode(path: Path) -> Pixels | str:
     except Exception as error:  # damaged images make Pillow raise nearly anything
         said = getattr(error, "strerror", None) or str(error) or type(error).__name__
         return f"can't be decoded ({said.splitlines()[0]})"
+
+
+@cache
+def _register_apple() -> None:
+    """Let Pillow read HEIC, where the package for it is."""
+    with suppress(ImportError):
+        import pillow_heif
+
+        pillow_heif.register_heif_opener()
 
 
 def _upright(image: Image.Image) -> Image.Image:

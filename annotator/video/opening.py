@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from annotator.errors import SourceError
+from annotator.escape import encodable
 from annotator.limits import require_frame_size
 from annotator.video.truncation import missing_bytes
 
@@ -79,25 +81,29 @@ def opened(path: Path) -> Iterator[tuple[Any, Any]]:
     """The container and its largest video stream; SourceError when there is none that can be read."""
     import av  # here, because --help must not wait for FFmpeg
 
+    # Neither can a playlist reach the network, nor other files.
+    options = {
+        "protocol_whitelist": "file",
+        "format_whitelist": ",".join(av.formats_available - PLAYLISTS),
+    }
     try:
         is_empty = path.stat().st_size == 0
-        # An absolute path can't be taken for a protocol ("http:"), nor can a playlist reach the network.
-        options = {
-            "protocol_whitelist": "file",
-            "format_whitelist": ",".join(av.formats_available - PLAYLISTS),
-        }
-        container = av.open(os.path.abspath(path), options=options, metadata_errors="replace")
-    except UnicodeError as error:
-        raise SourceError(
-            f"{os.fsencode(path)!r}: FFmpeg needs a file name in UTF-8; rename the file"
-        ) from error
-    except av.ArgumentError as error:
-        raise SourceError(
-            f"{path}: not a video, or a list of other files (a playlist); give the videos themselves"
-        ) from error
-    except (av.FFmpegError, OSError) as error:
+        if not path.is_file():
+            raise SourceError(f"{path}: is no file; give the file that has the pictures")
+        file = _for_ffmpeg(path)
+    except OSError as error:
         raise SourceError(_why_not(path, error)) from error
-    with container:
+    with ExitStack() as stack:
+        if not isinstance(file, str):
+            stack.enter_context(file)
+        try:
+            container = stack.enter_context(av.open(file, options=options, metadata_errors="replace"))
+        except av.ArgumentError as error:
+            raise SourceError(
+                f"{path}: not a video, or a list of other files (a playlist); give the videos themselves"
+            ) from error
+        except (av.FFmpegError, OSError) as error:
+            raise SourceError(_why_not(path, error)) from error
         if is_empty:
             raise SourceError(_why_not(path, None))
         streams = _streams(container)
@@ -120,6 +126,20 @@ def _streams(container: Any) -> list[Any]:
     from av.stream import Disposition
 
     return [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+
+
+class _Readable(io.FileIO):
+    """A file with a name in UTF-8, for FFmpeg, which reads it by way of Python."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(os.fsencode(path))
+        self.name = encodable(path)  # its suffix may say what it is
+
+
+def _for_ffmpeg(path: Path) -> str | _Readable:
+    """What FFmpeg opens: an absolute path, which can't be taken for a protocol ("http:"), if that is UTF-8."""
+    absolute = os.path.abspath(path)
+    return absolute if encodable(absolute) == absolute else _Readable(absolute)
 
 
 def _why_not(path: Path, error: Exception | None) -> str:

@@ -7,49 +7,20 @@ import re
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from annotator.errors import UsageError
+from annotator.escape import shortened
 from annotator.frames import Frame, Gap
 from annotator.video.container import Video
-from annotator.video.image_folder import ImageFolder, images_in, is_image, natural
+from annotator.video.image_folder import ImageFolder, natural
+from annotator.video.media import VIDEO_SUFFIXES, Media, entry_media, is_image
 from annotator.video.selection import IsCancelled, never
 
-# The usual ones first: of drive.mp4 and drive.avi it is the mp4 that is called "drive".
-VIDEO_SUFFIXES = (
-    *(
-        ".mp4",
-        ".mov",
-        ".mkv",
-        ".avi",
-        ".ts",
-        ".m4v",
-        ".webm",
-        ".mts",
-        ".m2ts",
-        ".mpg",
-        ".mpeg",
-        ".m2v",
-        ".vob",
-    ),
-    *(
-        ".wmv",
-        ".asf",
-        ".flv",
-        ".3gp",
-        ".ogv",
-        ".mxf",
-        ".y4m",
-        ".h264",
-        ".264",
-        ".h265",
-        ".265",
-        ".hevc",
-        ".mjpeg",
-    ),
-)
 IGNORED_FOLDERS = frozenset({"__MACOSX", "@eaDir"})  # what macOS and NAS boxes leave behind
+LONGEST_PART = 200  # bytes of a folder's name: what tells equal names apart comes behind it
 OUTPUT_MARK = "labels.sqlite"  # a folder with it holds labels that this tool wrote, not recordings
 RESERVED_NAMES = frozenset({"run.json"})  # files beside the folders of the sources
 
@@ -94,24 +65,42 @@ class Source(Protocol):
         """Frames start, start + every ... below end; the same ones from wherever a read begins."""
 
 
+@dataclass(frozen=True)
+class Findings:
+    """What is behind the paths that a user gives."""
+
+    sources: list[Source]
+    passed_over: list[
+        Path
+    ]  # pictures that nothing here reads, and folders with recordings below one of images
+
+
 def find_sources(inputs: Sequence[Path]) -> list[Source]:
+    """The recordings that `find` finds."""
+    return find(inputs).sources
+
+
+def find(inputs: Sequence[Path]) -> Findings:
     """The recordings behind files and folders, by input, then in natural order.
 
     A file is a video, or an image by itself. A folder that holds images is one recording, and videos beside
     them are more. Any other folder is walked: every video and every folder of images below is a recording,
     named by its path in there. A folder with nothing to read becomes a source whose reading says so, for the
-    others of the run must go on. The same recording given twice is taken once.
+    others of the run must go on, and so does what can't be looked at. The same recording given twice is taken once.
 
     Names depend on the recordings given and not on the order or on what can be read. Raises UsageError when
     an input is missing.
     """
     found: dict[str, tuple[Path, str]] = {}  # real path -> path, wished name
+    passed_over: list[Path] = []
     for given in inputs:
-        for path, name in _recordings(Path(given)):
+        for path, name in _recordings(Path(given), passed_over):
             real = os.path.realpath(path)
             found[real] = min(found.get(real, (path, name)), (path, name), key=_preference)
     names = _unique_names(list(found.values()))
-    return [_source(path, name) for (path, _), name in zip(found.values(), names, strict=True)]
+    sources = [_source(path, name) for (path, _), name in zip(found.values(), names, strict=True)]
+    taken = {os.path.realpath(source.path) for source in sources}  # by another input
+    return Findings(sources, [path for path in passed_over if os.path.realpath(path) not in taken])
 
 
 def _preference(recording: tuple[Path, str]) -> tuple[int, str]:
@@ -121,75 +110,98 @@ def _preference(recording: tuple[Path, str]) -> tuple[int, str]:
 
 
 def _source(path: Path, name: str) -> Source:
-    if path.is_dir() or is_image(path.name):
+    if os.path.isdir(path) or is_image(path):
         return ImageFolder(path, name)
     return Video(path, name)
 
 
-def _recordings(given: Path) -> Iterator[tuple[Path, str]]:
+def _recordings(given: Path, passed_over: list[Path]) -> Iterator[tuple[Path, str]]:
     """The recordings behind one input, with the names that they would like to have."""
-    if given.is_file():
+    if os.path.isfile(given):
         yield given, given.stem
         return
-    if not given.is_dir():
-        why = "is neither a file nor a folder" if given.exists() else "isn't there"
-        raise UsageError(f"{given}: {why}; check the path")
+    if not os.path.isdir(given):
+        raise UsageError(f"{given}: {_why_not(given)}; check the path")
     own_name = Path(os.path.abspath(given)).name
     try:
-        has_images = bool(images_in(given))
+        contents = _Contents.of(given)
     except OSError:
-        has_images = True  # a folder that can't be listed says so when it is read
-    if has_images:
+        yield given, own_name  # can't be listed, and says so when it is read
+        return
+    if contents.has_images:
+        passed_over += contents.unread
+        passed_over += [folder for folder in contents.folders if any(_walk(folder, set(), []))]
         yield given, own_name
-        for video in _videos_in(given):
+        for video in contents.videos:
             yield video, video.stem
         return
     is_empty = True
-    for path in _walk(given, seen=set()):
+    for path in _walk(given, set(), passed_over):
         is_empty = False
         relative = path.relative_to(given)
-        yield path, (relative if path.is_dir() else relative.with_suffix("")).as_posix()
+        yield path, (relative if os.path.isdir(path) else relative.with_suffix("")).as_posix()
     if is_empty:
         yield given, own_name
 
 
-def _walk(folder: Path, seen: set[str]) -> Iterator[Path]:
+def _why_not(given: Path) -> str:
+    """Why there is neither a file nor a folder."""
+    try:
+        given.stat()
+    except FileNotFoundError:
+        return "is a link that leads nowhere" if given.is_symlink() else "isn't there"
+    except (OSError, ValueError) as error:
+        return f"can't be looked at ({getattr(error, 'strerror', None) or error})"
+    return "is neither a file nor a folder"
+
+
+@dataclass(frozen=True)
+class _Contents:
+    """What lies directly in a folder, in natural order."""
+
+    has_images: bool
+    videos: list[Path]
+    unread: list[Path]  # pictures that can't be read here
+    folders: list[Path]
+    is_output: bool  # of this tool
+
+    @classmethod
+    def of(cls, folder: Path) -> _Contents:
+        """Raises OSError when the folder can't be listed."""
+        with os.scandir(folder) as scanned:
+            entries = sorted(scanned, key=lambda entry: natural(folder / entry.name))
+        found = defaultdict[Media, list[Path]](list)
+        for entry in entries:
+            found[entry_media(entry)].append(folder / entry.name)
+        names = [entry.name for entry in entries if not entry.name.startswith(".")]
+        return cls(
+            has_images=bool(found[Media.IMAGE]),
+            videos=found[Media.VIDEO],
+            unread=found[Media.UNREAD],
+            folders=[folder / n for n in names if n not in IGNORED_FOLDERS and os.path.isdir(folder / n)],
+            is_output=OUTPUT_MARK in names,
+        )
+
+
+def _walk(folder: Path, seen: set[str], passed_over: list[Path]) -> Iterator[Path]:
     """Every video and every folder of images in a tree, in natural order; links that lead in circles end."""
     real = os.path.realpath(folder)
     if real in seen:
         return
     seen.add(real)
     try:
-        with os.scandir(folder) as entries:
-            names = [entry.name for entry in entries]
-        if OUTPUT_MARK in names:
-            return
-        if images_in(folder):
-            yield folder
+        contents = _Contents.of(folder)
     except OSError:
         yield folder  # can't be listed, and says so when it is read
         return
-    yield from _videos_in(folder)
-    below = [folder / name for name in names if not name.startswith(".") and name not in IGNORED_FOLDERS]
-    for path in sorted(below, key=natural):
-        if path.is_dir():
-            yield from _walk(path, seen)
-
-
-def _videos_in(folder: Path) -> list[Path]:
-    """The videos directly in a folder, in natural order; none if it can't be listed."""
-    try:
-        with os.scandir(folder) as entries:
-            names = [
-                e.name for e in entries if _is_video(e.name) and not e.name.startswith(".") and e.is_file()
-            ]
-    except OSError:
-        return []
-    return sorted((folder / name for name in names), key=natural)
-
-
-def _is_video(file_name: str) -> bool:
-    return os.path.splitext(file_name)[1].lower() in VIDEO_SUFFIXES
+    if contents.is_output:
+        return
+    passed_over += contents.unread
+    if contents.has_images:
+        yield folder
+    yield from contents.videos
+    for below in contents.folders:
+        yield from _walk(below, seen, passed_over)
 
 
 def _unique_names(recordings: Sequence[tuple[Path, str]]) -> list[str]:
@@ -238,14 +250,14 @@ def _variants(name: str, path: Path, is_only_of_kind: bool) -> Iterator[str]:
 
 def _kind(path: Path) -> str:
     """What tells a recording from others of its name."""
-    return "images" if path.is_dir() else path.suffix[1:].lower()
+    return "images" if os.path.isdir(path) else path.suffix[1:].lower()
 
 
 def _rank(path: Path) -> tuple[int, tuple[list[str | int], str]]:
     """Who has the first claim on a name: videos by how usual they are, then folders."""
     suffix = path.suffix.lower()
     kind = VIDEO_SUFFIXES.index(suffix) if suffix in VIDEO_SUFFIXES else len(VIDEO_SUFFIXES)
-    return kind + path.is_dir(), natural(Path(os.path.abspath(path)))
+    return kind + os.path.isdir(path), natural(Path(os.path.abspath(path)))
 
 
 def _safe(name: str) -> str:
@@ -256,7 +268,7 @@ def _safe(name: str) -> str:
 
 def _safe_part(part: str) -> str:
     part = re.sub(r'[\x00-\x1f\x7f<>:"\\|?*\ud800-\udfff]', "_", part).strip()
-    return re.sub(r"^\.+|[. ]+$", lambda dots: "_" * len(dots[0]), part)
+    return shortened(re.sub(r"^\.+|[. ]+$", lambda dots: "_" * len(dots[0]), part), LONGEST_PART)
 
 
 def _key(name: str) -> str:
