@@ -18,7 +18,9 @@ from urllib.parse import parse_qs, unquote
 
 from annotator.formats.names import NAME
 
-IMAGE_SUFFIX = re.compile(r"\.(png|jpe?g|bmp|tiff?|webp|ppm|pgm|gif|jp2|avif|heic)$", re.IGNORECASE)
+IMAGE_SUFFIX = re.compile(
+    r"\.(png|jpe?g|jpe|jfif|bmp|tiff?|tga|webp|p[bgpn]m|gif|jp2|j2k|avif|hei[cf])$", re.IGNORECASE
+)
 ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 QUERY = re.compile(r"[?#]")
 NUMBERED = re.compile(r"image (-?\d+)")  # what readers call an image that has a number and no name
