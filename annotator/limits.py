@@ -11,6 +11,8 @@ LARGEST_SIDE = 65_535  # pixels of a frame; what JPEG and most codecs hold
 MOST_PIXELS = 1 << 28  # of a frame: 16,384 x 16,384; pycocotools crashes from 2^32 on
 MOST_FRAMES = 10_000_000  # of a recording, four days at 30 a second: what is beyond is no number of a frame
 FARTHEST = 1_000_000  # pixels from a frame's corner where a vertex may lie
+MOST_VERTICES = 1_000_000  # of a polygon
+MOST_CROSSINGS = 1 << 26  # columns of the frame that a polygon's border crosses, again and again
 
 
 def require_frame_size(height: int, width: int) -> None:
@@ -22,6 +24,12 @@ def require_frame_size(height: int, width: int) -> None:
             f"a frame of {_of(width)}x{_of(height)} pixels is too large; up to {LARGEST_SIDE:,} a side and"
             f" {MOST_PIXELS:,} in all are read"
         )
+
+
+def require_frames(stop: int) -> None:
+    """Raise ValueError when frames are numbered up to `stop`, not included, and no recording has so many."""
+    if stop > MOST_FRAMES:
+        raise ValueError(f"more than {MOST_FRAMES:,} frames")
 
 
 def _of(side: int) -> str:

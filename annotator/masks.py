@@ -14,12 +14,14 @@ import numpy as np
 import numpy.typing as npt
 import pycocotools.mask as coco
 
+from annotator import filling
 from annotator.errors import FormatError
-from annotator.limits import FARTHEST, MOST_PIXELS, require_frame_size
+from annotator.limits import MOST_PIXELS, require_frame_size
 
 Rle = dict[str, Any]  # {"size": [H, W], "counts": bytes}
 Window = tuple[npt.NDArray[np.bool_], int, int]  # a mask within a box, top and left of the box
 
+MERGED_ONE_BY_ONE = 32  # masks for which that is faster
 SPECK = 0.01  # of a mask: smaller parts are left out, smaller holes are filled
 
 
@@ -89,11 +91,9 @@ def to_rle(segmentation: Any, size: tuple[int, int]) -> Rle:
             return from_counts([counts.encode() if isinstance(counts, str) else counts], size)[0]
         if any(len(ring) < 6 or len(ring) % 2 for ring in segmentation):
             raise ValueError("a polygon with fewer than 3 points")
-        rings = [list(map(float, ring)) for ring in segmentation]
-        if not all(abs(number) <= FARTHEST for ring in rings for number in ring):
-            raise ValueError(f"a polygon that reaches beyond {FARTHEST:,} pixels")
-        return union(coco.frPyObjects(rings, *size), size)
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        rings = [np.array(list(map(float, ring))).reshape(-1, 2) for ring in segmentation]
+        return union(fill(rings, size), size)
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
         raise FormatError(f"not a COCO segmentation: {error}") from error
 
 
@@ -127,11 +127,28 @@ def from_counts(counts: Sequence[bytes], size: tuple[int, int]) -> list[Rle]:
     return rles
 
 
+def fill(rings: Sequence[npt.NDArray[np.float64]], size: tuple[int, int]) -> list[Rle]:
+    """The masks, in a frame of `size` (H, W), that N rings (K, 2) of x and y in pixels are filled to by pycocotools.
+
+    Raises ValueError for what is no ring, or beyond the limits.
+    """
+    require_frame_size(*size)
+    filled: list[Rle] = []
+    for ring in rings:
+        filling.require_ring(ring)
+        if filling.is_long(ring):
+            bounds = filling.run_bounds(ring, size)
+            filled.append(_from_lengths(np.diff(bounds, prepend=0, append=size[0] * size[1]), size))
+        else:
+            filled += coco.frPyObjects([ring.ravel().tolist()], *size)
+    return filled
+
+
 def union(rles: Sequence[Rle], size: tuple[int, int]) -> Rle:
     """The pixels of any of the masks; none gives an empty mask of `size`."""
     if len(rles) == 1:
         return rles[0]
-    return dict(coco.merge(list(rles))) if rles else empty(size)
+    return _merged(rles) if rles else empty(size)
 
 
 def empty(size: tuple[int, int]) -> Rle:
@@ -193,8 +210,23 @@ def are_disjoint(rles: Sequence[Rle]) -> bool:
     """Whether no pixel is in two of the masks."""
     if len(rles) < 2:
         return True
-    *each, together = areas([*rles, coco.merge(list(rles))]).tolist()
+    *each, together = areas([*rles, _merged(rles)]).tolist()
     return sum(each) == together
+
+
+def _merged(rles: Sequence[Rle]) -> Rle:
+    """The pixels of any of N >= 1 masks. pycocotools goes through all that it has so far once for every mask."""
+    if len(rles) <= MERGED_ONE_BY_ONE:
+        return dict(coco.merge(list(rles)))
+    lengths, first = _decompress([rle["counts"] for rle in rles])
+    is_on = (np.arange(len(lengths)) - np.repeat(first, np.diff(first, append=len(lengths)))) % 2 == 1
+    ends = np.cumsum(lengths) - np.repeat(
+        np.append(0, np.cumsum(lengths))[first], np.diff(first, append=len(lengths))
+    )
+    starts, ends = (ends - lengths)[is_on], ends[is_on]
+    order = np.argsort(starts)
+    starts, ends = starts[order], np.maximum.accumulate(ends[order])
+    return _from_runs(starts, ends, (rles[0]["size"][0], rles[0]["size"][1]))
 
 
 def decode_window(rle: Rle) -> Window:

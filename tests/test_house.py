@@ -15,7 +15,14 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 FLOORS = [  # design/house.md: lowest first, and so within a floor; a name covers all that is in it
-    ["annotator.errors", "annotator.escape", "annotator.labels", "annotator.limits", "annotator.masks"],
+    [
+        "annotator.errors",
+        "annotator.escape",
+        "annotator.labels",
+        "annotator.limits",
+        "annotator.filling",
+        "annotator.masks",
+    ],
     ["annotator.options", "annotator.frames", "annotator.polygons", "annotator.model"],
     ["annotator.instances", "annotator.video", "annotator.fingerprint"],
     ["annotator.detection", "annotator.store"],

@@ -23,6 +23,7 @@ from xml.etree.ElementTree import Element
 import numpy as np
 
 from annotator import masks
+from annotator.filling import require_ring
 from annotator.formats.bad_entries import BadEntries
 from annotator.formats.classes import AS_NAMED, Classes
 from annotator.formats.cvat_identity import Key, Objects, Piece, key_of
@@ -35,7 +36,7 @@ from annotator.formats.names import PART
 from annotator.formats.survey import frame_without_time
 from annotator.frames import FrameRef
 from annotator.instances import Instances, Truth
-from annotator.limits import FARTHEST, MOST_FRAMES
+from annotator.limits import MOST_FRAMES, require_frame_size, require_frames
 from annotator.polygons import Ring
 
 SHAPES = ("polygon", "mask")
@@ -103,10 +104,7 @@ def ring_of(polygon: Element) -> Ring:
         ring = np.array(pairs, np.float64)
     except ValueError:
         raise ValueError(f"points {shown(polygon.attrib['points'])} that are no numbers") from None
-    if ring.shape[1:] != (2,) or len(ring) < 3 or not np.all(np.isfinite(ring)):
-        raise ValueError(f"a polygon of {len(ring)} points")
-    if np.abs(ring).max() > FARTHEST:
-        raise ValueError(f"a polygon that reaches beyond {FARTHEST:,} pixels")
+    require_ring(ring)
     return ring
 
 
@@ -241,6 +239,8 @@ class _Content:
         original = meta.find(".//original_size")
         if original is not None:
             size = (_int(original, "height"), _int(original, "width"))
+            if any(size):  # a recording without frames has none
+                require_frame_size(*size)
             if self.before and size != self.size:
                 raise ValueError(
                     f"its frames are {size[1]}x{size[0]}, those before {self.size[1]}x{self.size[0]}"
@@ -251,8 +251,7 @@ class _Content:
             frames = range(_int(meta, ".//start_frame"), _int(meta, ".//stop_frame") + 1, step)
             self.own = frames
             self.frames = _continued(self.before, frames) if self.before else frames
-            if self.frames.stop > MOST_FRAMES:
-                raise ValueError(f"more than {MOST_FRAMES:,} frames")
+            require_frames(self.frames.stop)
             places = sorted((_int(job, "start"), _int(job, "stop")) for job in meta.iterfind(".//segment"))
             jobs = (frames[start : stop + 1] for start, stop in places)
             self.jobs = [job for job in jobs if job]
@@ -381,10 +380,11 @@ def _counts(element: Element, size: tuple[int, int]) -> bytes:
         runs = np.array(element.attrib["rle"].split(","), np.int64)
     except (ValueError, OverflowError):
         raise ValueError(f"rle {shown(element.attrib['rle'])} that is no list of numbers") from None
-    if min(width, height) < 1 or np.any(runs < 0) or runs.sum() != width * height:
-        raise ValueError("a mask whose runs don't add up to its box")
     if left < 0 or top < 0 or top + height > size[0] or left + width > size[1]:
         raise ValueError("a mask that leaves the frame")
+    is_of_box = min(width, height) >= 1 and runs.min() >= 0 and runs.max() <= width * height
+    if not is_of_box or runs.sum() != width * height:
+        raise ValueError("a mask whose runs don't add up to its box")
     pixels = np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(height, width)
     return bytes(masks.encode_window(pixels, top, left, size)["counts"])
 

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-import pycocotools.mask as coco
 
-from annotator.masks import Rle, empty
+from annotator import masks
+from annotator.masks import Rle
 
 Ring = npt.NDArray[np.float64]  # (N, 2) x and y in pixels, clockwise on the screen, not closed
 
@@ -24,11 +24,8 @@ def fill(ring: Ring, size: tuple[int, int]) -> Rle:
 
 def fill_all(rings: Sequence[Ring], size: tuple[int, int]) -> list[Rle]:
     """`fill` of N rings; one of fewer than three points fills nothing."""
-    if not rings:
-        return []
-    whole = [np.asarray(ring, np.float64).ravel().tolist() if len(ring) > 2 else [0.0] * 6 for ring in rings]
-    filled = [dict(rle) for rle in coco.frPyObjects(whole, *size)]
-    return [rle if len(ring) > 2 else empty(size) for rle, ring in zip(filled, rings, strict=True)]
+    filled = iter(masks.fill([np.asarray(ring, np.float64) for ring in rings if len(ring) > 2], size))
+    return [next(filled) if len(ring) > 2 else masks.empty(size) for ring in rings]
 
 
 def area(ring: Ring) -> float:

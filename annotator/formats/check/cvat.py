@@ -10,10 +10,11 @@ from xml.etree.ElementTree import Element
 import numpy as np
 
 from annotator.errors import FormatError
-from annotator.formats.check.finding import ERROR, WARNING, Finding, Numbers, Said
+from annotator.filling import require_ring
+from annotator.formats.check.finding import ERROR, WARNING, Finding, Numbers, Said, refusal
 from annotator.formats.classes import AS_NAMED
 from annotator.formats.cvat_xml import faults, parts, step_of
-from annotator.limits import FARTHEST
+from annotator.limits import require_frame_size, require_frames
 from annotator.polygons import area
 
 DRAWN = ("polygon", "mask")
@@ -117,11 +118,14 @@ class _Content:
         size = meta.find(".//original_size")
         if size is not None:
             self.size = int(size.findtext("height") or 0), int(size.findtext("width") or 0)
+            if any(self.size):  # a recording without frames has none
+                yield from refusal(require_frame_size, *self.size)
         self.expected = int(meta.findtext(".//size") or 0)
         first, last = (int(meta.findtext(f".//{name}") or 0) for name in ("start_frame", "stop_frame"))
         step = step_of(meta)
         if meta.find(".//stop_frame") is not None:
             self.frames = range(first, last + 1, step)
+            yield from refusal(require_frames, self.frames.stop)
             if meta.findtext(".//mode") == "interpolation" and len(self.frames) < self.expected:
                 yield ERROR, f"{self.expected} frames, and its <meta> numbers {len(self.frames)}"
 
@@ -131,8 +135,7 @@ class _Content:
         self.images += 1
         name = image.get("name")
         self.size = int(image.attrib["height"]), int(image.attrib["width"])
-        if min(self.size) < 1:
-            yield ERROR, "an image without pixels"
+        yield from refusal(require_frame_size, *self.size)
         if int(image.attrib["id"]) < 0:
             yield ERROR, "an image of a number below 0"
         if self.track.shapes:
@@ -248,8 +251,8 @@ class _Content:
             yield ERROR, "points that are no numbers"
         elif len(ring) < 3:
             yield ERROR, f"a polygon with {len(ring)} points: the import fails as a whole"
-        elif np.abs(ring).max() > FARTHEST:
-            yield ERROR, f"a polygon that reaches beyond {FARTHEST:,} pixels"
+        elif refused := [*refusal(require_ring, ring)]:
+            yield from refused
         elif element.get("outside") != "1":
             if area(ring) == 0:
                 yield WARNING, "a polygon without area"
@@ -267,7 +270,7 @@ class _Content:
         except ValueError:
             yield ERROR, "a mask that is no list of runs"
             return
-        if np.any(runs < 0) or runs.sum() != width * height:
+        if np.any(runs < 0) or np.any(runs > width * height) or runs.sum() != width * height:
             yield ERROR, "the runs of a mask don't add up to its box"
         if self.size is not None and (
             min(left, top) < 0 or top + height > self.size[0] or left + width > self.size[1]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from annotator.formats.whole import insist
 
@@ -45,6 +46,14 @@ class Numbers:
         else:
             self._others.add(number)
         return True
+
+
+def refusal(require: Callable[..., None], *values: Any) -> Iterator[Said]:
+    """Say what a check of values, which raises ValueError, has against them."""
+    try:
+        require(*values)
+    except ValueError as error:
+        yield ERROR, str(error)
 
 
 def insist_sound(findings: Iterable[Finding], path: Path) -> None:

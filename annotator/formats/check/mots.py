@@ -85,11 +85,11 @@ class _Content:
     def _of_one_size(self, lines: list[tuple[int, bytes]], size: Size) -> Iterator[tuple[int, Said]]:
         numbers = [number for number, _ in lines]
         try:
-            rles = _decoded([counts for _, counts in lines], size)
+            rles = masks.from_counts([counts for _, counts in lines], size)
         except ValueError:  # one by one, to tell which
             for number, counts in lines:
                 try:
-                    _decoded([counts], size)
+                    masks.from_counts([counts], size)
                 except ValueError as error:
                     yield number, (ERROR, f"no mask ({error})")
             return
@@ -109,9 +109,3 @@ class _Content:
         if self.class_of.setdefault(object_id, mots_class) != mots_class:
             yield ERROR, f"id {object_id} is of another class in another frame"
         self.ids.add(object_id)
-
-
-def _decoded(counts: list[bytes], size: Size) -> list[masks.Rle]:
-    if min(size) < 1:
-        raise ValueError("a frame without pixels")
-    return masks.from_counts(counts, size)
