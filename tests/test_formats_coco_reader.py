@@ -65,7 +65,7 @@ def test_painted_masks_that_cvat_calls_crowds_are_objects(tmp_path: Path) -> Non
     assert (len(truth.instances), len(truth.ignored)) == (0, 1)
 
 
-def test_identities_of_cvat_are_its_tracks_by_the_uid_that_this_tool_gave(tmp_path: Path) -> None:
+def test_identities_of_cvat_are_the_uid_that_this_tool_gave_or_else_its_tracks(tmp_path: Path) -> None:
     def of(number: int, **attributes: Any) -> dict[str, Any]:
         return annotation(id=number, image_id=number, attributes=attributes)
 
@@ -73,15 +73,42 @@ def test_identities_of_cvat_are_its_tracks_by_the_uid_that_this_tool_gave(tmp_pa
         tmp_path,
         of(1, track_id=0, uid="7", score="0.5"),
         of(2, track_id=0, uid="7"),
-        of(3, track_id=1, uid="7"),  # cut from it
+        of(3, track_id=1, uid="7"),  # in another job, or its largest part is another
         of(4, track_id=2, uid=""),  # drawn
         of(5, uid="frame5-0"),
         of(6, uid="9"),
         images=[image(k) for k in range(1, 7)],
     )
     found = list(coco.read(path))
-    assert [each.track_ids.tolist() for each in found] == [[7], [7], [1], [2], [0], [9]]
+    assert [each.track_ids.tolist() for each in found] == [[7], [7], [7], [1], [0], [9]]
     assert found[0].scores.tolist() == [0.5]
+
+
+def test_copies_of_an_object_in_an_image_of_cvat_are_objects_of_their_own(tmp_path: Path) -> None:
+    both = [
+        annotation(id=10 * number + k, image_id=number, attributes={"track_id": k, "uid": "7", "occluded": 0})
+        for number in (1, 2)
+        for k in (3, 4)
+    ]
+    found = list(coco.read(saved(tmp_path, *both, images=[image(1), image(2)])))
+    assert [sorted(each.track_ids.tolist()) for each in found] == [[7, 8], [7, 8]]
+
+
+def test_shapes_of_cvat_lie_above_those_before_and_those_around_them_whatever_their_score(
+    tmp_path: Path,
+) -> None:
+    def square(number: int, left: int, size: int, score: float, **attributes: Any) -> dict[str, Any]:
+        ring = [left, 1, left + size, 1, left + size, 1 + size, left, 1 + size]
+        return annotation(id=number, segmentation=[ring], score=score, attributes=attributes)
+
+    within, around = square(1, 1, 2, 0.125, occluded=False), square(2, 0, 5, 0.875, occluded=False)
+    later = square(3, 4, 3, 0.25, occluded=False)
+    (found,) = coco.read(saved(tmp_path, within, around, later))
+    areas = dict(zip(found.scores.tolist(), masks.areas(found.masks).tolist(), strict=True))
+    assert areas == {0.125: 4, 0.875: 25 - 4 - 3, 0.25: 9}
+    others = [entry | {"attributes": {}} for entry in (within, around, later)]
+    (found,) = coco.read(saved(tmp_path, *others))
+    assert sorted(masks.areas(found.masks).tolist()) == [4, 9, 25], "as they are"
 
 
 def test_a_zip_of_cvat_is_read_as_the_json_in_it(tmp_path: Path) -> None:

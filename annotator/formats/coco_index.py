@@ -20,7 +20,7 @@ import orjson
 from annotator.formats.bad_entries import BadEntries
 from annotator.formats.coco_segmentation import is_empty, size_of
 from annotator.formats.fields import shown, whole
-from annotator.formats.identity import TRACK_IDS
+from annotator.formats.identity import NO_TRACK, TRACK_IDS
 from annotator.formats.json_stream import Element, JsonFile, NoList, loads
 from annotator.formats.spool import temporary_database
 from annotator.limits import MOST_FRAMES, require_frame_size
@@ -266,6 +266,7 @@ def key_of(number: Any, name: str) -> str:
 def thing_of(entry: Record) -> Thing | None:
     """The track of an annotation: its track_id, a number or a name; or that of CVAT, which begins with 0.
 
+    CVAT says the track of the largest part, and has one in each job; so there the uid that this tool gave goes before.
     Raises ValueError for what is none.
     """
     own = entry.get("track_id")
@@ -276,8 +277,10 @@ def thing_of(entry: Record) -> Thing | None:
         return number
     if number not in (0, -1):
         raise ValueError(f"its track_id {number} is no number of a track")
-    of_cvat = attributes_of(entry).get("track_id")
-    return None if of_cvat in (None, "") else ("CVAT", key_of(of_cvat, "its attribute track_id"))
+    of_cvat, uid = attributes_of(entry).get("track_id"), str(attributes_of(entry).get("uid") or "")
+    if of_cvat in (None, "") or NO_TRACK.fullmatch(uid):
+        return None
+    return ("uid", uid) if uid else ("CVAT", key_of(of_cvat, "its attribute track_id"))
 
 
 def attributes_of(entry: Record) -> Record:

@@ -1,5 +1,8 @@
 """COCO as this tool writes it, and as CVAT, Label Studio, labelme and others export it: .json, or CVAT's .zip.
 
+In what CVAT exports the uid tells identity, also of tracks that people cut; CVAT XML keeps such cuts. Its shapes lie
+above those listed before them, and what lies within another one above that: COCO has no z_order.
+
 Categories are known by name. A bare list of results has neither images nor categories: its category ids are those of
 Cityscapes, its frames are numbered by image id, or, where that is a text, named by it.
 """
@@ -12,6 +15,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from annotator import masks
 from annotator.errors import FormatError
@@ -36,6 +41,7 @@ from annotator.instances import Instances, Region, Truth
 from annotator.labels import BY_ID, INSTANCE_CLASSES
 
 CLAIM = "no COCO instance labels"
+WITHIN = 0.95  # of a shape's pixels that another one has where it lies within that
 
 
 def read(
@@ -104,6 +110,7 @@ class _Label(NamedTuple):
     score: float
     track_id: int
     is_crowd: bool
+    is_of_cvat: bool
 
 
 @dataclass(frozen=True)
@@ -124,6 +131,7 @@ class _Content:
         """What an image holds."""
         labels = list(self._labels(image))
         labels, rles = self._with_masks(labels, image.size)
+        rles = _as_drawn(labels, rles, image.size)
         objects = [k for k, label in enumerate(labels) if not label.is_crowd]
         crowds = [k for k, label in enumerate(labels) if label.is_crowd]
         found = Instances.of(
@@ -138,6 +146,7 @@ class _Content:
 
     def _labels(self, image: Image) -> Iterator[_Label]:
         kind = "result" if self.index.is_list else "annotation"
+        there: set[Thing] = set()  # things of CVAT
         for place, entry in self.index.annotations(image.key):
             named = called(entry, kind, place)
             category = key_of(entry["category_id"], "its category_id")
@@ -149,11 +158,12 @@ class _Content:
                 self.index.left_out[WITHOUT_MASKS] += 1
             else:
                 with self.index.bad.entry(named):
-                    yield self._label(named, self.class_ids[category] or 0, entry, image)
+                    yield self._label(named, self.class_ids[category] or 0, entry, image, there)
 
-    def _label(self, named: str, class_id: int, entry: Record, image: Image) -> _Label:
-        segmentation = segmentation_of(entry["segmentation"], image.size)
-        return _Label(named, class_id, segmentation, _score(entry), self._track_id(entry), _is_crowd(entry))
+    def _label(self, named: str, class_id: int, entry: Record, image: Image, there: set[Thing]) -> _Label:
+        segmentation, is_of_cvat = segmentation_of(entry["segmentation"], image.size), _is_of_cvat(entry)
+        number = self._track_id(entry, there)
+        return _Label(named, class_id, segmentation, _score(entry), number, _is_crowd(entry), is_of_cvat)
 
     def _with_masks(
         self, labels: list[_Label], size: tuple[int, int]
@@ -174,10 +184,20 @@ class _Content:
             self.index.bad.add(f"{image.name}: labelled names category {strange[0]}, which is not there")
         return frozenset(c for key in keys if (c := self.class_ids.get(key)) is not None)
 
-    def _track_id(self, entry: Record) -> int:
-        """This tool's own number, or by CVAT's track, or by the uid that this tool gave it."""
+    def _track_id(self, entry: Record, there: set[Thing]) -> int:
+        """This tool's own number, or by the uid that it gave, or by CVAT's track.
+
+        What has the uid of another one in its image is a copy: an object of its own.
+        """
         thing = thing_of(entry)
-        return track_id(str(attributes_of(entry).get("uid", ""))) if thing is None else self.track_ids[thing]
+        if thing is None:
+            return track_id(str(attributes_of(entry).get("uid", "")))
+        if thing in there and not isinstance(thing, int):
+            thing = ("copy", str(attributes_of(entry).get("track_id")))
+            self.track_ids.setdefault(thing, max(self.track_ids.values()) + 1)
+        if _is_of_cvat(entry):
+            there.add(thing)
+        return self.track_ids[thing]
 
 
 def _class_ids(index: CocoIndex, classes: Classes) -> dict[str, int | None]:
@@ -189,6 +209,31 @@ def _class_ids(index: CocoIndex, classes: Classes) -> dict[str, int | None]:
     used = {key: name for key, name in names.items() if key in index.used or classes.knows(name)}
     ids = classes.ids_of(used.values())
     return {key: ids[name] for key, name in used.items()}
+
+
+def _is_of_cvat(entry: Record) -> bool:
+    """Whether CVAT exported it, which always says whether a shape is occluded."""
+    return "occluded" in attributes_of(entry)
+
+
+def _as_drawn(labels: list[_Label], rles: list[masks.Rle], size: tuple[int, int]) -> list[masks.Rle]:
+    """What is visible of the shapes of CVAT; other masks as they are."""
+    drawn = [k for k, label in enumerate(labels) if label.is_of_cvat and not label.is_crowd]
+    shapes = [rles[k] for k in drawn]
+    if masks.are_disjoint(shapes):
+        return rles
+    areas, overlap = masks.areas(shapes), masks.iou(shapes, shapes)
+    depths = [0] * len(drawn)
+    for outer in np.argsort(-areas, kind="stable"):  # what surrounds is done before what is within
+        shared = overlap[outer] * (areas[outer] + areas) / (1 + overlap[outer])
+        for inner in np.flatnonzero((shared >= WITHIN * areas) & (areas < areas[outer])):
+            depths[inner] = max(depths[inner], depths[outer] + 1)
+    top_first = sorted(range(len(drawn)), key=lambda k: (-depths[k], -k))
+    visible = masks.visible([shapes[k] for k in top_first], size)
+    found = list(rles)
+    for k, rle in zip(top_first, visible, strict=True):
+        found[drawn[k]] = rle
+    return found
 
 
 def _is_crowd(entry: Record) -> bool:
