@@ -1,4 +1,7 @@
-"""Runs for a CVAT server, the small server that takes them, and the command that sends them."""
+"""Runs for a CVAT server, the small server that takes them, and the command that sends them.
+
+Its fixtures are those of a plugin, which is imported before pytest could rewrite it: PYTEST_DONT_REWRITE
+"""
 
 from __future__ import annotations
 

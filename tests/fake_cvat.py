@@ -21,10 +21,11 @@ from urllib.parse import parse_qs, urlsplit
 import av
 
 from tests import fake_cvat_rest as rest
-from tests.fake_cvat_formats import Mask, exported, take_annotations, unknown_label
+from tests.fake_cvat_formats import Mask, exported, jobs_of, take_annotations, unknown_label
 from tests.reference.cvat_jobs import Track
 
 TOKEN = "s3cret-t0ken"
+JOBS = 1000  # as many jobs a task has at most; the number of a job tells its task
 NOW = "2026-01-01T00:00:00Z"
 Trouble = Callable[
     [str, str], int | bytes | None
@@ -259,23 +260,47 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(400)
 
     def annotations_send(self, owner: FakeCvat, query: dict[str, str], body: bytes, number: int) -> None:
+        self._take(owner, query, "tasks", number, number, None)
+
+    def job_annotations_send(self, owner: FakeCvat, query: dict[str, str], body: bytes, number: int) -> None:
+        self._take(owner, query, "jobs", number, *divmod(number, JOBS))
+
+    def _take(
+        self, owner: FakeCvat, query: dict[str, str], kind: str, number: int, of_task: int, job: int | None
+    ) -> None:
         if "Upload-Start" in self.headers:
             return self._send(202)
+        key = f"/api/{kind}/{number}/annotations/upload"
         if "Upload-Finish" in self.headers:
-            content = owner.uploads.pop(f"annotations {number}")
-            task = owner.tasks[number]
+            content, task = bytes(owner.uploads.pop(key)), owner.tasks[of_task]
             known = {label["name"] for label in owner.labels_of(task)}
-            failure = unknown_label(content, known) or take_annotations(task, bytes(content), query["format"])
+            failure = unknown_label(content, known) or take_annotations(task, content, query["format"], job)
             return self._send(202, {"rq_id": owner.end(failure=failure)})
-        owner.uploads[f"annotations {number}"] = bytearray()
-        location = f"{owner.url}/api/tasks/{number}/annotations/upload"
-        self._send(201, headers={"Location": location, "Upload-Filename": "cvat.xml"})
+        owner.uploads[key] = bytearray()
+        self._send(201, headers={"Location": owner.url + key, "Upload-Filename": "cvat.xml"})
 
     def annotations_chunk(self, owner: FakeCvat, query: dict[str, str], body: bytes, number: int) -> None:
-        upload = owner.uploads[f"annotations {number}"]
+        upload = owner.uploads[urlsplit(self.path).path]
         assert int(self.headers["Upload-Offset"]) == len(upload)
         upload += body
         self._send(204, headers={"Upload-Offset": str(len(upload))})
+
+    def jobs(self, owner: FakeCvat, query: dict[str, str], body: bytes) -> None:
+        number = int(query["task_id"])
+        task = owner.tasks[number]
+        results = [
+            {
+                "id": number * JOBS + k,
+                "task_id": number,
+                "start_frame": task.frames.index(frames[0]),
+                "stop_frame": task.frames.index(frames[-1]),
+                "type": "annotation",
+                "issues": {"url": "", "count": 0},
+                "labels": {"url": ""},
+            }
+            for k, frames in enumerate(jobs_of(task).frames)
+        ]
+        self._send(200, {"count": len(results), "next": None, "previous": None, "results": results})
 
     # ---- what comes back
 
@@ -326,7 +351,9 @@ ROUTES: list[tuple[str, str, Callable[..., None]]] = [
     (r"/api/tasks/(\d+)/data/", "POST", _Handler.data),
     (r"/api/tasks/(\d+)/data/meta", "GET", _Handler.meta),
     (r"/api/tasks/(\d+)/annotations/", "POST", _Handler.annotations_send),
-    (r"/api/tasks/(\d+)/annotations/upload", "PATCH", _Handler.annotations_chunk),
+    (r"/api/(?:tasks|jobs)/(\d+)/annotations/upload", "PATCH", _Handler.annotations_chunk),
+    ("/api/jobs", "GET", _Handler.jobs),
+    (r"/api/jobs/(\d+)/annotations/", "POST", _Handler.job_annotations_send),
     (r"/api/tasks/(\d+)/annotations/", "GET", _Handler.annotations),
     (r"/api/tasks/(\d+)/annotations/", "PUT", _Handler.annotations_put),
     (r"/api/tasks/(\d+)/annotations/", "PATCH", _Handler.annotations_add),

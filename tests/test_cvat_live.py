@@ -202,10 +202,7 @@ def test_jobs_that_share_frames_show_every_object_once(site: Site, run: Path, ov
         assert_same(run, exported(task, run.parent / "shared.zip"))
 
 
-@pytest.mark.live
 def test_a_file_for_every_job_makes_the_same_task(site: Site, run: Path) -> None:
-    if not site.is_real:
-        pytest.skip("the imitation takes no imports into jobs")
     with Store.read(run / "drive") as store:
         recording = Recording("drive", run.parent / "drive.mp4")
         cvat.write(store, recording, run.parent / "split", PublishOptions(split_frames=10))
