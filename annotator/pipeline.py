@@ -147,6 +147,7 @@ def about(job: Job, detector: Detector, findings: Findings) -> dict[str, Any]:
             "inputs": [str(path) for path in job.inputs],
             "formats": list(job.formats),
             "device": str(runtime.device),
+            "runtime": runtime.name,
             "precision": runtime.precision,
             "batch_size": job.batch_size,
             "detection": asdict(job.detection),

@@ -47,7 +47,19 @@ FLOORS = [  # design/house.md: lowest first, and so within a floor; a name cover
 ]
 ROOMS = [room for rooms in FLOORS for room in rooms]
 ONLY_IN_CLI = {"click", "rich"}
-HEAVY = {"torch", "torchvision", "timm", "av", "cv2", "scipy", "shapely", "pycocotools", "PIL", "numpy"}
+HEAVY = {
+    "torch",
+    "openvino",
+    "torchvision",
+    "timm",
+    "av",
+    "cv2",
+    "scipy",
+    "shapely",
+    "pycocotools",
+    "PIL",
+    "numpy",
+}
 
 
 def modules() -> dict[str, Path]:

@@ -71,6 +71,7 @@ class ToyRuntime:
     checkpoint: Any = field(default_factory=toy_checkpoint)
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     precision: str = "32"
+    name: str = "torch"
     fault: str = ""  # "KILL:3": that signal before the third batch
     batches: int = 0
 

@@ -57,7 +57,7 @@ class Detector:
         Raises CheckpointError for weights that can't be loaded, UsageError for a device that isn't there.
         """
         options = options or DetectionOptions()
-        return cls(load_runtime(weights, device, options.precision), options)
+        return cls(load_runtime(weights, device, options.precision, options.runtime), options)
 
     @property
     def spec(self) -> NetworkSpec:
@@ -71,8 +71,8 @@ class Detector:
 
     @property
     def made_with(self) -> DetectionOptions:
-        """The options as they shape labels: with the precision that "auto" stands for here."""
-        return replace(self.options, precision=self.runtime.precision)
+        """The options as they shape labels: with what "auto" stands for here."""
+        return replace(self.options, precision=self.runtime.precision, runtime=self.runtime.name)
 
     def detect(self, image: npt.NDArray[np.uint8]) -> Instances:
         """Find the instances of an image (H, W, 3) uint8 RGB."""

@@ -13,12 +13,16 @@ from annotator.model.checkpoint import Checkpoint
 from annotator.model.network import RawMaps
 from annotator.model.preprocess import processed_size, resize
 
+REDUCED = {"bf16": torch.bfloat16, "16": torch.float16}
+
 
 class TorchRuntime:
     """PyTorch on a CPU or a CUDA device."""
 
+    name = "torch"
+
     def __init__(self, checkpoint: Checkpoint, device: torch.device, precision: str = "32") -> None:
-        """Runs a copy of the network, on the device, with numbers of 32 bits or as "bf16"."""
+        """Runs a copy of the network, on the device, with numbers of "32" or "16" bits or as "bf16"."""
         self.checkpoint = checkpoint
         self.device = device
         self.precision = precision
@@ -36,7 +40,7 @@ class TorchRuntime:
         # On a CPU batches gain nothing, and one image at a time comes out with the same bits in any batch.
         parts = x.split(1) if self.device.type == "cpu" else [x]
         self._encoded.clear()
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+        with torch.autocast(self.device.type, REDUCED.get(self.precision), enabled=self.precision in REDUCED):
             raw = torch.cat([self._network(part).float() for part in parts])
         return RawMaps(raw, self.checkpoint.spec, torch.cat(self._encoded))
 

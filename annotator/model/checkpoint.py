@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 import warnings
+import zlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -26,8 +27,19 @@ from annotator.model.network import NetworkSpec, SpatialEmbeddingNetwork, erfnet
 
 DEFAULT_MODEL = "street.safetensors"
 METADATA_KEY = "spatialemb"
+GRAPH_PREFIX = "int8."  # of the two parts of a quantized graph, among the tensors of a file
+MOST_GRAPH_BYTES = 1 << 28
 LONGEST_SIDE = 16384  # of the images that a network is trained on, in pixels
 REMEDY = "give a checkpoint of this tool (.safetensors) or of the paper's authors (.pth)"
+
+
+@dataclass(frozen=True)
+class QuantizedGraph:
+    """The network with numbers of eight bits, as OpenVINO reads it; made of the weights beside it."""
+
+    structure: bytes = field(repr=False)  # XML
+    weights: bytes = field(repr=False)
+    report: dict[str, Any]  # on how many images it was calibrated, and what it costs
 
 
 @dataclass(frozen=True)
@@ -37,6 +49,7 @@ class Checkpoint:
     network: SpatialEmbeddingNetwork  # float32, in evaluation mode
     sha256: str  # of the file
     provenance: dict[str, Any]  # what training wrote: data, steps, options
+    quantized: QuantizedGraph | None = None
 
     @property
     def spec(self) -> NetworkSpec:
@@ -58,6 +71,7 @@ def load_checkpoint(path: Path | None = None) -> Checkpoint:
         raise CheckpointError(f"can't read the weights {path}: {error.strerror}; {REMEDY}") from error
     read = _read_safetensors if path.suffix.lower() == ".safetensors" else _read_authors
     spec, state, provenance = read(path)
+    quantized = _quantized(path, state, provenance)
     network = SpatialEmbeddingNetwork(spec)
     try:
         network.body.load_state_dict(
@@ -71,7 +85,7 @@ def load_checkpoint(path: Path | None = None) -> Checkpoint:
     for name, tensor in network.body.state_dict().items():
         if not torch.isfinite(tensor).all():
             raise CheckpointError(f"{path} is damaged ({name} holds values that are no numbers); {REMEDY}")
-    return Checkpoint(network.eval(), hashlib.sha256(content).hexdigest(), provenance)
+    return Checkpoint(network.eval(), hashlib.sha256(content).hexdigest(), provenance, quantized)
 
 
 def save_checkpoint(
@@ -79,11 +93,19 @@ def save_checkpoint(
     network: SpatialEmbeddingNetwork,
     provenance: dict[str, Any],
     dtype: torch.dtype = torch.float16,
+    quantized: QuantizedGraph | None = None,
 ) -> None:
     """Write weights and all that is needed to run them; the file appears whole or not at all."""
     state = {
         name: _at_rest(tensor.detach().cpu(), dtype) for name, tensor in network.body.state_dict().items()
     }
+    if quantized is not None:
+        parts = {"structure": zlib.compress(quantized.structure, 9), "weights": quantized.weights}
+        state |= {
+            GRAPH_PREFIX + name: torch.frombuffer(bytearray(part), dtype=torch.uint8)
+            for name, part in parts.items()
+        }
+        provenance = provenance | {"int8": quantized.report}
     described = {"spec": network.spec.to_dict(), "provenance": provenance}
     partial = path.with_name(path.name + ".part")
     partial.write_bytes(save(state, {METADATA_KEY: json.dumps(described, sort_keys=True)}))
@@ -118,6 +140,29 @@ def _read_safetensors(path: Path) -> Contents:
             f"{path} doesn't describe a network of this tool ({missing[:200]}); {REMEDY}"
         ) from error
     return spec, state, provenance
+
+
+def _quantized(path: Path, state: dict[str, Tensor], provenance: dict[str, Any]) -> QuantizedGraph | None:
+    """Take the quantized graph out of a state, if it has one."""
+    parts = [state.pop(GRAPH_PREFIX + name, None) for name in ("structure", "weights")]
+    structure, weights = parts
+    if structure is None and weights is None:
+        return None
+    report = provenance.get("int8")
+    is_right = isinstance(report, dict) and all(
+        part is not None and part.dtype == torch.uint8 and part.ndim == 1 and len(part) <= MOST_GRAPH_BYTES
+        for part in parts
+    )
+    if structure is None or weights is None or not isinstance(report, dict) or not is_right:
+        raise CheckpointError(f"{path} holds a part of a quantized graph only; {REMEDY}")
+    try:
+        unpacker = zlib.decompressobj()
+        text = unpacker.decompress(structure.numpy().tobytes(), MOST_GRAPH_BYTES)
+    except zlib.error as error:
+        raise CheckpointError(f"{path} is damaged ({error}); {REMEDY}") from error
+    if not unpacker.eof:
+        raise CheckpointError(f"{path} is damaged (its quantized graph is cut off, or too large); {REMEDY}")
+    return QuantizedGraph(text, weights.numpy().tobytes(), report)
 
 
 def _check(spec: NetworkSpec) -> None:

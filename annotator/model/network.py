@@ -93,16 +93,25 @@ class SpatialEmbeddingNetwork(nn.Module):
 
     def fields(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) RGB in [0, 1] -> (B, 2 + S + C, ceil(H / stride), ceil(W / stride)) raw maps."""
-        height, width = images.shape[-2:]
-        bottom, right = -height % self.body.multiple, -width % self.body.multiple
-        x = (images - self.mean) / self.std
-        if bottom or right:
-            x = F.pad(x, (0, right, 0, bottom), mode="replicate")
-        out: Tensor = self.body(x)
+        return self.trimmed(self.body(self.normalised(self.padded(images))), images.shape[-2:])
+
+    def trimmed(self, out: Tensor, size: tuple[int, int] | torch.Size) -> Tensor:
+        """What the body makes of a padded image of `size` (H, W), as the fields of that image."""
+        height, width = size
         if self.spec.fixed_sigma is not None:
             sigma = torch.full_like(out[:, 2 : 2 + self.spec.n_sigma], self.spec.fixed_sigma)
             out = torch.cat([out[:, :2], sigma, out[:, 2 + self.spec.n_sigma :]], 1)
         return out[..., : -(-height // self.stride), : -(-width // self.stride)]
+
+    def padded(self, images: Tensor) -> Tensor:
+        """Images (B, 3, H, W) with sides that the body takes: the last row and column go on."""
+        height, width = images.shape[-2:]
+        bottom, right = -height % self.body.multiple, -width % self.body.multiple
+        return F.pad(images, (0, right, 0, bottom), mode="replicate") if bottom or right else images
+
+    def normalised(self, images: Tensor) -> Tensor:
+        """Images in [0, 1] as the body takes them."""
+        return (images - self.mean) / self.std
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) RGB in [0, 1] -> (B, 2 + S + C, H, W) raw maps."""

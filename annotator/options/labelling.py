@@ -19,7 +19,8 @@ FORMATS = (
 HOLES = ("fill", "keyhole", "mask")  # what becomes of holes in CVAT polygons
 DEVICES = ("auto", "cpu", "cuda")
 KNOWN_DEVICE = re.compile(r"auto|cpu|cuda(:(0|[1-9][0-9]?))?")
-PRECISIONS = ("auto", "32", "bf16")  # of labelling
+PRECISIONS = ("auto", "32", "16", "bf16", "int8")  # of labelling
+RUNTIMES = ("auto", "torch", "openvino")
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,14 @@ class DetectionOptions:
     precision: str = field(
         default="auto",
         metadata=option(
-            "Numbers that the network computes with; auto takes bf16 where that is fast.", choices=PRECISIONS
+            "Numbers that the network computes with; auto takes the fastest that the weights and the hardware have.",
+            choices=PRECISIONS,
+        ),
+    )
+    runtime: str = field(
+        default="auto",
+        metadata=option(
+            "What runs the network; auto takes OpenVINO on CPUs, PyTorch elsewhere.", choices=RUNTIMES
         ),
     )
     seed_threshold: float = field(
