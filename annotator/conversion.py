@@ -49,6 +49,7 @@ class Converted:
     tracks: int
     files: tuple[Path, ...]
     losses: Mapping[str, int]  # what could not be read or written, in words
+    unmet: frozenset[str] = frozenset()  # names of `map` that no label has so far
 
 
 @dataclass(frozen=True)
@@ -119,13 +120,15 @@ def _converted(each: Import, store: Store, folder: Path) -> Converted:
         store.note("published").items(), key=lambda item: item[0] in ALWAYS
     )  # what was asked for first
     published = [entry for _, entry in by_name]
+    unread = Counter({f"{what} left out": count for what, count in each.labels.left_out.items()})
     return Converted(
         each.recording.name,
         store.frame_count,
         store.instance_count,
         store.track_count,
         tuple(folder / name for entry in published for name in entry["files"]),
-        sum((Counter(entry["losses"]) for entry in published), each.losses + each.labels.left_out),
+        sum((Counter(entry["losses"]) for entry in published), each.losses + unread),
+        each.labels.classes.unmet,
     )
 
 

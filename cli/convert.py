@@ -64,9 +64,12 @@ def convert(source: Path, quiet: bool, **values: Any) -> None:
     # Numpy and the like must not be behind --help, nor behind wrong usage.
     from annotator import conversion
 
+    done = []
     for converted in conversion.convert(job):
+        done.append(converted)
         if not quiet:
             shell.show(told(converted))
+    tell_unmet(reading.map, done)
 
 
 @command.command()
@@ -198,6 +201,13 @@ def told(converted: Any) -> str:
         f"{converted.name}: {converted.frames} frames, {converted.instances} instances,"
         f" {converted.tracks} tracks -> {', '.join(map(str, converted.files))}{losses}"
     )
+
+
+def tell_unmet(texts: tuple[str, ...], done: list[Any]) -> None:
+    """Say which --map NAME=CLASS met no label of any recording that was converted."""
+    for text in texts:
+        if done and all(text.rpartition("=")[0].strip() in converted.unmet for converted in done):
+            shell.warn(f"--map {text}: no label is called so")
 
 
 def main() -> None:

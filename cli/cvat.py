@@ -14,7 +14,7 @@ from annotator.errors import EXIT_OK, EXIT_SOME_FAILED
 from annotator.options import PullJob, PushJob, ReadingOptions
 
 from . import shell
-from .convert import told
+from .convert import tell_unmet, told
 from .options import build, options_from
 
 PATH = click.Path(path_type=Path)
@@ -69,13 +69,16 @@ def pull(run: Path, **values: Any) -> int:
     job = build(PullJob, values, run=run, reading=build(ReadingOptions, values))
     from annotator.cvat import pull as exchange
 
-    code = EXIT_OK
+    code, fetched = EXIT_OK, []
     for pulled in exchange.pull(job):
         if pulled.error:
             shell.tell(pulled.error)
             code = EXIT_SOME_FAILED
         else:
             shell.show(told(pulled.converted) if pulled.converted else f"{pulled.name}: {pulled.what}")
+        if pulled.converted:
+            fetched.append(pulled.converted)
+    tell_unmet(job.reading.map, fetched)
     return code
 
 

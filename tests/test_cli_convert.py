@@ -45,7 +45,15 @@ def test_what_a_format_cannot_hold_is_said(tmp_path: Path, convert: Run) -> None
     assert answer.stdout.rstrip().endswith("; 4 instances of other classes than car and person")
     options = "--map", "tree=none", "--overwrite"
     answer = convert(source, "--to", "mots", "--out", tmp_path / "out", *options)
-    assert re.search(r"; \d+ shapes of the label 'tree'$", answer.stdout)
+    assert re.search(r"; \d+ shapes of the label 'tree' left out$", answer.stdout)
+
+
+def test_a_name_that_no_label_has_is_told(tmp_path: Path, run: Path, convert: Run) -> None:
+    source = WRITERS["cvat"](tmp_path, IN_VIDEO, VIDEO)
+    maps = "--map", "person=rider", "--map", "persn=car", "--quiet"
+    answer = convert(source, "--to", "coco", "--out", tmp_path / "out", *maps)
+    assert (answer.returncode, answer.stdout) == (0, "")
+    assert answer.stderr == "warning: --map persn=car: no label is called so\n"
 
 
 def test_cvat_files_are_made_as_options_say(tmp_path: Path, run: Path, convert: Run) -> None:

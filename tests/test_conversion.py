@@ -252,7 +252,7 @@ def test_classes_are_called_as_the_user_says(tmp_path: Path) -> None:
         source, "coco", tmp_path / "c", reading=ReadingOptions(map=("Fußgänger=none", "car=person"))
     )
     assert {c for _, objects in content(one.files[0]) for c, *_ in objects} == {PERSON}
-    assert one.losses["shapes of the label 'Fußgänger'"] == 2, "keyframes"
+    assert one.losses["shapes of the label 'Fußgänger' left out"] == 2, "keyframes"
     for wrong in ("Fußgänger", "Fußgänger=gehen", "=car"):
         with pytest.raises(UsageError, match="--map takes NAME=CLASS"):
             converted(source, "coco", tmp_path / "d", reading=ReadingOptions(map=(wrong,)))
@@ -322,7 +322,7 @@ def test_labels_without_instances_are_left_out_and_counted(tmp_path: Path, kind:
     classes = (f"{kind}=none",) if kind not in BY_NAME else ()
     one = converted(source, "coco", tmp_path / "out", reading=ReadingOptions(map=classes))
     assert one.instances == 4
-    assert one.losses[f"shapes of the label {kind!r}"] == 2  # keyframes
+    assert one.losses[f"shapes of the label {kind!r} left out"] == 2  # keyframes
 
 
 def test_a_split_recording_is_converted_and_corrected_as_one(tmp_path: Path) -> None:

@@ -130,6 +130,12 @@ def test_what_is_no_mask_is_left_out_and_counted(tmp_path: Path) -> None:
     assert left_out == {"shapes of the kind 'box'": 2}
 
 
+def test_an_export_for_video_of_a_task_of_images_is_told_as_such(tmp_path: Path) -> None:
+    path = exported(tmp_path, in_track(polygon(0, 1)), mode="annotation")
+    with pytest.raises(FormatError, match=r"of a task of images, .*; export it as CVAT for images"):
+        list(cvat.read(path))
+
+
 def test_labels_of_other_names_are_what_the_user_says(tmp_path: Path) -> None:
     body = in_track(polygon(0, 1), label="Pedestrian") + in_track(polygon(0, 5), label="Car")
     path = exported(tmp_path, body)

@@ -18,6 +18,7 @@ class Classes:
 
     given: Mapping[str, int | None] = field(default_factory=dict)  # None = left out
     leaves_out_others: bool = False  # instead of refusing them
+    _met: set[str] = field(default_factory=set, compare=False)  # those of the user's that labels had so far
 
     @classmethod
     def parse(cls, texts: Iterable[str]) -> Classes:
@@ -58,9 +59,15 @@ class Classes:
     def _known(self, name: str) -> int | None:
         for given in (name, name.strip()):
             if given in self.given:
+                self._met.add(name.strip())
                 return self.given[given]
         label = BY_NAME.get(name) or BY_NAME.get(name.strip().casefold())
         return label.id if label and label.has_instances else None
+
+    @property
+    def unmet(self) -> frozenset[str]:
+        """Names that the user gave a class, and no label that was asked for has."""
+        return frozenset(name.strip() for name in self.given) - self._met
 
     def knows(self, name: str) -> bool:
         """Whether a label is a class, or left out; spaces around it don't matter."""

@@ -184,6 +184,11 @@ class _Content:
         self.objects.end_file(self.jobs)
         if not self.has_images and not self.has_meta:
             raise ValueError("it names no frames")
+        if track.label and not self.has_images and not self.frames:
+            raise ValueError(
+                "it has tracks of a task of images, which CVAT exports for video without their names;"
+                " export it as CVAT for images 1.1"
+            )
 
     @contextmanager
     def _noted(self, of: Element, element: Element) -> Iterator[None]:
