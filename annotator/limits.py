@@ -10,6 +10,11 @@ from __future__ import annotations
 LARGEST_SIDE = 65_535  # pixels of a frame; what JPEG and most codecs hold
 MOST_PIXELS = 1 << 28  # of a frame: 16,384 x 16,384; pycocotools crashes from 2^32 on
 MOST_FRAMES = 10_000_000  # of a recording, four days at 30 a second: what is beyond is no number of a frame
+MOST_UNLABELLED = (
+    1_000_000  # frames in a row without a label, nine hours: they are made up where a format leaves them out
+)
+LONGEST_BETWEEN = 100_000  # frames from one keyframe to the next, an hour: those between are interpolated
+MOST_INTERPOLATED = 1 << 31  # bytes of shapes made between the keyframes of a recording, 16 a vertex; on disk
 FARTHEST = 1_000_000  # pixels from a frame's corner where a vertex may lie
 MOST_VERTICES = 1_000_000  # of a polygon
 MOST_CROSSINGS = 1 << 26  # columns of the frame that a polygon's border crosses, again and again
@@ -30,6 +35,11 @@ def require_frames(stop: int) -> None:
     """Raise ValueError when frames are numbered up to `stop`, not included, and no recording has so many."""
     if stop > MOST_FRAMES:
         raise ValueError(f"more than {MOST_FRAMES:,} frames")
+
+
+def unlabelled(before: int, frame: int) -> str:
+    """What is wrong with more than MOST_UNLABELLED frames between two."""
+    return f"{frame - before - 1:,} frames without a label before frame {frame}; up to {MOST_UNLABELLED:,} are read"
 
 
 def _of(side: int) -> str:

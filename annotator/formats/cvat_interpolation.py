@@ -6,6 +6,7 @@ go straight from one to the other. Where several would come close to each other,
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -13,6 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from annotator.polygons import Ring
+
+Point = list[float]  # x and y
 
 
 class Run(NamedTuple):
@@ -29,12 +32,16 @@ def interpolate(first: Ring, second: Ring, shares: Sequence[float]) -> list[Ring
     runs = list(_runs(left, right, _matched(_along(left), _along(right))))
     starts = left[[i for run in runs for i in run.left]]
     ways = right[[j for run in runs for j in run.right]] - starts
-    behind = np.cumsum([len(run.left) for run in runs])[:-1]
+    behind = [0, *np.cumsum([len(run.left) for run in runs]).tolist()]
     rings = []
     for share in shares:
-        of_runs = np.split(starts + ways * share, behind)
-        thinned = [_thinned(points, run.nearest) for points, run in zip(of_runs, runs, strict=True)]
-        rings.append(np.concatenate(thinned)[:-1])
+        points = (starts + ways * share).tolist()  # one by one, lists are many times as fast
+        kept = [
+            point
+            for run, begin, end in zip(runs, behind, behind[1:], strict=False)
+            for point in _thinned(points[begin:end], run.nearest)
+        ]
+        rings.append(np.array(kept[:-1]))
     return rings
 
 
@@ -50,13 +57,21 @@ def _along(points: Ring) -> npt.NDArray[np.float64]:
 
 def _matched(left: npt.NDArray[np.float64], right: npt.NDArray[np.float64]) -> list[list[int]]:
     """The points of the right side that belong to each of the left, in order; at least one each."""
-    distance = np.abs(left[:, None] - right)
-    matched = [[j] for j in distance.argmin(axis=1).tolist()]
+    matched = [[j] for j in _nearest_of(left, right).tolist()]
     alone = set(range(len(right))).difference(j for (j,) in matched)
-    nearest = distance.argmin(axis=0).tolist()
+    nearest = _nearest_of(right, left).tolist()
     for j in sorted(alone):
         matched[nearest[j]].append(j)
     return [sorted(of_point) for of_point in matched]
+
+
+def _nearest_of(values: npt.NDArray[np.float64], among: npt.NDArray[np.float64]) -> npt.NDArray[np.intp]:
+    """The place of the number nearest to each value, the first of several, among numbers that don't descend."""
+    above = np.searchsorted(among, values)
+    below = np.searchsorted(among, among[np.maximum(above - 1, 0)])
+    above = np.minimum(above, len(among) - 1)
+    is_below = np.abs(values - among[below]) <= np.abs(values - among[above])
+    return np.where(is_below, below, above)
 
 
 def _runs(left: Ring, right: Ring, matched: list[list[int]]) -> Iterator[Run]:
@@ -78,14 +93,14 @@ def _nearest(points: Ring) -> float:
     return float(np.hypot(*np.diff(points, axis=0).T).sum() / (2 * len(points)))
 
 
-def _thinned(points: Ring, nearest: float) -> Ring:
+def _thinned(points: list[Point], nearest: float) -> list[Point]:
     """The first and the last point, and those between that are far enough from the one kept before."""
     if len(points) == 1:
         return points
     kept = [points[0]]
     for point in points[1:-1]:
-        if np.hypot(*(point - kept[-1])) >= nearest:
+        if math.dist(point, kept[-1]) >= nearest:
             kept.append(point)
-    if len(kept) == 1 and np.hypot(*(points[-1] - points[0])) < nearest:
-        return points[[0, -1]].mean(axis=0, keepdims=True)
-    return np.stack([*kept, points[-1]])
+    if len(kept) == 1 and math.dist(points[-1], points[0]) < nearest:
+        return [[(a + b) / 2 for a, b in zip(points[0], points[-1], strict=True)]]
+    return [*kept, points[-1]]

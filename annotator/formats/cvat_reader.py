@@ -15,7 +15,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import count
+from itertools import count, pairwise
 from pathlib import Path
 from typing import NamedTuple
 from xml.etree.ElementTree import Element
@@ -23,6 +23,7 @@ from xml.etree.ElementTree import Element
 import numpy as np
 
 from annotator import masks
+from annotator.errors import FormatError
 from annotator.filling import require_ring
 from annotator.formats.bad_entries import BadEntries
 from annotator.formats.classes import AS_NAMED, Classes
@@ -36,7 +37,15 @@ from annotator.formats.names import PART
 from annotator.formats.survey import frame_without_time
 from annotator.frames import FrameRef
 from annotator.instances import Instances, Truth
-from annotator.limits import MOST_FRAMES, require_frame_size, require_frames
+from annotator.limits import (
+    LONGEST_BETWEEN,
+    MOST_FRAMES,
+    MOST_INTERPOLATED,
+    MOST_UNLABELLED,
+    require_frame_size,
+    require_frames,
+    unlabelled,
+)
 from annotator.polygons import Ring
 
 SHAPES = ("polygon", "mask")
@@ -155,6 +164,7 @@ class _Content:
     has_images: bool = False
     objects: Objects = field(default_factory=Objects)
     deleted: set[int] = field(default_factory=set)  # frames of a video
+    made: int = 0  # bytes of shapes between keyframes
     is_export: bool = False  # of CVAT, which lists every frame of a track
     objects_of: dict[int, int] = field(default_factory=dict)  # of the things that tracks are
     track_ids: dict[int, int] = field(default_factory=dict)  # of objects of a video
@@ -206,6 +216,10 @@ class _Content:
         strange = self.spool.strange(None if self.has_images else self.frames)
         if strange is not None:
             raise ValueError(f"it has shapes in frame {strange}, and no such frame")
+        if not self.has_images and len(self.frames) > MOST_UNLABELLED:
+            for before, frame in pairwise([self.frames.start - 1, *self.spool.labelled(), self.frames.stop]):
+                if (frame - before) // self.frames.step > MOST_UNLABELLED:
+                    raise ValueError(unlabelled(before, frame))
         self.objects_of = self.objects.join()
         self.track_ids = track_ids(self.objects.uids)
 
@@ -310,6 +324,7 @@ class _Content:
         """
         first, last = before.drawn.frame, after.drawn.frame
         missing = range(first + self.frames.step, last, self.frames.step)
+        self._require_few(missing, max(len(before.drawn.shape), len(after.drawn.shape)))
         if self.is_export or not (before.is_keyframe and after.is_keyframe):
             self.deleted.update(frame for frame in missing if frame in self.frames)
             return
@@ -323,6 +338,19 @@ class _Content:
             )
             for frame, ring in zip(block, rings, strict=True):
                 yield before.drawn._replace(frame=frame, shape=ring.astype("<f8").tobytes())
+
+    def _require_few(self, made: range, size: int) -> None:
+        """Frames in which a shape of `size` bytes is made up are few enough. Raises ValueError, or FormatError."""
+        if len(made) > LONGEST_BETWEEN:
+            raise ValueError(
+                f"{len(made):,} frames behind its keyframe {made.start - made.step} without another; up to"
+                f" {LONGEST_BETWEEN:,} are filled in: set keyframes between, or outside where it is not seen"
+            )
+        self.made += len(made) * size
+        if self.made > MOST_INTERPOLATED:
+            raise FormatError(
+                f"over {MOST_INTERPOLATED >> 30} GB of shapes between keyframes; export it from CVAT in parts"
+            )
 
     def _thing_of_image(self, image: _Image, shape: Element, number: int) -> tuple[int, int]:
         """The number and the track id of the object that a shape is of."""
@@ -340,7 +368,9 @@ class _Content:
         last = track.last
         if track.piece is None or last is None or not last.is_keyframe or last.ring is None or self.is_export:
             return
-        for frame in range(track.frame + self.own.step, self.own.stop, self.own.step):
+        following = range(track.frame + self.own.step, self.own.stop, self.own.step)
+        self._require_few(following, len(last.drawn.shape))
+        for frame in following:
             self._add_to_video(last.drawn._replace(frame=frame), track.piece)
 
 

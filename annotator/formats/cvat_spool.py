@@ -90,6 +90,12 @@ class ShapeSpool:
         values = (frames.start, frames.stop, frames.start, frames.step)
         return self.db.execute(f"SELECT min(frame) FROM shapes WHERE {where}", values).fetchone()[0]
 
+    def labelled(self) -> Iterator[int]:
+        """The frames with shapes, in order."""
+        self._flush()
+        for (frame,) in self.db.execute("SELECT DISTINCT frame FROM shapes ORDER BY frame"):
+            yield frame
+
     def of_frame(self, index: int) -> list[Drawn]:
         """The shapes of a frame, as they were added."""
         self._flush()

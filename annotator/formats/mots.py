@@ -24,7 +24,7 @@ from annotator.formats.survey import Survey, frame_without_time, lost
 from annotator.formats.whole import whole_file
 from annotator.instances import Instances, Region, Truth
 from annotator.labels import BY_ID, BY_NAME
-from annotator.limits import MOST_FRAMES
+from annotator.limits import MOST_FRAMES, MOST_UNLABELLED, unlabelled
 
 FILE = "mots.txt"
 MOTS_CLASSES = {BY_NAME["car"].id: 1, BY_NAME["person"].id: 2}  # Cityscapes id -> MOTS class
@@ -166,6 +166,8 @@ def _frames(path: Path, bad: BadEntries) -> Iterator[Labelled]:
                 bad.add(_wrong(line.number, f"frame {frame} comes after frame {last}"))
             elif line.size != size:
                 bad.add(_wrong(line.number, f"a mask of {list(line.size)} in a frame of {list(size)}"))
+            elif frame - last > MOST_UNLABELLED:
+                bad.add(_wrong(line.number, unlabelled(last, frame)))
             else:
                 fitting.append((line, rle))
         if fitting:

@@ -9,7 +9,7 @@ from pathlib import Path
 from annotator import masks
 from annotator.formats.check.finding import ERROR, WARNING, Finding, Said
 from annotator.formats.names import BOM
-from annotator.limits import MOST_FRAMES
+from annotator.limits import MOST_FRAMES, MOST_UNLABELLED, unlabelled
 
 CLASSES = {1: "car", 2: "pedestrian", 10: "ignore region"}
 IDS_PER_CLASS = 1000
@@ -58,6 +58,8 @@ class _Content:
             yield number, (ERROR, f"no frame has the number {frame}")
         if frame < self.frame:
             yield number, (ERROR, f"frame {frame} comes behind frame {self.frame}")
+        elif frame - self.frame > MOST_UNLABELLED:
+            yield number, (ERROR, unlabelled(self.frame, frame))
         if frame != self.frame:
             yield from self.end_frame()
             self.frame = frame
