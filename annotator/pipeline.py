@@ -166,7 +166,7 @@ def explain(error: Exception, source: Source, folder: Path) -> str:
     if isinstance(error, MemoryError | torch.cuda.OutOfMemoryError) or "allocate memory" in str(error):
         return f"{source.path}: not enough memory; use a smaller --batch-size or --scale"
     if isinstance(error, OSError):
-        return f"{source.path}: can't be read ({error.strerror or error})"
+        return f"{source.path}: can't be read ({error.strerror or error}); check that it is there and may be read"
     kind = f"{type(error).__name__}: {error}".splitlines()[0]
     try:
         folder.mkdir(parents=True, exist_ok=True)
