@@ -6,6 +6,7 @@ Messages name the file and the remedy; the command prints them as they are, with
 from __future__ import annotations
 
 import errno
+import os
 from pathlib import Path
 
 EXIT_OK = 0
@@ -66,6 +67,18 @@ def cant_be_written(path: Path, error: Exception, what: str = "") -> OutputError
     if number in REMEDIES:
         return RecordingOutputError(f"{sentence} {REMEDIES[number]}, and run the command again")
     return OutputError(f"{sentence} make room or choose another place, and run the command again")
+
+
+class UnreadableError(UsageError):
+    """What was given to be read, or something in it, can't be."""
+
+
+def unreadable(error: OSError, path: Path | None = None) -> UnreadableError:
+    """The fault that what was given to be read, or something in it, can't be."""
+    named = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else path
+    return UnreadableError(
+        f"{named}: can't be read ({error.strerror or error}); check that it is there and may be read"
+    )
 
 
 class ServerError(AnnotatorError):

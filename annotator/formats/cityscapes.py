@@ -143,7 +143,9 @@ def _numbered(path: Path) -> Iterator[tuple[int, str, Path]]:
 
 def _load(file: Path) -> npt.NDArray[np.uint16]:
     """The instance ids (H, W) of a frame."""
-    rows = png.inflate(file.read_bytes()) if file.is_file() else None
+    if not file.is_file():  # a pipe would have us wait
+        raise FormatError(f"{file}: is no file, or a link that leads nowhere")
+    rows = png.inflate(file.read_bytes())
     ids = png.unfilter(rows) if rows else None
     if ids is None:
         with suppress(cv2.error):  # larger than OpenCV takes

@@ -13,7 +13,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Protocol
 
-from annotator.errors import OutputError, SourceError, UsageError
+from annotator.errors import OutputError, SourceError, UsageError, unreadable
 from annotator.formats.bad_entries import BadEntries
 from annotator.formats.classes import AS_NAMED, Classes
 from annotator.formats.names import BOM, GENERAL, INSTANCE_IDS, PART, RESULTS, frame_stem
@@ -130,7 +130,10 @@ def recognise(path: Path, reading: ReadingOptions = AS_WRITTEN) -> Side:
     `reading` says what becomes of labels of other names, and of what is no label.
     """
     classes = Classes.parse(reading.map)
-    side = _recognise_folder(path) if path.is_dir() else _recognise_file(path)
+    try:
+        side = _recognise_folder(path) if path.is_dir() else _recognise_file(path)
+    except OSError as error:
+        raise unreadable(error, path) from error
     return replace(
         side,
         labels=tuple(replace(labels, classes=classes, skip_bad=reading.skip_bad) for labels in side.labels),
@@ -188,7 +191,7 @@ def bad_input() -> Iterator[None]:
     except (SourceError, OutputError) as error:
         raise UsageError(str(error)) from error
     except OSError as error:
-        raise UsageError(f"{error.filename}: can't be read ({error.strerror})") from error
+        raise unreadable(error) from error
 
 
 def _recognise_folder(path: Path) -> Side:

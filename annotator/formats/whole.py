@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import os
 import shutil
 import sqlite3
@@ -9,8 +10,9 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NoReturn
 
-from annotator.errors import FormatError, cant_be_written
+from annotator.errors import FormatError, cant_be_written, unreadable
 from annotator.escape import LONGEST_NAME, shortened
 
 
@@ -66,11 +68,19 @@ def whole_folder(goal: Path) -> Iterator[Path]:
 
 
 def find_whole(folder: Path, pattern: str) -> list[Path]:
-    """The files of a folder, however deep, in order; without those in hidden folders, which are not whole yet."""
-    found = sorted(folder.rglob(pattern))
-    return [
-        file for file in found if not any(part.startswith(".") for part in file.relative_to(folder).parts)
-    ]
+    """The files of a folder, however deep, in order; without those in hidden folders, which are not whole yet.
+
+    Raises UsageError when a folder can't be listed: half of the labels are not to be taken for all.
+    """
+    found = []
+    for parent, folders, names in os.walk(folder, onerror=_raise_unreadable):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [Path(parent, name) for name in fnmatch.filter(names, pattern) if not name.startswith(".")]
+    return sorted(found)
+
+
+def _raise_unreadable(error: OSError) -> NoReturn:
+    raise unreadable(error) from error
 
 
 @contextmanager
@@ -113,4 +123,8 @@ def _faults(goal: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, sqlite3.Error) as error:
+        if isinstance(error, OSError) and isinstance(error.filename, str | bytes):
+            place = Path(os.fsdecode(error.filename)).absolute()
+            if not place.is_relative_to(goal.parent.absolute()):
+                raise unreadable(error) from error  # what is written is made of it
         raise cant_be_written(goal, error) from error

@@ -14,7 +14,7 @@ from annotator.errors import SourceError, UsageError
 from annotator.escape import encodable
 from annotator.formats.pairing import FrameNames, by_name
 from annotator.formats.recognise import RUN, Kind, Labels
-from annotator.formats.whole import whole_file
+from annotator.formats.whole import find_whole, whole_file
 from annotator.frames import Frame, FrameRef
 from annotator.run import read_records
 from annotator.video import Source, find_sources
@@ -74,7 +74,7 @@ def _by_name(labels: Labels, folder: Path) -> list[Path]:
     folder = folder if folder.is_dir() else folder.parent  # of the only image
     files = [
         file
-        for file in sorted(folder.rglob("*"), key=natural)
+        for file in sorted(find_whole(folder, "*"), key=natural)
         if is_image(file) and not file.name.endswith("_color.png")  # pictures of Cityscapes labels
     ]
     ours = labels.frame_names()

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from annotator.errors import UsageError
+from annotator.errors import UnreadableError, UsageError, unreadable
 from annotator.formats import PLACES
 from annotator.formats.check.cityscapes import check_cityscapes
 from annotator.formats.check.coco import check_coco
@@ -17,6 +17,7 @@ from annotator.formats.classes import AS_FAR_AS_KNOWN
 from annotator.formats.names import CVAT_LABELS, INSTANCE_IDS, RESULTS
 from annotator.formats.recognise import Kind, Labels, bad_input, recognise
 from annotator.formats.whole import find_whole
+from annotator.store import Store
 
 __all__ = ["ERROR", "WARNING", "Finding", "check"]
 
@@ -35,11 +36,19 @@ def check(path: Path) -> Iterator[Finding]:
 
     Raises UsageError when it can't be told what the path holds, or it isn't there.
     """
+    try:
+        yield from _check(path)
+    except OSError as error:
+        raise unreadable(error, path) from error
+
+
+def _check(path: Path) -> Iterator[Finding]:
     if path.is_dir() and not find_whole(path, "*.sqlite"):
         yield from _check_folder(path)
         return
     for labels in recognise(path).labels:
         if labels.kind is Kind.RUN:
+            yield from _check_store(labels.path)
             yield from _check_published(labels.path)
         else:
             yield from _check_labels(labels)
@@ -75,7 +84,17 @@ def _check_folder(path: Path) -> Iterator[Finding]:
         try:
             yield from check(file)
         except UsageError as error:
-            yield Finding(WARNING, str(file), str(error).removeprefix(f"{file}: "))
+            severity = ERROR if isinstance(error, UnreadableError) else WARNING
+            yield Finding(severity, str(file), str(error).removeprefix(f"{file}: "))
+
+
+def _check_store(folder: Path) -> Iterator[Finding]:
+    """Check that a store can be opened."""
+    try:
+        with bad_input():
+            Store.read(folder).close()
+    except UsageError as error:
+        yield Finding(ERROR, str(folder), str(error).removeprefix(f"{folder}: "))
 
 
 def _check_published(folder: Path) -> Iterator[Finding]:
