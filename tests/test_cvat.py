@@ -164,6 +164,8 @@ def test_objects_keep_their_identities_across_the_jobs_of_a_task(
 ) -> None:
     assert cvat("push", run, "--url", server.url, "--segment-size", 5).returncode == 0
     assert cvat("pull", run, "--url", server.url, "--out", tmp_path / "back").returncode == 0
+    untouched = diff(run, tmp_path / "back")
+    assert (untouched.changed, untouched.total("kept")) == ([], 2 * FRAMES)
     with Store.read(run / "drive") as ours, Store.read(tmp_path / "back" / "drive") as theirs:
         for found, back in zip(ours.instances(), theirs.instances(), strict=True):
             assert sorted(found.track_ids.tolist()) == sorted(back.track_ids.tolist())
