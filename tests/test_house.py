@@ -120,7 +120,15 @@ def test_click_and_rich_stay_in_the_command_line(module: str) -> None:
     assert not {name.split(".")[0] for name in imports(module)} & ONLY_IN_CLI
 
 
-COMMANDS = {"cli.annotate", "cli.convert", "cli.cvat", "cli.evaluate", "cli.track", "cli.train"}
+COMMANDS = {
+    "cli.annotate",
+    "cli.convert",
+    "cli.cvat",
+    "cli.evaluate",
+    "cli.quantize",
+    "cli.track",
+    "cli.train",
+}
 
 
 @pytest.mark.parametrize("command", sorted(COMMANDS))

@@ -24,6 +24,7 @@ from annotator.options.labelling import (
     TrackingJob,
     TrackingOptions,
 )
+from annotator.options.quantization import QuantizationJob
 from annotator.options.reading import AS_WRITTEN, ReadingOptions
 from annotator.options.record import Option, check, option, options_of
 from annotator.options.training import (
@@ -63,6 +64,7 @@ __all__ = [
     "PublishOptions",
     "PullJob",
     "PushJob",
+    "QuantizationJob",
     "ReadingOptions",
     "TrackingJob",
     "TrackingOptions",

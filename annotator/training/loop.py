@@ -32,7 +32,7 @@ from annotator.training.log import Log
 from annotator.training.mix import DataSource, Part, mix_of, open_files, open_parts
 from annotator.training.start import initial_network
 from annotator.training.state import BEST, State, moving_average
-from annotator.training.validation import Validation, write_pictures
+from annotator.training.validation import Validation, detector_of, write_pictures
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -166,12 +166,13 @@ class Training:
         """Score the averaged weights, keep them if they are the best so far, and draw what they see."""
         state, out = self._state, self._job.out
         if self._validation and self._fabric.is_global_zero:
-            self._scores = self._validation.score(state.averaged, self._fabric.device)
+            detector = detector_of(state.averaged, self._fabric.device)
+            self._scores = self._validation.score(detector)
             self.log.add("validation", state.step, self._scores)
             if self._scores["AP"] > state.best:
                 state.best = self._scores["AP"]
                 state.save_checkpoint(out / BEST)
-            pictures = self._validation.pictures(state.averaged, self._fabric.device)
+            pictures = self._validation.pictures(detector)
             write_pictures(pictures, out / "pictures", state.step)
             for k, picture in enumerate(pictures):
                 self.log.add_picture(f"validation/{k}", state.step, picture)

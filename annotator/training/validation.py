@@ -34,22 +34,22 @@ class Validation:
     def __init__(self, sets: Sequence[ImageFiles]) -> None:
         self._frames = [(images, number) for images in sets for number in range(len(images))]
 
-    def score(self, network: SpatialEmbeddingNetwork, device: torch.device) -> dict[str, float]:
+    def score(self, detector: Detector) -> dict[str, float]:
         """AP and AP50 over the classes that occur, as the Cityscapes script has them, and AP50 of each class."""
-        metric, detector = CityscapesAP(), _detector(network, device)
+        metric = CityscapesAP()
         for images, number in self._frames:
             truth = images.truth(number)
             _raw, found = _labelled(detector, images, number)
             metric.add(Overlap.of(found, truth))
         return _figures(metric.result())
 
-    def pictures(self, network: SpatialEmbeddingNetwork, device: torch.device) -> list[Picture]:
+    def pictures(self, detector: Detector) -> list[Picture]:
         """What the network makes of a few images, evenly chosen."""
-        detector = _detector(network, device)
         return [picture(detector, *self._frames[k]) for k in spread(len(self._frames), PICTURES)]
 
 
-def _detector(network: SpatialEmbeddingNetwork, device: torch.device) -> Detector:
+def detector_of(network: SpatialEmbeddingNetwork, device: torch.device) -> Detector:
+    """A detector of a network in training, as it is now."""
     return Detector(TorchRuntime(Checkpoint(network.eval(), "", {}), device))
 
 
