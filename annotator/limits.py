@@ -15,6 +15,8 @@ MOST_UNLABELLED = (
 )
 LONGEST_BETWEEN = 100_000  # frames from one keyframe to the next, an hour: those between are interpolated
 MOST_INTERPOLATED = 1 << 31  # bytes of shapes made between the keyframes of a recording, 16 a vertex; on disk
+MOST_DRAWN_VERTICES = 100_000  # of a polygon that Pillow fills: its work follows vertices times rows
+LARGEST_IMAGE_LABELS = 1 << 28  # bytes of a label file of one image, which may hold the image too
 FARTHEST = 1_000_000  # pixels from a frame's corner where a vertex may lie
 MOST_VERTICES = 1_000_000  # of a polygon
 MOST_CROSSINGS = 1 << 26  # columns of the frame that a polygon's border crosses, again and again

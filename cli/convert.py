@@ -52,7 +52,8 @@ def convert(source: Path, quiet: bool, **values: Any) -> None:
     """Convert labels.
 
     SRC is recognised by what it holds: a folder that spatialemb-annotate wrote, or one recording of it, Cityscapes
-    instanceIds or results, COCO JSON or a list of results, CVAT XML or the .zip of an export, MOTS text.
+    instanceIds, polygons or results, COCO JSON or a list of results, CVAT XML or the .zip of an export, labelme JSON,
+    YOLO text, MOTS text.
 
     \b
     Exit codes: 0 converted, 1 the format can't hold the labels, 2 wrong usage or labels that can't be read,

@@ -54,7 +54,8 @@ def command(prediction: Path, truth: Path, bounds: tuple[str, ...], quiet: bool,
     """Score labels against ground truth.
 
     PRED and GT are recognised by what they hold: a folder that spatialemb-annotate wrote, or one recording of it,
-    Cityscapes instanceIds, results for the Cityscapes benchmark, COCO JSON, CVAT XML, MOTS text. Frames meet by
+    Cityscapes instanceIds or polygons, results for the Cityscapes benchmark, COCO JSON, CVAT XML, labelme JSON, YOLO
+    text, MOTS text. Frames meet by
     name, or by number where a side has none; those that one side lacks are left out, and counted.
 
     \b

@@ -215,7 +215,9 @@ class _Reading:
     def __init__(self, result: Diff, recording: Recording, kept_iou: float) -> None:
         self._result, self._recording, self._kept_iou = result, recording, kept_iou
         self._machine, self._corrected = _surveys(recording.predicted), _surveys(recording.true)
-        self._may_lack_background = any(labels.kind is Kind.CITYSCAPES for labels in recording.true)
+        self._may_lack_background = any(
+            labels.kind in (Kind.CITYSCAPES, Kind.POLYGONS) for labels in recording.true
+        )
         self._links = Links()
         self._acts = _Acts(result.acts)
         self._drawing = _Acts(Counter())

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 ALL = "all"  # instead of a class: the figure of all classes together
 CLASSES = "classes"  # the key of the figures of each
 MOST_WORST = 10
-WITHOUT_TRACKS = (Kind.CITYSCAPES, Kind.RESULTS)
+WITHOUT_TRACKS = (Kind.CITYSCAPES, Kind.RESULTS, Kind.POLYGONS, Kind.LABELME)
 
 Figures = dict[str, Any]  # by name; under CLASSES the same of each class by its name
 
@@ -145,7 +145,7 @@ def evaluate(
     if not _may_have_tracks(comparison):
         _insist_on_no_tracks(comparison, metrics)
         chosen.discard("tracks")
-    scoring = _Scoring(chosen, comparison.truth.kind is Kind.CITYSCAPES)
+    scoring = _Scoring(chosen, comparison.truth.kind in (Kind.CITYSCAPES, Kind.POLYGONS))
     with bad_input():
         for recording in comparison.recordings:
             for found, labelled in recording.frames():

@@ -92,11 +92,15 @@ def read_truth(path: Path) -> Iterator[Truth]:
     """
     for index, stem, file in _numbered(path):
         ids = _load(file)
-        rles = masks.encode_label_map(ids, names=INSTANCES_AND_IGNORED)
-        void = [Region(0, rles.pop(VOID))] if VOID in rles else []
-        groups = [Region(c, rles.pop(c)) for c in INSTANCE_CLASSES if c in rles]
-        found = _instances(frame_without_time(index, ids.shape, stem), rles, file)
-        yield Truth(found, (*void, *groups))
+        yield truth_of(ids, frame_without_time(index, ids.shape, stem), file)
+
+
+def truth_of(ids: npt.NDArray[np.uint16], frame: FrameRef, file: Path) -> Truth:
+    """What instance ids (H, W) say of a frame; `file` is where they are from. Raises FormatError."""
+    rles = masks.encode_label_map(ids, names=INSTANCES_AND_IGNORED)
+    void = [Region(0, rles.pop(VOID))] if VOID in rles else []
+    groups = [Region(c, rles.pop(c)) for c in INSTANCE_CLASSES if c in rles]
+    return Truth(_instances(frame, rles, file), (*void, *groups))
 
 
 def names(path: Path) -> list[str]:

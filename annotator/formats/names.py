@@ -12,6 +12,7 @@ from annotator.frames import FrameRef
 
 NAME = re.compile(r"(?P<city>[^_/\\]+)_(?P<seq>\d{6})_(?P<frame>\d{6})(?:_leftImg8bit)?")  # without suffix
 INSTANCE_IDS = "_gtFine_instanceIds.png"
+POLYGONS = "_polygons.json"  # behind _gtFine or _gtCoarse
 RESULTS = re.compile(r"([^_/\\]+_\d{6}_\d{6}).*\.txt")
 BOM = b"\xef\xbb\xbf"  # of UTF-8, as some tools begin a file
 PART = re.compile(r"\d{6,}-\d{6,}\.xml")  # of a recording in CVAT XML: its first and last frame

@@ -14,9 +14,20 @@ from pathlib import Path
 from typing import Protocol
 
 from annotator.errors import OutputError, SourceError, UsageError, unreadable
+from annotator.formats import labelme, yolo
 from annotator.formats.bad_entries import BadEntries
 from annotator.formats.classes import AS_NAMED, Classes
-from annotator.formats.names import BOM, GENERAL, INSTANCE_IDS, PART, RESULTS, frame_stem
+from annotator.formats.image_files import start_of
+from annotator.formats.names import (
+    BOM,
+    CVAT_LABELS,
+    GENERAL,
+    INSTANCE_IDS,
+    PART,
+    POLYGONS,
+    RESULTS,
+    frame_stem,
+)
 from annotator.formats.pairing import FrameNames
 from annotator.formats.whole import find_whole
 from annotator.instances import Instances, Truth
@@ -26,11 +37,14 @@ from annotator.store import Store
 
 RUN = "run.json"
 KNOWN = (
-    "a folder that spatialemb-annotate wrote, Cityscapes *_gtFine_instanceIds.png, benchmark results (a text file"
-    " a frame), COCO JSON or results, CVAT XML (or the zip of an export), or MOTS text"
+    "a folder that spatialemb-annotate wrote, Cityscapes *_gtFine_instanceIds.png or *_polygons.json, benchmark results"
+    " (a text file a frame), COCO JSON or results, CVAT XML (or the zip of an export), labelme JSON, YOLO text or MOTS"
+    " text"
 )
 LOOKED_AT = 1 << 16  # bytes of a JSON in a folder
 COCO_LIST = re.compile(rb'"(?:images|annotations)"\s*:\s*\[')
+IMG_SIZE = re.compile(rb'"img(?:Height|Width)"\s*:')  # of Cityscapes polygons
+VIA = re.compile(rb'"_via_\w+"|"regions"\s*:\s*[\[{]')
 MOTS_LINE = re.compile(rb"\d+\s+-?\d+\s+\d+\s+\d+\s+\d+\s+\S")
 
 Size = tuple[int, int]  # (H, W)
@@ -45,6 +59,9 @@ class Kind(Enum):
     COCO = "COCO JSON"
     COCO_RESULTS = "COCO results"
     CVAT = "CVAT XML"
+    POLYGONS = "Cityscapes polygons"
+    LABELME = "labelme JSON"
+    YOLO = "YOLO text"
     MOTS = "MOTS text"  # which says nothing of frames without objects
 
 
@@ -58,6 +75,7 @@ class Labels:
 
     classes: Classes = AS_NAMED  # what labels with other names are
     skip_bad: bool = False  # leave out entries that are no labels
+    images: Path | None = None  # of labels that don't hold the size of their images
     left_out: Counter[str] = field(
         default_factory=Counter, compare=False, repr=False
     )  # by the latest reading
@@ -71,6 +89,11 @@ class Labels:
 
             self.left_out.clear()
             return cityscapes_results.read(self.path, size, self.left_out)
+        if self.kind is Kind.YOLO:
+            from annotator.formats import yolo
+
+            bad = self._bad_entries()
+            return yolo.read(self.path, self.classes, self.left_out, bad, self.images, size)
         if self.kind in WITH_NAMES:
             return _with_names(self.kind).read(self.path, self.classes, self.left_out, self._bad_entries())
         if self.kind is Kind.MOTS:
@@ -83,6 +106,10 @@ class Labels:
         """The same as truth, with what is not labelled."""
         if self.kind is Kind.RUN:
             return map(Truth, _read_store(self.path))
+        if self.kind is Kind.YOLO:
+            from annotator.formats import yolo
+
+            return yolo.read_truth(self.path, self.classes, self.left_out, self._bad_entries(), self.images)
         if self.kind in WITH_NAMES:
             return _with_names(self.kind).read_truth(
                 self.path, self.classes, self.left_out, self._bad_entries()
@@ -107,6 +134,10 @@ class Labels:
         """What its frames are called, in their order; nothing where only their places tell them apart."""
         if self.kind is Kind.RUN:
             return _store_names(self)
+        if self.kind is Kind.YOLO:
+            from annotator.formats import yolo
+
+            return FrameNames((yolo.names(self.path, self.images),))
         names = _files(self.kind).names(self.path)
         if self.kind not in (Kind.COCO, Kind.COCO_RESULTS):
             return FrameNames((names,) if names else ())
@@ -136,7 +167,10 @@ def recognise(path: Path, reading: ReadingOptions = AS_WRITTEN) -> Side:
         raise unreadable(error, path) from error
     return replace(
         side,
-        labels=tuple(replace(labels, classes=classes, skip_bad=reading.skip_bad) for labels in side.labels),
+        labels=tuple(
+            replace(labels, classes=classes, skip_bad=reading.skip_bad, images=reading.image_folder)
+            for labels in side.labels
+        ),
     )
 
 
@@ -145,21 +179,34 @@ def _recognise_file(path: Path) -> Side:
         raise UsageError(f"{path}: is not there; give {KNOWN}")
     if path.name in (RUN, STORE):
         return _recognise_folder(path.parent)
-    with path.open("rb") as file:
-        start = _without_marks(file.read(1000))
+    start = _without_marks(start_of(path))
     if start.startswith(b"PK"):
         kind = _kind_of_zip(path)
     elif start.startswith(b"{"):
-        kind = Kind.COCO
+        kind = _kind_of_json(path, start)
     elif start.startswith(b"[") and start[1:].lstrip().startswith((b"{", b"]")):
         kind = Kind.COCO_RESULTS
     elif start.startswith(b"<"):
         kind = Kind.CVAT
+    elif yolo.sniff(start):
+        kind = Kind.YOLO
     elif MOTS_LINE.match(start) or (not start and path.suffix == ".txt"):
         kind = Kind.MOTS
     else:
         raise UsageError(f"{path}: its format can't be told; give {KNOWN}")
     return Side(path, kind, (Labels(path.stem, path, kind),))
+
+
+def _kind_of_json(path: Path, start: bytes) -> Kind:
+    """What a JSON object holds, by its first keys."""
+    if VIA.search(start):
+        raise UsageError(
+            f"{path}: annotations of VIA are not read; let VIA export them in COCO format (menu Annotation), and give"
+            " that"
+        )
+    if path.name.endswith(POLYGONS) or IMG_SIZE.search(start):
+        return Kind.POLYGONS
+    return Kind.LABELME if labelme.sniff(start) else Kind.COCO
 
 
 def _without_marks(start: bytes) -> bytes:
@@ -204,13 +251,16 @@ def _recognise_folder(path: Path) -> Side:
         raise UsageError(f"{path}: a run that has labelled nothing yet; label a recording first")
     if find_whole(path, f"*{INSTANCE_IDS}"):
         return Side(path, Kind.CITYSCAPES, (Labels(path.name, path, Kind.CITYSCAPES),))
-    texts = find_whole(path, "*.txt")
+    texts = yolo.labels_of(path)
+    if any(yolo.sniff(_without_marks(start_of(file))) for file in texts):
+        return Side(path, Kind.YOLO, (Labels(path.name, path, Kind.YOLO),))
     if any(RESULTS.fullmatch(file.name) for file in texts):
         return Side(path, Kind.RESULTS, (Labels(path.name, path, Kind.RESULTS),))
-    if texts:
+    xmls = [file for file in find_whole(path, "*.xml") if recognise(file).kind is Kind.CVAT]
+    jsons = [file for file in find_whole(path, "*.json") if file.name != CVAT_LABELS]
+    if texts and not xmls and not jsons:
         mots = [Labels(_relative(file.with_suffix(""), path), file, Kind.MOTS) for file in texts]
         return Side(path, Kind.MOTS, tuple(mots))
-    xmls = [file for file in find_whole(path, "*.xml") if recognise(file).kind is Kind.CVAT]
     if xmls:
         whole = {file.parent if PART.fullmatch(file.name) else file: None for file in xmls}
         cvat = [
@@ -218,11 +268,20 @@ def _recognise_folder(path: Path) -> Side:
             for each in whole
         ]
         return Side(path, Kind.CVAT, tuple(cvat))
-    jsons = [file for file in find_whole(path, "*.json") if _is_coco(file)]
-    if jsons:
-        labels = [Labels(_name_in(path, file), file, recognise(file).kind) for file in jsons]
-        return Side(path, labels[0].kind, tuple(labels))
+    if side := _of_json(path, jsons):
+        return side
     raise UsageError(f"{path}: holds no labels that are known; give {KNOWN}")
+
+
+def _of_json(path: Path, files: list[Path]) -> Side | None:
+    """What the JSON files of a folder hold: together a recording of an image each, or each a recording."""
+    starts = {file: _without_marks(start_of(file)) for file in files}
+    kinds = {_kind_of_json(file, start) for file, start in starts.items() if start.startswith(b"{")}
+    for kind in (Kind.POLYGONS, Kind.LABELME):
+        if kind in kinds:
+            return Side(path, kind, (Labels(path.name, path, kind),))
+    labels = [Labels(_name_in(path, file), file, recognise(file).kind) for file in files if _is_coco(file)]
+    return Side(path, labels[0].kind, tuple(labels)) if labels else None
 
 
 def _is_coco(file: Path) -> bool:
@@ -251,7 +310,13 @@ def _relative(path: Path, folder: Path) -> str:
 # ---- reading
 
 
-WITH_NAMES = (Kind.COCO, Kind.COCO_RESULTS, Kind.CVAT)  # which name classes as they like
+WITH_NAMES = (
+    Kind.COCO,
+    Kind.COCO_RESULTS,
+    Kind.CVAT,
+    Kind.POLYGONS,
+    Kind.LABELME,
+)  # which name classes as they like
 
 
 class NamedLabelFiles(Protocol):
@@ -269,10 +334,19 @@ class NamedLabelFiles(Protocol):
 
 
 def _with_names(kind: Kind) -> NamedLabelFiles:
-    if kind is Kind.CVAT:
-        from annotator.formats import cvat
+    match kind:
+        case Kind.CVAT:
+            from annotator.formats import cvat
 
-        return cvat
+            return cvat
+        case Kind.POLYGONS:
+            from annotator.formats import cityscapes_polygons
+
+            return cityscapes_polygons
+        case Kind.LABELME:
+            from annotator.formats import labelme
+
+            return labelme
     from annotator.formats import coco
 
     return coco
@@ -310,6 +384,14 @@ def _files(kind: Kind) -> LabelFiles:
             from annotator.formats import cvat
 
             return cvat
+        case Kind.POLYGONS:
+            from annotator.formats import cityscapes_polygons
+
+            return cityscapes_polygons
+        case Kind.LABELME:
+            from annotator.formats import labelme
+
+            return labelme
         case Kind.MOTS:
             from annotator.formats import mots
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from annotator.options.record import check, option
 
@@ -22,6 +23,13 @@ class ReadingOptions:
         default=False,
         metadata=option(
             "Leave out annotations that can't be read, and count them; else their file is refused."
+        ),
+    )
+    image_folder: Path | None = field(
+        default=None,
+        metadata=option(
+            "Folder of the images of YOLO text, which doesn't hold their size  [default: found beside the labels]",
+            flag="--images",
         ),
     )
 

@@ -46,7 +46,7 @@ def _beside(labels: Labels) -> Path:
     """Where labels of this kind have their images."""
     if labels.kind is Kind.RUN:
         return _source_of_run(labels)
-    if labels.kind is Kind.CITYSCAPES:
+    if labels.kind in (Kind.CITYSCAPES, Kind.POLYGONS):
         parts = labels.path.absolute().parts
         if "gtFine" in parts:
             at = len(parts) - 1 - parts[::-1].index("gtFine")
@@ -54,6 +54,9 @@ def _beside(labels: Labels) -> Path:
         if (labels.path / "leftImg8bit").is_dir():
             return labels.path / "leftImg8bit"
         return labels.path
+    if labels.path.is_dir():  # of labels that have an image each
+        there = Path(*("images" if part == "labels" else part for part in labels.path.absolute().parts))
+        return there if there.is_dir() else labels.path
     folder = labels.path.parent
     return folder / "images" if (folder / "images").is_dir() else folder
 

@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -161,7 +161,8 @@ def open_files(source: DataSource, size: Size, kept: Path) -> ImageFiles:
     truths: list[Truth] = []
     files: list[Path] = []
     with bad_input():
-        for labels in recognise(source.labels, source.reading).labels:
+        reading = replace(source.reading, image_folder=source.images or source.reading.image_folder)
+        for labels in recognise(source.labels, reading).labels:
             of_recording = list(labels.truth())
             refs = [truth.instances.frame for truth in of_recording]
             files += frame_files(labels, refs, source.images, kept) if refs else []

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 from annotator.errors import UnreadableError, UsageError, unreadable
 from annotator.formats import PLACES
+from annotator.formats.check.by_reading import check_labelme, check_polygons, check_results, check_yolo
 from annotator.formats.check.cityscapes import check_cityscapes
 from annotator.formats.check.coco import check_coco
 from annotator.formats.check.cvat import check_cvat
@@ -27,8 +29,13 @@ CHECKS: dict[Kind, Callable[[Path], Iterator[Finding]]] = {
     Kind.COCO_RESULTS: check_coco,
     Kind.CVAT: check_cvat,
     Kind.MOTS: check_mots,
+    Kind.POLYGONS: check_polygons,
+    Kind.LABELME: check_labelme,
+    Kind.YOLO: check_yolo,
+    Kind.RESULTS: check_results,
 }
-READ_BY_CHECK = (Kind.CITYSCAPES, Kind.RESULTS)  # whose masks are files of their own
+A_FILE_AN_IMAGE = (Kind.POLYGONS, Kind.LABELME, Kind.YOLO, Kind.RESULTS)
+READ_BY_CHECK = (Kind.CITYSCAPES, *A_FILE_AN_IMAGE)
 
 
 def check(path: Path) -> Iterator[Finding]:
@@ -57,9 +64,7 @@ def _check(path: Path) -> Iterator[Finding]:
 def _check_labels(labels: Labels) -> Iterator[Finding]:
     """Check labels of a recording; where nothing is wrong with its records, whether they can be read."""
     is_sound = True
-    if labels.kind not in CHECKS:
-        yield Finding(WARNING, str(labels.path), f"{labels.kind.value} can't be checked")
-    for finding in CHECKS[labels.kind](labels.path) if labels.kind in CHECKS else ():
+    for finding in CHECKS[labels.kind](labels.path):
         is_sound &= finding.severity != ERROR
         yield finding
     if is_sound and labels.kind not in READ_BY_CHECK:
@@ -72,14 +77,17 @@ def _check_labels(labels: Labels) -> Iterator[Finding]:
 
 
 def _check_folder(path: Path) -> Iterator[Finding]:
-    """Check every label file of a folder that is no run."""
+    """Check every label file of a folder that is no run; those with an image each together."""
+    with suppress(UsageError):  # which a file below says better
+        if (kind := recognise(path).kind) in A_FILE_AN_IMAGE:
+            yield from CHECKS[kind](path)
+            return
     files = sorted(file for suffix in ("xml", "json", "txt") for file in find_whole(path, f"*.{suffix}"))
     files = [file for file in files if file.name != CVAT_LABELS and not RESULTS.fullmatch(file.name)]
     if find_whole(path, f"*{INSTANCE_IDS}"):
         yield from check_cityscapes(path)
     elif not files:
         recognise(path)  # which says what is lacking
-        yield Finding(WARNING, str(path), f"{Kind.RESULTS.value} can't be checked")
     for file in files:
         try:
             yield from check(file)

@@ -1,0 +1,155 @@
+"""Cityscapes' own annotations, `CITY_SEQ_FRAME_gtFine_polygons.json`: a file a frame, as its label tool edits them.
+
+Polygons come from back to front: what is drawn later lies on top, and deleted ones are not drawn. Each one of a class
+with instances is an instance, numbered in their order; `cargroup` and the like are several that nobody told apart.
+Drawn as Cityscapes draws its instanceIds, so that both are read alike.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw
+
+from annotator.errors import FormatError
+from annotator.formats import cityscapes
+from annotator.formats.bad_entries import BadEntries
+from annotator.formats.classes import AS_NAMED, Classes
+from annotator.formats.fields import flag, shown, whole
+from annotator.formats.image_files import Points, Record, Size, entries, load_json, points_xy
+from annotator.formats.names import POLYGONS, numbers
+from annotator.formats.survey import frame_without_time
+from annotator.formats.whole import find_whole
+from annotator.instances import Instances, Truth
+from annotator.labels import BY_NAME, INSTANCES_PER_CLASS
+from annotator.limits import require_frame_size
+
+STEM = re.compile(r"(.+?)(?:_gt(?:Fine|Coarse))?_polygons\.json")
+GROUP = "group"
+DELETED = "deleted polygons"
+NO_CLASS = "polygons of labels that are left out"
+
+
+def read(
+    path: Path,
+    classes: Classes = AS_NAMED,
+    left_out: Counter[str] | None = None,
+    bad: BadEntries | None = None,
+) -> Iterator[Instances]:
+    """Yield the frames of a folder of polygons, or of one file, as `cityscapes.read` does those of instanceIds."""
+    return (truth.instances for truth in read_truth(path, classes, left_out, bad))
+
+
+def read_truth(
+    path: Path,
+    classes: Classes = AS_NAMED,
+    left_out: Counter[str] | None = None,
+    bad: BadEntries | None = None,
+) -> Iterator[Truth]:
+    """Yield the frames as `cityscapes.read_truth` does those of instanceIds, void and groups with them.
+
+    Polygons that are none go to `bad`; what is deleted is counted in `left_out`. Raises FormatError.
+    """
+    bad = bad or BadEntries()
+    return bad.sift(path, _truths(path, classes, Counter() if left_out is None else left_out, bad))
+
+
+def names(path: Path) -> list[str]:
+    """CITY_SEQ_FRAME of every frame of a folder, in the order of `read`."""
+    return [_stem(file) for file in _find(path)]
+
+
+def _find(path: Path) -> list[Path]:
+    files = [path] if path.is_file() else find_whole(path, f"*{POLYGONS}")
+    if not files:
+        raise FormatError(f"{path}: no *{POLYGONS} in this folder")
+    return sorted(files, key=_stem)
+
+
+def _stem(file: Path) -> str:
+    found = STEM.fullmatch(file.name)
+    return found[1] if found else file.stem
+
+
+def _truths(path: Path, classes: Classes, left_out: Counter[str], bad: BadEntries) -> Iterator[Truth]:
+    files = _find(path)
+    stems = [_stem(file) for file in files]
+    for index, stem, file in zip(numbers(stems), stems, files, strict=True):
+        content = load_json(file)
+        size = _size(content, file)
+        canvas = _Canvas(size, classes, left_out)
+        for number, entry in enumerate(entries(content, "objects", file)):
+            drawn = None
+            with bad.entry(f"{file.name}: object {number}"):
+                drawn = _polygon(entry)
+            if drawn:
+                canvas.add(*drawn, file)
+            elif drawn is not None:
+                left_out[DELETED] += 1
+        yield cityscapes.truth_of(canvas.ids(), frame_without_time(index, size, stem), file)
+
+
+def _size(content: Record, file: Path) -> Size:
+    try:
+        size = whole("imgHeight", content.get("imgHeight")), whole("imgWidth", content.get("imgWidth"))
+        require_frame_size(*size)
+    except ValueError as error:
+        raise FormatError(f"{file}: no Cityscapes polygons ({error})") from error
+    return size
+
+
+def _polygon(entry: Any) -> tuple[str, Points] | tuple[()]:
+    """The label and the polygon of an object; nothing of a deleted one. Raises ValueError."""
+    if not isinstance(entry, dict):
+        raise ValueError(f"{shown(entry)} is no object")
+    if flag("deleted", entry.get("deleted")):
+        return ()
+    if not isinstance(entry.get("label"), str):
+        raise ValueError(f"label {shown(entry.get('label'))} is no text")
+    return entry["label"], points_xy(entry.get("polygon", ()), fewest=2)  # as in the official script
+
+
+class _Canvas:
+    """The instanceIds of a frame while its polygons are drawn, from back to front."""
+
+    def __init__(self, size: Size, classes: Classes, left_out: Counter[str]) -> None:
+        self._classes, self._left_out = classes, left_out
+        self._picture = Image.new("I", (size[1], size[0]), 0)
+        self._draw = ImageDraw.Draw(self._picture)
+        self._counts = Counter[int]()  # instances by class
+
+    def add(self, name: str, points: Points, file: Path) -> None:
+        """Draw a polygon. Raises FormatError for a label that is not known, or the 1001st instance of a class."""
+        class_id, has_instances = self._meaning(name)
+        if class_id is None:
+            self._left_out[NO_CLASS] += 1
+            return
+        if class_id < 0:  # a license plate is not drawn
+            return
+        pixel = class_id
+        if has_instances:
+            if self._counts[class_id] == INSTANCES_PER_CLASS:
+                raise FormatError(f"{file}: more than {INSTANCES_PER_CLASS} instances of {name}")
+            pixel = class_id * INSTANCES_PER_CLASS + self._counts[class_id]
+            self._counts[class_id] += 1
+        self._draw.polygon([*map(tuple, points.tolist())], fill=pixel)
+
+    def ids(self) -> npt.NDArray[np.uint16]:
+        """The instance ids (H, W)."""
+        return np.asarray(self._picture).astype(np.uint16)
+
+    def _meaning(self, name: str) -> tuple[int | None, bool]:
+        """The class of a label, None for one that is left out, and whether it is one of its instances."""
+        known = BY_NAME.get(name) or BY_NAME.get(name.strip().casefold())
+        if known and name not in self._classes.given:
+            return known.id, known.has_instances
+        group = BY_NAME.get(name.removesuffix(GROUP)) if name.endswith(GROUP) else None
+        if group and name not in self._classes.given:
+            return group.id, False
+        return self._classes.id_of(name), True
