@@ -360,7 +360,7 @@ def test_the_largest_video_of_a_file_is_labelled_and_that_is_told(tmp_path: Path
     )
     ended(job(path, out=tmp_path / "labels"))
     assert record(tmp_path / "labels", "drive")["remarks"] == [
-        "holds 2 video streams: the largest is labelled, stream 1 of 64x48"
+        "holds 2 video streams: the largest is labelled, stream 1 of 64x48; CVAT shows the first"
     ]
 
 

@@ -484,6 +484,7 @@ def test_memory_does_not_grow_with_the_recording(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("annotator.tracking.windows.OVERLAP", 16)
     monkeypatch.setattr("annotator.tracking.windows.BESIDE_GAP", 4)
     monkeypatch.setattr("annotator.tracking.association.MOST_WAITING", 32)
+    monkeypatch.setattr("annotator.tracking.times.REACH", 8)
 
     def frames(count: int) -> Iterator[Instances]:
         scene = frames_of([{"a": car(50), "b": person(120)}])[0]

@@ -179,6 +179,7 @@ def test_of_several_videos_in_a_file_the_largest_is_read(tmp_path: Path, order: 
     assert [frame.image.tobytes() for frame in source.frames()] == decoded_by_pyav(files["large"])
     assert source.remarks == [
         f"holds 2 video streams: the largest is labelled, stream {order.index('large')} of 64x48"
+        + "; CVAT shows the first" * order.index("large")
     ]
     list(source.frames())
     assert len(source.remarks) == 1

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, islice, pairwise, takewhile, tee
+from itertools import islice, pairwise, tee
 from statistics import median_high
 from typing import NamedTuple, TypeVar
 
@@ -44,8 +44,8 @@ class _Timed(NamedTuple):
     frame: int  # its index
     told_s: float  # by the file
     time_s: float  # as far as it is repaired
-    is_fall: bool = False  # told earlier than the frame before
-    is_first: bool = False  # of a stretch of one clock
+    falls: int = 0  # frames so far that were told earlier than the one before
+    clock: int = 0  # clocks so far that ended
 
 
 def rising(frames: Iterable[FrameRef], evenly: bool = False) -> Iterator[Moment]:
@@ -53,13 +53,13 @@ def rising(frames: Iterable[FrameRef], evenly: bool = False) -> Iterator[Moment]
 
     Where times are out of order within REACH frames, sorted ones are taken. Where that doesn't make them rise, the next
     time that is later is approached in even steps, at most as long as usual. Where all times before are
-    later than all behind, another clock begins; where that happens again and again, it is no clock.
+    later than all behind, another clock begins; where that soon happens again, it is the same one.
 
     `evenly`: times only tell the rate, at which frames go by their index. Of every third frame, say, out of order times
     can't be sorted without those of the frames between.
     """
     timed = (_Timed(frame.index, frame.time_s, frame.time_s) for frame in frames)
-    return _rising(_sorted(_lone_falls(_falls(timed))), evenly)
+    return _rising(_sorted(_clocks(timed)), evenly)
 
 
 @dataclass(frozen=True)
@@ -113,30 +113,30 @@ def with_times(
 # ---- one step after the other
 
 
-def _falls(timed: Iterable[_Timed]) -> Iterator[_Timed]:
-    """Mark falls; `is_first`, where everything before (within REACH) is later than everything behind."""
+def _clocks(timed: Iterable[_Timed]) -> Iterator[_Timed]:
+    """Count falls and clocks: another begins where all before is later than all behind, if that is rare."""
+    falls = clock = 0
+    since = REACH  # frames since such a place
     for before, here, behind in _around(timed):
-        if before and here.time_s < before[-1].time_s:
-            latest = max(other.time_s for other in (here, *behind))
-            earliest = min(other.time_s for other in before)
-            here = here._replace(is_fall=True, is_first=latest < earliest)
-        yield here
-
-
-def _lone_falls(timed: Iterable[_Timed]) -> Iterator[_Timed]:
-    """Leave `is_first` where there is no other near it."""
-    for before, here, behind in _around(timed):
-        if here.is_first:
-            is_lone = not any(other.is_first for other in chain(before, behind))
-            here = here._replace(is_first=is_lone, is_fall=not is_lone)
-        yield here
+        since += 1
+        if before and here.told_s < before[-1].told_s:
+            latest = max(other.told_s for other in (here, *behind))
+            is_low = latest < min(other.told_s for other in before)
+            if is_low and since > REACH:
+                clock += 1
+            else:
+                falls += 1
+            if is_low:
+                since = 0
+        yield here._replace(falls=falls, clock=clock)
 
 
 def _sorted(timed: Iterable[_Timed]) -> Iterator[_Timed]:
     """Give each frame, of the times around it, the one whose turn it is."""
-    for before, here, behind in _around(timed, in_stretch=True):
-        if any(other.is_fall for other in chain(before, (here,), behind)):
-            times = np.array([other.told_s for other in chain(before, (here,), behind)])
+    for before, here, behind in _around(timed, of_clock=True):
+        window = [*before, here, *behind]
+        if window[0].falls != window[-1].falls:
+            times = np.array([other.told_s for other in window])
             here = here._replace(time_s=float(np.partition(times, len(before))[len(before)]))
         yield here
 
@@ -144,7 +144,7 @@ def _sorted(timed: Iterable[_Timed]) -> Iterator[_Timed]:
 def _rising(timed: Iterable[_Timed], evenly: bool) -> Iterator[Moment]:
     """The times as they are where they rise, in even steps to the next one where they don't."""
     usual, frame, time_s, count = UNKNOWN_STEP_S, 0, 0.0, 0
-    for before, here, behind in _around(timed, in_stretch=True):
+    for before, here, behind in _around(timed, of_clock=True):
         is_first = not before
         count = 0 if is_first else count + 1
         if count % REACH == 0:
@@ -180,19 +180,19 @@ def _usual_step(timed: Sequence[_Timed]) -> float:
 
 
 def _around(
-    timed: Iterable[_Timed], in_stretch: bool = False
+    timed: Iterable[_Timed], of_clock: bool = False
 ) -> Iterator[tuple[Sequence[_Timed], _Timed, Sequence[_Timed]]]:
-    """Each frame with REACH before and behind it; `in_stretch`: only those of its clock."""
+    """Each frame with REACH before and behind it; `of_clock`: only those of its clock."""
     coming = iter(timed)
     before: deque[_Timed] = deque(maxlen=REACH)
     behind = deque(islice(coming, REACH))
     while behind:
         here = behind.popleft()
         behind.extend(islice(coming, 1))
-        if not in_stretch:
-            yield before, here, behind
+        if of_clock and before and before[-1].clock != here.clock:
+            before.clear()
+        if of_clock and behind and behind[-1].clock != here.clock:
+            yield before, here, [other for other in behind if other.clock == here.clock]
         else:
-            if here.is_first:
-                before.clear()
-            yield before, here, list(takewhile(lambda other: not other.is_first, behind))
+            yield before, here, behind
         before.append(here)

@@ -58,9 +58,10 @@ def claims_of(path: Path) -> Claims:
 def _remarks(chosen: Any, streams: list[Any]) -> tuple[str, ...]:
     if len(streams) == 1:
         return ()
+    elsewhere = "" if chosen is streams[0] else "; CVAT shows the first"
     return (
         f"holds {len(streams)} video streams: the largest is labelled, stream {chosen.index}"
-        f" of {chosen.width}x{chosen.height}",
+        f" of {chosen.width}x{chosen.height}{elsewhere}",
     )
 
 
