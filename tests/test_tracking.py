@@ -491,7 +491,7 @@ def test_memory_does_not_grow_with_the_recording(monkeypatch: pytest.MonkeyPatch
         return (replace(scene, frame=replace(scene.frame, index=k, pts=100 * k)) for k in range(count))
 
     peaks = []
-    for count in (80, 240):
+    for count in (160, 480):  # both longer than what is held to look ahead
         tracemalloc.start()
         assert sum(1 for _ in linked(frames(count), 0.1, TrackingOptions())) == count
         peaks.append(tracemalloc.get_traced_memory()[1])
