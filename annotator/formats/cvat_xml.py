@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,14 +18,13 @@ from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import ParseError, iterparse
 
 from annotator.errors import FormatError
+from annotator.formats import zips
 from annotator.formats.fields import shown, whole
 
 CONTAINERS = ("image", "track")
 DEEPEST = 64  # elements in each other; CVAT's are ten deep
 LONGEST = 1 << 22  # bytes of a single tag or text
 CHUNK = 1 << 16  # bytes read at once: expat scans a long tag anew with each
-WHOLE = ".json"  # what is read whole
-MOST_UNPACKED, DENSEST = 1 << 26, 100  # bytes that are read anyway; times as large as packed
 MOST = 1 << 18  # elements within one that is kept until it ends
 
 
@@ -61,8 +59,8 @@ def faults(path: Path) -> Iterator[None]:
         yield
     except (ParseError, DefusedXmlException) as error:
         raise FormatError(f"{path}: no XML that can be read ({error})") from error
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as error:
-        raise FormatError(f"{path}: no zip that can be read ({error})") from error
+    except zips.ZipError as error:
+        raise FormatError(f"{path}: {error}") from error
     except KeyError as error:
         raise FormatError(f"{path}: no CVAT XML of instances ({error} is missing)") from error
     except (TypeError, ValueError, LookupError, AttributeError, OverflowError, FormatError) as error:
@@ -99,7 +97,7 @@ def parts(path: Path) -> Iterator[Part]:
 class _Watched:
     """A file that is read as long as elements come of it."""
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: IO[bytes] | zips.Member) -> None:
         self._file = file
         self._silent = 0  # bytes since the last element
 
@@ -121,20 +119,8 @@ def _open(path: Path) -> Iterator[_Watched]:
             file.seek(0)
             yield _Watched(file)
             return
-        with zipfile.ZipFile(file) as archive, archive.open(member(archive, ".xml")) as inside:
+        with zips.opened(file, ".xml") as inside:
             yield _Watched(inside)
-
-
-def member(archive: zipfile.ZipFile, suffix: str) -> str:
-    """The one file of a kind in a zip: by preference what CVAT calls annotations."""
-    found = [name for name in archive.namelist() if name.lower().endswith(suffix)]
-    named = [name for name in found if Path(name).name == f"annotations{suffix}"] or found
-    if len(named) != 1:
-        raise ValueError(f"it holds {len(named)} files *{suffix} instead of one")
-    info = archive.getinfo(named[0])
-    if suffix == WHOLE and info.file_size > max(MOST_UNPACKED, DENSEST * info.compress_size):
-        raise ValueError(f"its {suffix[1:].upper()} would unpack to {info.file_size / 1e9:.1f} GB")
-    return named[0]
 
 
 def _check(above: list[Element], kept: int) -> None:

@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import codecs
 import json
-import lzma
 import re
 import tempfile
 import zipfile
-import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -20,17 +18,9 @@ from typing import IO, Any, NamedTuple
 import orjson
 
 from annotator.errors import OutputError
-from annotator.formats.cvat_xml import member
+from annotator.formats import zips
 from annotator.formats.names import BOM
 
-ZIP_FAULTS = (
-    zipfile.BadZipFile,
-    zlib.error,
-    lzma.LZMAError,
-    NotImplementedError,
-    RuntimeError,
-    EOFError,
-)  # that zipfile raises for what is damaged, or locked
 CHUNK = 1 << 18  # bytes read at once
 LONGEST = 1 << 26  # bytes of a record
 DEEPEST = 24  # lists and objects in each other, within a record
@@ -217,11 +207,8 @@ def _may_have_lost_digits(value: Any) -> bool:
 
 def _unpacked(file: IO[bytes]) -> IO[bytes]:
     """The JSON of a zip, in a temporary file."""
-    try:
-        with zipfile.ZipFile(file) as archive, archive.open(member(archive, ".json")) as packed:
-            return _temporary(iter(lambda: packed.read(CHUNK), b""))
-    except (*ZIP_FAULTS, OSError) as error:
-        raise ValueError(f"no zip that can be read ({error})") from error
+    with zips.opened(file, ".json", is_kept=True) as packed:
+        return _temporary(iter(lambda: packed.read(CHUNK), b""))
 
 
 def _in_utf8(file: IO[bytes]) -> IO[bytes]:

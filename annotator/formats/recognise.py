@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import codecs
 import re
-import zipfile
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from annotator.errors import OutputError, SourceError, UsageError, unreadable
-from annotator.formats import labelme, yolo
+from annotator.formats import labelme, yolo, zips
 from annotator.formats.bad_entries import BadEntries
 from annotator.formats.classes import AS_NAMED, Classes
 from annotator.formats.image_files import start_of
@@ -219,10 +218,9 @@ def _without_marks(start: bytes) -> bytes:
 def _kind_of_zip(path: Path) -> Kind:
     """What an export of CVAT holds; other zips are to be unpacked."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            suffixes = {name[-5:].lower() for name in archive.namelist()}
-    except (zipfile.BadZipFile, NotImplementedError, OSError) as error:
-        raise UsageError(f"{path}: no zip that can be read ({error})") from error
+        suffixes = {name[-5:].lower() for name in zips.names(path)}
+    except zips.ZipError as error:
+        raise UsageError(f"{path}: {error}") from error
     if any(suffix.endswith(".xml") for suffix in suffixes):
         return Kind.CVAT
     if ".json" in suffixes:
