@@ -417,5 +417,5 @@ def test_memory_is_the_same_for_many_frames(tmp_path: Path) -> None:
         tracemalloc.stop()
         return memory
 
-    peak(1000)  # what is made once, caches among it
+    peak(500)  # what is made once, caches among it
     assert peak(3000) < peak(1000) + 50_000  # both of more frames than are read at once
