@@ -187,7 +187,7 @@ def test_tracks_of_another_version_of_this_tool_are_published_again(
     def none(frames: Iterable[Instances], *_: object) -> Iterator[Linked]:
         return (Linked(found.frame.index, [0] * len(found), []) for found in frames)
 
-    monkeypatch.setattr(association, "linked", none)
+    monkeypatch.setattr(association, "associate_frames", none)
     assert run(labels) == 0
     assert json.loads((labels / "drive" / "coco.json").read_text())["annotations"] == []
 

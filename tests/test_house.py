@@ -27,8 +27,8 @@ FLOORS = [  # design/house.md: lowest first, and so within a floor; a name cover
     ["annotator.instances", "annotator.video", "annotator.fingerprint"],
     ["annotator.detection", "annotator.store"],
     [
-        "annotator.tracking",
         "annotator.formats",
+        "annotator.tracking",
         "annotator.evaluation",
         "annotator.review",
         "annotator.synthetic",

@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 
 from annotator.instances import Instances
 from annotator.masks import encode_window
-from annotator.tracking.ends import Ends, Way
-from annotator.tracking.flow import Flow
-from annotator.tracking.forest import Forest, forest
-from annotator.tracking.observations import Observed
-from annotator.tracking.stitching import Judge, pairs_of
+from annotator.tracking.boosting import BoostedTrees, stitching_trees
+from annotator.tracking.detections import Detections
+from annotator.tracking.ego_motion import CameraMotion
+from annotator.tracking.endpoints import Endpoints
+from annotator.tracking.pair_features import OcclusionAlongPath
+from annotator.tracking.stitching import PairScorer, pairs_within
 from tests.builders import frame_ref
 
 SIZE = (100, 400)
@@ -55,38 +56,38 @@ def by_hand(arrays: dict[str, npt.NDArray[np.generic]], row: npt.NDArray[np.floa
 
 @settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), trees=st.integers(1, 6), rows=st.integers(0, 5))
-def test_a_forest_adds_what_each_tree_says(seed: int, trees: int, rows: int) -> None:
+def test_boosted_trees_add_what_each_says(seed: int, trees: int, rows: int) -> None:
     rng = np.random.default_rng(seed)
     arrays, cues = random_trees(rng, trees, 4), rng.normal(size=(rows, 4))
     expected = [by_hand(arrays, row) for row in cues]
-    np.testing.assert_allclose(Forest.of(arrays).odds(cues), expected, rtol=1e-9)
+    np.testing.assert_allclose(BoostedTrees.from_arrays(arrays).log_odds(cues), expected, rtol=1e-9)
 
 
 def test_many_pairs_are_told_as_one_by_one() -> None:
     cues = np.random.default_rng(0).normal(size=(5000, 32))
-    each = np.concatenate([forest().odds(row[None]) for row in cues[::500]])
-    np.testing.assert_array_equal(forest().odds(cues)[::500], each)
+    each = np.concatenate([stitching_trees().log_odds(row[None]) for row in cues[::500]])
+    np.testing.assert_array_equal(stitching_trees().log_odds(cues)[::500], each)
 
 
-def scene(*frames: dict[int, int], classes: dict[int, int] | None = None) -> list[Observed]:
+def scene(*frames: dict[int, int], classes: dict[int, int] | None = None) -> list[Detections]:
     """Objects of 20x20 pixels: in each frame {left edge: top edge}."""
     seen = []
     for index, objects in enumerate(frames):
         masks = [encode_window(np.ones((20, 20), np.bool_), top, left, SIZE) for left, top in objects.items()]
         kinds = [(classes or {}).get(left, CAR) for left in objects]
         found = Instances.of(frame_ref(index, SIZE), masks, kinds, np.linspace(1, 0.9, len(masks)))
-        seen.append(Observed.of(found, 0))
+        seen.append(Detections.from_instances(found, 0))
     return seen
 
 
-def covered(observed: list[Observed]) -> list[float]:
+def covered(frames: list[Detections]) -> list[float]:
     """What is covered of the way from the first object of the first frame to that of the last."""
-    ticks, only = np.arange(len(observed), dtype=float), np.array([0])
+    times, only = np.arange(len(frames), dtype=float), np.array([0])
     before, after = (
-        Ends.of([[(frame, 0)]], only, observed, ticks, Flow.still(observed), is_end)[0]
-        for frame, is_end in ((0, True), (len(observed) - 1, False))
+        Endpoints.of_tracks([[(frame, 0)]], only, frames, times, CameraMotion.still(frames), is_end)[0]
+        for frame, is_end in ((0, True), (len(frames) - 1, False))
     )
-    return Way(observed).covered(before, after, only, only).tolist()
+    return OcclusionAlongPath(frames).mean_share(before, after, only, only).tolist()
 
 
 @pytest.mark.parametrize(
@@ -109,13 +110,13 @@ def test_nothing_lies_between_neighbouring_frames() -> None:
 
 def alike(classes: list[int]) -> float:
     """Log-odds by class of the pair of tracklets around frame 10, where frames show an object of these classes."""
-    observed = [scene({10: 40}, classes={10: kind})[0] for kind in classes]
+    frames = [scene({10: 40}, classes={10: kind})[0] for kind in classes]
     middle = len(classes) // 2
     tracks = [[(k, 0) for k in range(middle)], [(k, 0) for k in range(middle, len(classes))]]
-    ticks = np.arange(len(classes), dtype=float)
-    judge = Judge(tracks, observed, ticks, Flow.still(observed))
-    _, pairs = judge.candidates(tracks, np.array([0]), np.array([1]))
-    return float(pairs.alike[0])
+    times = np.arange(len(classes), dtype=float)
+    scorer = PairScorer(tracks, frames, times, CameraMotion.still(frames), stitching_trees())
+    _, pairs = scorer.candidates(tracks, np.array([0]), np.array([1]))
+    return float(pairs.affinity[0])
 
 
 def test_other_classes_part_objects_where_classes_never_change_and_less_where_they_do() -> None:
@@ -128,13 +129,15 @@ def test_other_classes_part_objects_where_classes_never_change_and_less_where_th
 
 
 def test_pairs_of_unchanged_tracks_are_told_as_anew() -> None:
-    observed = scene({10: 40}, {12: 40}, {}, {17: 40}, {18: 40}, {}, {22: 40}, {24: 40})
-    ticks, flow = np.arange(8.0), Flow.still(observed)
+    frames = scene({10: 40}, {12: 40}, {}, {17: 40}, {18: 40}, {}, {22: 40}, {24: 40})
+    times, camera = np.arange(8.0), CameraMotion.still(frames)
     apart = [[(0, 0), (1, 0)], [(3, 0), (4, 0)], [(6, 0), (7, 0)]]
     partly = [apart[0] + apart[1], apart[2]]
-    judge = Judge(apart, observed, ticks, flow)
-    once, again = (judge.odds(apart, *pairs_of(apart, ticks, 25)) for _ in range(2))
+    scorer = PairScorer(apart, frames, times, camera, stitching_trees())
+    once, again = (scorer.log_odds(apart, *pairs_within(apart, times, 25)) for _ in range(2))
     np.testing.assert_array_equal(once, again)
     assert len(once) == 3
-    anew = Judge(apart, observed, ticks, flow).odds(partly, *pairs_of(partly, ticks, 25))
-    np.testing.assert_array_equal(judge.odds(partly, *pairs_of(partly, ticks, 25)), anew)
+    anew = PairScorer(apart, frames, times, camera, stitching_trees()).log_odds(
+        partly, *pairs_within(partly, times, 25)
+    )
+    np.testing.assert_array_equal(scorer.log_odds(partly, *pairs_within(partly, times, 25)), anew)

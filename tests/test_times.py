@@ -54,7 +54,7 @@ def test_neither_a_variable_rate_nor_a_pause_is_a_fault(times: list[int]) -> Non
 
 
 @given(st.lists(st.integers(0, 10_000) | st.integers(0, 2**40), max_size=120))
-def test_whatever_the_times_they_rise_within_a_stretch(times: list[int]) -> None:
+def test_whatever_the_times_they_rise_within_a_sequence(times: list[int]) -> None:
     for earlier, later in pairwise(rising(refs(times))):
         assert later.is_first or later.time_s > earlier.time_s
 

@@ -22,10 +22,13 @@ from annotator.labels import BY_NAME
 from annotator.options import TrackingOptions
 from annotator.store import TRACKING_LOSSES, Store
 from annotator.tracking import associate
-from annotator.tracking.association import linked
-from annotator.tracking.observations import Observed
-from annotator.tracking.repair import Between
-from annotator.tracking.windows import named, timed
+from annotator.tracking.association import associate_frames
+from annotator.tracking.boosting import stitching_trees
+from annotator.tracking.detections import Detections
+from annotator.tracking.gap_filling import MaskInterpolator
+from annotator.tracking.parameters import CONFIRMATION, WINDOWS
+from annotator.tracking.sequence import SequenceTracker
+from annotator.tracking.windows import with_provisional_ids, with_times
 from tests.builders import blob
 
 SIZE = (60, 200)
@@ -192,7 +195,9 @@ def test_neighbours_keep_their_ids_in_a_crowd(tmp_path: Path) -> None:
 
 def test_an_edge_behind_something_nearer_or_at_the_border_of_the_frame_may_be_hidden() -> None:
     scene = {"far": car(60, 10), "near": car(80, 20, width=30), "leaving": car(180, 30)}
-    hidden = dict(zip(scene, Observed.of(frames_of([scene])[0], 0).hidden.tolist(), strict=True))
+    hidden = dict(
+        zip(scene, Detections.from_instances(frames_of([scene])[0], 0).occluded_sides.tolist(), strict=True)
+    )
     assert hidden == {
         "far": [False, False, True, False],
         "near": [False, False, False, False],
@@ -366,7 +371,7 @@ def test_the_outline_of_a_filled_gap_is_on_its_way_from_one_side_to_the_other() 
         return masks.encode(mask)
 
     for share, depth, left in ((1 / 6, 6, 25), (1 / 2, 10, 35), (5 / 6, 14, 45)):
-        made = Between.of_pairs([(bitten(4, 20), bitten(16, 50))])[0].at(share)
+        made = MaskInterpolator.from_pairs([(bitten(4, 20), bitten(16, 50))])[0].at(share)
         assert made is not None
         assert masks.iou([made], [bitten(depth, left)])[0, 0] > 0.95
 
@@ -376,7 +381,7 @@ def test_the_outline_of_a_filled_gap_is_on_its_way_from_one_side_to_the_other() 
 def test_what_fills_a_gap_between_equal_masks_is_one_of_them_moved(share: float) -> None:
     round_ = blob((60, 200), 30, 100, 15)
     seen, gone = masks.encode(round_), masks.encode(np.roll(round_, 40, axis=1))
-    made = Between.of_pairs([(seen, gone)])[0].at(share)
+    made = MaskInterpolator.from_pairs([(seen, gone)])[0].at(share)
     assert made is not None
     assert masks.iou([made], [masks.encode(np.roll(round_, round(40 * share), axis=1))])[0, 0] > 0.9
 
@@ -461,29 +466,30 @@ def test_longer_gaps_stay_open(tmp_path: Path) -> None:
 def test_windows_make_no_difference_to_an_object_that_is_followed_through_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("annotator.tracking.windows.WINDOW", 64)
-    monkeypatch.setattr("annotator.tracking.windows.OVERLAP", 32)
-    monkeypatch.setattr("annotator.tracking.windows.BESIDE_GAP", 4)
+    small = replace(WINDOWS, length=64, overlap=32, beside_gap=4)
+    monkeypatch.setattr("annotator.tracking.windows.WINDOWS", small)
     scene = [{"a": car(50 + 30 * np.sin(k / 20)), "b": car(120, 5), "c": person(150)} for k in range(300)]
     ids = follow(tmp_path, scene)
     assert all(len({*of_one}) == 1 for of_one in ids.values())
 
 
 def test_what_a_window_has_named_keeps_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("annotator.tracking.windows.WINDOW", 16)
-    monkeypatch.setattr("annotator.tracking.windows.OVERLAP", 8)
-    monkeypatch.setattr("annotator.tracking.windows.BESIDE_GAP", 3)
+    small = replace(WINDOWS, length=16, overlap=8, beside_gap=3)
+    monkeypatch.setattr("annotator.tracking.windows.WINDOWS", small)
     found = frames_of([{"a": car(5 * k), "b": car(150, 35)} for k in range(30)])
-    kept = [(frame, frame.names) for frame in named(timed(found, 0.1), 4.0, 1)]
+    kept = [
+        (frame, frame.ids)
+        for frame in with_provisional_ids(with_times(found, 0.1), SequenceTracker(4.0, 1, stitching_trees()))
+    ]
     assert len(kept) == 30
-    assert all(frame.names is names for frame, names in kept)
+    assert all(frame.ids is ids for frame, ids in kept)
 
 
 def test_memory_does_not_grow_with_the_recording(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("annotator.tracking.windows.WINDOW", 32)
-    monkeypatch.setattr("annotator.tracking.windows.OVERLAP", 16)
-    monkeypatch.setattr("annotator.tracking.windows.BESIDE_GAP", 4)
-    monkeypatch.setattr("annotator.tracking.association.MOST_WAITING", 32)
+    small = replace(WINDOWS, length=32, overlap=16, beside_gap=4)
+    monkeypatch.setattr("annotator.tracking.windows.WINDOWS", small)
+    few = replace(CONFIRMATION, max_pending=32)
+    monkeypatch.setattr("annotator.tracking.confirmation.CONFIRMATION", few)
     monkeypatch.setattr("annotator.tracking.times.REACH", 8)
 
     def frames(count: int) -> Iterator[Instances]:
@@ -493,7 +499,7 @@ def test_memory_does_not_grow_with_the_recording(monkeypatch: pytest.MonkeyPatch
     peaks = []
     for count in (160, 480):  # both longer than what is held to look ahead
         tracemalloc.start()
-        assert sum(1 for _ in linked(frames(count), 0.1, TrackingOptions())) == count
+        assert sum(1 for _ in associate_frames(frames(count), 0.1, TrackingOptions())) == count
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < 1.2 * peaks[0]
@@ -506,7 +512,7 @@ def test_without_appearance_or_with_it_of_another_length_tracks_are_made(tmp_pat
         for k, found in enumerate(plain)
     ]
     for found in (plain, mixed):
-        ids = [each.track_ids for each in linked(iter(found), 0.1, ALL)]
+        ids = [each.track_ids for each in associate_frames(iter(found), 0.1, ALL)]
         assert all(sorted(of_frame) == [1, 2] for of_frame in ids)
 
 
@@ -520,7 +526,7 @@ def test_appearance_tells_apart_what_motion_cannot(tmp_path: Path) -> None:
         features = np.array([looks[name] for name in pair], np.float16) if pair else np.zeros((0, 2))
         ref = replace(found.frame, index=k, pts=100 * k)
         frames.append(Instances.of(ref, found.masks, found.class_ids, np.full(len(found), 0.9), features))
-    ids = [list(each.track_ids) for each in linked(iter(frames), 0.1, ALL)]
+    ids = [list(each.track_ids) for each in associate_frames(iter(frames), 0.1, ALL)]
     assert ids[0] == [1, 2]
     assert ids[-1] == [2, 1]
 

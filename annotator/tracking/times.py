@@ -33,7 +33,7 @@ Item = TypeVar("Item")
 class Moment(NamedTuple):
     """When a frame was, for association."""
 
-    time_s: float  # rises from frame to frame of a stretch
+    time_s: float  # rises from frame to frame of a sequence
     is_first: bool  # the recording begins here, or its clock begins anew
     is_repaired: bool  # it isn't the time of the file
 
@@ -49,7 +49,7 @@ class _Timed(NamedTuple):
 
 
 def rising(frames: Iterable[FrameRef], evenly: bool = False) -> Iterator[Moment]:
-    """When each of a recording's frames was, in constant memory: as the file says, where that rises.
+    """Tell when each of a recording's frames was, in constant memory: as the file says, where that rises.
 
     Where times are out of order within REACH frames, sorted ones are taken. Where that doesn't make them rise, the next
     time that is later is approached in even steps, at most as long as usual. Where all times before are
@@ -76,7 +76,7 @@ class Times:
         """Look at the times of all frames, in constant memory."""
         steps: list[float] = []
         repaired, first_repaired, clocks, before = 0, None, list[int](), None
-        for frame, moment in with_times(frames, lambda frame: frame, evenly):
+        for frame, moment in with_moments(frames, lambda frame: frame, evenly):
             if before is not None and moment.is_first and len(clocks) < MOST_TOLD:
                 clocks.append(frame.index)
             if before is not None and not moment.is_first and len(steps) < MOST_STEPS:
@@ -88,7 +88,7 @@ class Times:
         return cls(float(np.median(steps)) if steps else 0.0, repaired, first_repaired, tuple(clocks))
 
     def remarks(self) -> list[str]:
-        """Sentences about times that had to be repaired; none when all is well."""
+        """Word sentences about times that had to be repaired; none when all is well."""
         said = []
         if self.repaired:
             said.append(
@@ -102,10 +102,10 @@ class Times:
         return said
 
 
-def with_times(
+def with_moments(
     items: Iterable[Item], frame_of: Callable[[Item], FrameRef], evenly: bool = False
 ) -> Iterator[tuple[Item, Moment]]:
-    """Each item with the moment of its frame; a few are held, to look ahead."""
+    """Pair each item with the moment of its frame; a few are held, to look ahead."""
     ours, theirs = tee(items)
     return zip(ours, rising(map(frame_of, theirs), evenly), strict=True)
 

@@ -23,7 +23,7 @@ from annotator.masks import areas, encode_label_map, shared
 from annotator.options import TrackingOptions
 from annotator.store import Linked
 from annotator.synthetic import Street
-from annotator.tracking.association import linked, tick_of
+from annotator.tracking.association import associate_frames, step_seconds
 
 EVERY_TRACK = TrackingOptions(min_track=1)
 GAPS = {0: "neighbouring frames", 20: "1 to 20 frames out of sight", 10_000: "longer"}  # by the most frames
@@ -67,7 +67,7 @@ def links_of(seed: int, frames: int) -> Iterator[tuple[int, int, bool]]:
     shown = list(drive(seed, frames))
     seen = [found for found, _ in shown]
     last: dict[int, Sight] = {}
-    every = linked(seen, tick_of(each.frame for each in seen), EVERY_TRACK)
+    every = associate_frames(seen, step_seconds(each.frame for each in seen), EVERY_TRACK)
     for (found, names), links in zip(shown, every, strict=True):
         sights = zip(names, tracks_of(found, links), areas(found.masks).tolist(), strict=True)
         for name, track, pixels in sights:

@@ -32,9 +32,9 @@ from annotator.instances import Instances
 from annotator.masks import encode_window
 from annotator.options import TrackingJob, TrackingOptions
 from annotator.retracking import retrack
-from annotator.tracking import stitching
-from annotator.tracking.association import linked
-from annotator.tracking.forest import Forest
+from annotator.tracking import association
+from annotator.tracking.association import associate_frames
+from annotator.tracking.boosting import BoostedTrees
 from tests.builders import REAL_DATA, SHARED, frame_ref
 
 TRUTH = REAL_DATA / "mots" / "instances_txt"
@@ -71,9 +71,9 @@ def track(found: Path, tracked: Path, halves: Path | None) -> None:
         subprocess.run(command, check=True)
         return
     for number, half in enumerate(HALVES):
-        trees = Forest.of(load_file(trees_without(halves, number)))
+        trees = BoostedTrees.from_arrays(load_file(trees_without(halves, number)))
         inputs = tuple(found / f"{name}.txt" for name in half)
-        with patch.object(stitching, "forest", return_value=trees):
+        with patch.object(association, "stitching_trees", return_value=trees):
             list(retrack(TrackingJob(inputs, out=tracked, tracking=TrackingOptions())))
 
 
@@ -140,7 +140,7 @@ def measure(frames: int) -> None:
 
     began = time.process_time()
     instances = 0
-    for index, each in enumerate(linked(timed(), 0.1, TrackingOptions()), 1):
+    for index, each in enumerate(associate_frames(timed(), 0.1, TrackingOptions()), 1):
         instances += len(each.track_ids)
         if index in (frames // 10, frames):
             seconds = time.process_time() - began - made

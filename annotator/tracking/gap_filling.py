@@ -1,4 +1,4 @@
-"""Masks for frames in which an object was missed: between the seen ones, in the interpolated box."""
+"""Fill gaps of tracks: masks between the seen ones, where nothing else was, or cut off what was found as one."""
 
 from __future__ import annotations
 
@@ -8,68 +8,66 @@ import cv2
 import numpy as np
 
 from annotator.masks import Rle, areas, boxes_xywh, decode_windows, encode_window, iou, shared, union, visible
-from annotator.tracking.observations import Bools, Floats
-
-SEEN = 0.5  # share of an interpolated mask that nothing found covers
-# Two objects are found as one when the mask is larger than the one should be, fits it better without the other, and
-# fits both together.
-LARGER = 1.1  # times as many pixels
-BETTER = 0.05  # IoU
-TOGETHER = 0.5  # IoU
+from annotator.tracking.arrays import Bools, Floats
+from annotator.tracking.parameters import GAP_FILLING
 
 
-class Between:
-    """What an object looked like between two frames that show it.
+class MaskInterpolator:
+    """Interpolates what an object looked like between two frames that show it.
 
     Both masks are moved and scaled into the box between theirs, and their signed distances to the outline are mixed,
     so that the outline goes from one to the other as it does between two keyframes of CVAT.
     """
 
     def __init__(self, size: tuple[int, int], boxes: Floats, windows: Sequence[Bools]) -> None:
-        """Of masks given by their boxes (2, 4) and windows within these, in frames of `size` (H, W)."""
+        """Interpolate masks given by their boxes (2, 4) xywh and windows within these, in frames of `size` (H, W)."""
         self._size = size
         self._boxes = boxes
         self._distances = [_signed_distances(window) for window in windows]
 
     @classmethod
-    def of_pairs(cls, pairs: Sequence[tuple[Rle, Rle]]) -> list[Between]:
-        """Of N pairs of masks, before and after, all of one size; decompressed all at once."""
+    def from_pairs(cls, pairs: Sequence[tuple[Rle, Rle]]) -> list[MaskInterpolator]:
+        """Make one for each of N pairs of masks, before and after, all of one size; decompressed all at once."""
         masks = [mask for pair in pairs for mask in pair]
         size = (masks[0]["size"][0], masks[0]["size"][1])
         boxes, windows = boxes_xywh(masks), [window for window, _, _ in decode_windows(masks)]
         return [cls(size, boxes[k : k + 2], windows[k : k + 2]) for k in range(0, len(masks), 2)]
 
     def at(self, share: float) -> Rle | None:
-        """The mask at `share` of the way from one to the other; None when it is outside of the frame."""
+        """Make the mask at `share` of the way from one to the other; None when it is outside of the frame."""
         box = self._boxes[0] * (1 - share) + self._boxes[1] * share
         left, top = np.maximum(np.round(box[:2]).astype(int), 0)
         right, bottom = np.minimum(np.round(box[:2] + box[2:]).astype(int), self._size[::-1])
         if right <= left or bottom <= top:
             return None
         window = (int(left), int(top), int(right - left), int(bottom - top))
-        before, after = (_moved(each, box, window) for each in self._distances)
+        before, after = (_warp(each, box, window) for each in self._distances)
         inside = (1 - share) * before + share * after > 0
         return encode_window(inside, window[1], window[0], self._size) if inside.any() else None
 
 
-def is_free(mask: Rle, found: Sequence[Rle]) -> bool:
+def is_unoccupied(mask: Rle, found: Sequence[Rle]) -> bool:
     """Whether most of a mask would be seen beside those that were found; else the object was hidden, not missed."""
     area = areas([mask])
     over = [found[k] for k in np.flatnonzero(shared([mask], found, area)).tolist()]
     if not over:
         return True
-    return bool(shared([mask], [union(over, mask["size"])], area)[0, 0] < (1 - SEEN) * area[0])
+    occupied = shared([mask], [union(over, mask["size"])], area)[0, 0]
+    return bool(occupied < (1 - GAP_FILLING.min_unoccupied) * area[0])
 
 
-def parted(both: Rle, own: Rle, other: Rle) -> tuple[Rle, Rle] | None:
-    """What two objects have of a mask that holds both, given where each should be; None when it is of one alone."""
-    if areas([both])[0] < LARGER * areas([own])[0]:
+def split_merged_mask(both: Rle, own: Rle, other: Rle) -> tuple[Rle, Rle] | None:
+    """Split a mask that holds two objects, given where each should be; None when it is of one alone."""
+    if areas([both])[0] < GAP_FILLING.min_growth * areas([own])[0]:
         return None
-    rest = visible([other, both], both["size"])[1]
+    size = both["size"]
+    rest = visible([other, both], size)[1]
     [[whole], [without]] = iou([both, rest], [own]).tolist()
-    if without < whole + BETTER or iou([both], [union([own, other], both["size"])])[0, 0] < TOGETHER:
+    if without < whole + GAP_FILLING.min_gain:
         return None
-    return rest, visible([rest, both], both["size"])[1]
+    if iou([both], [union([own, other], size)])[0, 0] < GAP_FILLING.min_union_iou:
+        return None
+    return rest, visible([rest, both], size)[1]
 
 
 def _signed_distances(window: Bools) -> Floats:
@@ -81,7 +79,7 @@ def _signed_distances(window: Bools) -> Floats:
     return np.asarray(np.where(inside, within - 0.5, 0.5 - beyond))
 
 
-def _moved(distances: Floats, box_xywh: Floats, window_xywh: tuple[int, int, int, int]) -> Floats:
+def _warp(distances: Floats, box_xywh: Floats, window_xywh: tuple[int, int, int, int]) -> Floats:
     """Signed distances of a mask, moved from its box into another, at the pixels of a window (h, w) of the frame."""
     scale = (np.array(distances.shape[::-1]) - 2) / box_xywh[2:]
     # From a pixel of the window to where its middle is in the padded mask, counted from that of the first pixel.
