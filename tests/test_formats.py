@@ -111,8 +111,8 @@ def test_labels_are_published_whole_and_come_back(
     top = {Path(file).parts[0] for file in published} | {path.name for path in tmp_path.iterdir()}
     assert top == {path.name for path in written.files}, "nothing else is left"
     assert written.frames == len(labels.found)
-    if name == "cityscapes" and not labels.found:
-        return  # a folder without PNGs is empty, and none to read
+    if name.startswith("cityscapes") and not labels.found:
+        return  # a folder without files of frames is empty, and none to read
     back = list(FORMATS[name].read(written.files[0]))
     assert sum(map(len, back)) == written.instances
     if name != "frames":

@@ -12,20 +12,26 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from hypothesis import given
+from hypothesis.extra import numpy as arrays
+from PIL import Image, ImageDraw
+from scipy import ndimage
 
 from annotator import masks
 from annotator.errors import EXIT_USAGE, UsageError
 from annotator.evaluation.report import evaluate
+from annotator.formats import FORMATS
 from annotator.formats.bad_entries import SKIPPED
 from annotator.formats.check import ERROR, check
+from annotator.formats.cityscapes_polygons import JOINED, _ring
 from annotator.formats.coco_index import WITHOUT_MASKS
+from annotator.formats.interface import Written
 from annotator.formats.recognise import Kind, bad_input, recognise
-from annotator.instances import Truth
+from annotator.instances import Instances, Truth
 from annotator.options import ReadingOptions
 from annotator.training.frame_files import frame_files
 from cli import convert
-from tests.builders import mask
+from tests.builders import Labels, Recording, frame_ref, mask
 from tests.commands import assert_one_sentence, in_process
 
 PERSON, RIDER, CAR, BUS = 24, 25, 26, 28
@@ -170,6 +176,58 @@ def test_files_that_hold_no_polygons_are_refused(content: bytes, why: str, tmp_p
     sentence = refused(tmp_path)
     assert NAME in sentence
     assert why in sentence
+
+
+PARTS_AND_HOLE = mask("#####..##...", "#...#..##...", "#...#.......", "#####.......", *["............"] * 4)
+BESIDE = mask("............", ".....##.....", *["............"] * 2, *["..########.."] * 3, "............")
+
+
+def written(folder: Path, *found: np.ndarray) -> tuple[Written, Truth]:
+    """Cars of these masks as polygons, and what they are read as."""
+    encoded = [masks.encode(one) for one in found]
+    frame = frame_ref(19, SIZE, "ulm_000000_000019_leftImg8bit.png")
+    cars = Instances.of(frame, encoded, [CAR] * len(found), np.ones(len(found)))
+    done = FORMATS["cityscapes-polygons"].write(Labels([cars]), Recording(), folder)
+    (truth,) = truths(done.files[0])
+    return done, truth
+
+
+def test_written_polygons_give_their_masks_back(tmp_path: Path) -> None:
+    hole = PARTS_AND_HOLE & (np.arange(12) < 6)
+    done, truth = written(tmp_path, BESIDE & (np.arange(8) > 2)[:, None], hole)
+    assert done.files == (tmp_path / "cityscapes_polygons",)
+    assert done.losses == {}
+    assert truth.instances.frame.name == "ulm_000000_000019"
+    assert np.array_equal(decoded(truth)[0], BESIDE & (np.arange(8) > 2)[:, None])
+    assert np.array_equal(decoded(truth)[1], hole), "with its hole"
+
+
+def test_parts_are_joined_by_a_line_below_all_others(tmp_path: Path) -> None:
+    done, truth = written(tmp_path, BESIDE, PARTS_AND_HOLE)
+    assert done.losses == {JOINED: 2}
+    ours, theirs = decoded(truth)
+    assert not (ours & theirs).any()
+    assert (ours | theirs)[BESIDE | PARTS_AND_HOLE].all()
+
+
+def test_a_label_tool_finds_all_that_it_asks_of_an_object(tmp_path: Path) -> None:
+    written(tmp_path, BESIDE)
+    content = json.loads((tmp_path / "cityscapes_polygons" / NAME).read_text())
+    assert content.keys() == {"imgHeight", "imgWidth", "objects"}
+    assert content["objects"][0].keys() == {"label", "id", "deleted", "verified", "user", "date", "polygon"}
+
+
+@given(arrays.arrays(np.bool_, SIZE))
+def test_a_part_without_holes_comes_back_to_the_pixel(pixels: np.ndarray) -> None:
+    parts, _ = ndimage.label(pixels, np.ones((3, 3)))
+    part = ndimage.binary_fill_holes(parts == 1)
+    if not part.any():
+        return
+    ring, count = _ring(part)
+    canvas = Image.new("L", (SIZE[1], SIZE[0]))
+    ImageDraw.Draw(canvas).polygon([*map(tuple, ring.tolist())], fill=1)
+    assert np.array_equal(np.asarray(canvas) != 0, part)
+    assert (count, len(ring) >= 3) == (1, True)
 
 
 # ---- labelme

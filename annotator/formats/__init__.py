@@ -16,6 +16,7 @@ PLACES = {
     "coco": ("coco.json",),
     "cvat": ("cvat.xml", "cvat"),
     "mots": ("mots.txt",),
+    "cityscapes-polygons": ("cityscapes_polygons",),
 }
 
 __all__ = ["FORMATS", "PLACES", "Format", "LabelReader", "Recorded", "Written", "read_truth"]
@@ -37,13 +38,14 @@ def read_truth(path: Path) -> Iterator[Truth]:
 def __getattr__(name: str) -> Any:
     """All formats on first use: importing them takes longer than many a reading of one."""
     if name == "FORMATS":
-        from annotator.formats import cityscapes, coco, cvat, frames_csv, mots
+        from annotator.formats import cityscapes, cityscapes_polygons, coco, cvat, frames_csv, mots
 
         globals()[name] = {
             "cityscapes": cityscapes,
             "coco": coco,
             "cvat": cvat,
             "mots": mots,
+            "cityscapes-polygons": cityscapes_polygons,
             "frames": frames_csv,
         }
         return globals()[name]

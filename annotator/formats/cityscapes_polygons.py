@@ -2,7 +2,8 @@
 
 Polygons come from back to front: what is drawn later lies on top, and deleted ones are not drawn. Each one of a class
 with instances is an instance, numbered in their order; `cargroup` and the like are several that nobody told apart.
-Drawn as Cityscapes draws its instanceIds, so that both are read alike.
+Drawn as Cityscapes draws its instanceIds, so that both are read alike. Written are one polygon an instance, through
+the centres of its border pixels, with holes cut in; parts are joined by lines, on which all others lie.
 """
 
 from __future__ import annotations
@@ -11,29 +12,59 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import cv2
 import numpy as np
 import numpy.typing as npt
+import orjson
 from PIL import Image, ImageDraw
+from scipy.spatial import KDTree
 
+from annotator import masks
 from annotator.errors import FormatError
 from annotator.formats import cityscapes
 from annotator.formats.bad_entries import BadEntries
 from annotator.formats.classes import AS_NAMED, Classes
 from annotator.formats.fields import flag, shown, whole
 from annotator.formats.image_files import Points, Record, Size, entries, load_json, points_xy
-from annotator.formats.names import POLYGONS, numbers
-from annotator.formats.survey import frame_without_time
-from annotator.formats.whole import find_whole
+from annotator.formats.interface import LabelReader, Recorded, Written
+from annotator.formats.names import POLYGONS, frame_stem, numbers
+from annotator.formats.survey import Survey, frame_without_time, lost
+from annotator.formats.whole import find_whole, insist, whole_folder
 from annotator.instances import Instances, Truth
-from annotator.labels import BY_NAME, INSTANCES_PER_CLASS
+from annotator.labels import BY_ID, BY_NAME, INSTANCES_PER_CLASS, instance_id
 from annotator.limits import require_frame_size
 
+FOLDER = "cityscapes_polygons"
 STEM = re.compile(r"(.+?)(?:_gt(?:Fine|Coarse))?_polygons\.json")
 GROUP = "group"
 DELETED = "deleted polygons"
+JOINED = "objects in parts, which lines join"
 NO_CLASS = "polygons of labels that are left out"
+
+
+def write(reader: LabelReader, source: Recorded, folder: Path) -> Written:
+    """Write DIR/cityscapes_polygons/. Scores and tracks are lost: the format has neither."""
+    goal, losses, instances, frames = folder / FOLDER, Counter[str](), 0, 0
+    survey = Survey.of(reader)
+    with whole_folder(goal) as temporary:
+        for found in reader.instances():
+            shown = survey.disjoint(found)
+            file = temporary / f"{frame_stem(source, found.frame)}_gtFine{POLYGONS}"
+            if file.exists():
+                raise FormatError(
+                    f"{source.path}: two images would both be labelled as {_stem(file)}; rename one"
+                )
+            drawn = _drawn(shown)
+            losses[JOINED] += sum(one.parts > 1 for one in drawn)
+            losses.update(lost(found, shown))
+            file.write_bytes(orjson.dumps(_content(found.frame.size, drawn)))
+            instances += len(shown)
+            frames += 1
+        written = sum(1 for _ in temporary.iterdir())
+        insist(written == frames, temporary, f"{written} files of {frames} frames")
+    return Written((goal,), frames, instances, +losses)
 
 
 def read(
@@ -153,3 +184,63 @@ class _Canvas:
         if group and name not in self._classes.given:
             return group.id, False
         return self._classes.id_of(name), True
+
+
+# ---- writing
+
+
+class _Drawn(NamedTuple):
+    """An instance as it is written."""
+
+    label: str
+    ring: npt.NDArray[np.int64]  # (N, 2) x, y of pixels
+    parts: int
+
+
+def _drawn(shown: Instances) -> list[_Drawn]:
+    """The instances from back to front: those in parts behind all others. Raises FormatError above 1000 of a class."""
+    numbers = Counter[int]()
+    drawn = []
+    windows = masks.decode_windows(shown.masks)
+    for class_id, (window, top, left) in zip(shown.class_ids.tolist(), windows, strict=True):
+        instance_id(class_id, numbers[class_id])
+        numbers[class_id] += 1
+        ring, parts = _ring(window)
+        drawn.append(_Drawn(BY_ID[class_id].name, ring + np.array([left, top]), parts))
+    return sorted(drawn, key=lambda one: -one.parts)
+
+
+def _ring(window: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.int64], int]:
+    """One ring (N, 2) around all that is on in a window, through pixel centres, and how many parts it joins.
+
+    From the outline of the largest part it goes to the nearest point of another part, or of a hole, and back.
+    """
+    outlines, tree = cv2.findContours(window.view(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+    rings = [outline[:, 0].astype(np.int64) for outline in outlines]
+    is_hole = [bool(above >= 0) for above in tree[0, :, 3]]
+    order = sorted(range(len(rings)), key=lambda k: (is_hole[k], -cv2.contourArea(outlines[k])))
+    joined = rings[order[0]]
+    for ring in (rings[k] for k in order[1:]):
+        nearest, there = KDTree(joined).query(ring)
+        j = int(nearest.argmin())
+        i = int(there[j])
+        joined = np.concatenate([joined[: i + 1], ring[j:], ring[: j + 1], joined[i:]])
+    # A pixel, or a line of them, is a polygon too: label tools want three vertices.
+    return np.concatenate([joined, joined[:1].repeat(max(3 - len(joined), 0), axis=0)]), is_hole.count(False)
+
+
+def _content(size: Size, drawn: list[_Drawn]) -> Record:
+    """A file, with all that the label tool asks of an object."""
+    objects = [
+        {
+            "label": one.label,
+            "id": number,
+            "deleted": 0,
+            "verified": 0,
+            "user": "",
+            "date": "",
+            "polygon": one.ring.tolist(),
+        }
+        for number, one in enumerate(drawn)
+    ]
+    return {"imgHeight": size[0], "imgWidth": size[1], "objects": objects}

@@ -15,6 +15,7 @@ FORMATS = (
     "coco",
     "cvat",
     "mots",
+    "cityscapes-polygons",
 )  # what annotator.formats can write, in the order it is written
 HOLES = ("fill", "keyhole", "mask")  # what becomes of holes in CVAT polygons
 DEVICES = ("auto", "cpu", "cuda")
