@@ -115,7 +115,7 @@ def check_stores(run: Run, sources: Sequence[Source], detector: Detector) -> Non
             if (run.folder(source) / STORE_NAME).is_file():
                 with Store.read(run.folder(source)) as store:
                     store.check(fingerprint_of(source, detector))
-        except (SourceError, OSError):
+        except (SourceError, RecordingOutputError, OSError):
             continue  # told when its turn comes
 
 

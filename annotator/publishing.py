@@ -9,12 +9,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from annotator.errors import AnnotatorError, FormatError, SourceError, UsageError, cant_be_written
+from annotator.errors import AnnotatorError, FormatError, cant_be_written
 from annotator.events import Event, StepStarted
-from annotator.formats import FORMATS, Recorded, Written
+from annotator.formats import FORMATS, PLACES, Recorded, Written
 from annotator.options import PublishOptions
 from annotator.run import FILE_NAME as RUN_FILE
 from annotator.run import read_records
+from annotator.store import FILE_NAME as STORE
 from annotator.store import Store
 
 LONG = 500  # frames of a recording of which the size of files is told beforehand
@@ -101,13 +102,16 @@ def publish(
 
 
 def unpublish(folder: Path) -> None:
-    """Delete the label files that the store in `folder` knows of."""
+    """Delete the label files that the store in `folder` knows of; all there may be, where it can't be read."""
+    if not (folder / STORE).is_file():
+        return
     try:
         with Store.read(folder) as store:
             published = store.note("published") or {}
-    except (SourceError, UsageError):
-        return
-    _remove(folder, [name for entry in published.values() for name in entry["files"]])
+        names = [name for entry in published.values() for name in entry["files"]]
+    except AnnotatorError:
+        names = [name for places in PLACES.values() for name in places]
+    _remove(folder, names)
 
 
 def is_published(folder: Path, entry: Any, shaped_by: Mapping[str, Any]) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -15,15 +14,15 @@ from importlib import metadata
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Protocol
+from typing import Any, Protocol
 
 import annotator
 from annotator.errors import OutputError, UsageError
 from annotator.escape import LONGEST_NAME, shortened, to_json
 from annotator.store import TRACKING_LOSSES, Store
+from annotator.store.lock import LOCK_FILE, RUN_FILE, Lock
 
-FILE_NAME = "run.json"
-LOCK_NAME = ".lock"
+FILE_NAME = RUN_FILE
 TRACEBACK_NAME = "traceback.txt"
 PACKAGES = ("torch", "torchvision", "timm", "av", "opencv-python", "numpy", "scipy", "pycocotools", "shapely")
 
@@ -74,7 +73,7 @@ class Run:
         self._records = {source.name: SourceRecord(source.name, _path(source)) for source in sources}
         self._before: SourceRecord | None = None  # what was recorded of the source that is being labelled
         self._since = 0.0
-        self._lock = Lock(out / LOCK_NAME)
+        self._lock = Lock(out / LOCK_FILE)
 
     def __enter__(self) -> Run:
         try:
@@ -175,54 +174,6 @@ class Run:
     def _write(self) -> None:
         sources = [asdict(self._records[name]) for name in sorted(self._records)]
         write_json(self.out / FILE_NAME, {**self._about, "sources": sources})
-
-
-class Lock:
-    """A lock file that is free again when its process ends, however it ends."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._file: IO[bytes] | None = None
-
-    def take(self) -> None:
-        """Take the lock. Raises UsageError when another run has it, OSError when it can't be written."""
-        while self._file is None:
-            file = self._path.open("ab")
-            try:
-                _lock(file)
-                # Whoever had it may have removed the file since we opened it: then we hold a lock on nothing.
-                if self._path.exists() and os.path.samestat(os.fstat(file.fileno()), self._path.stat()):
-                    self._file = file
-            except BlockingIOError as error:
-                raise UsageError(
-                    f"{self._path.parent}: another run is writing here; wait for it, or choose another --out"
-                ) from error
-            finally:
-                if self._file is None:
-                    file.close()
-
-    def release(self) -> None:
-        """Remove the lock file and let go of it."""
-        if self._file is not None:
-            if sys.platform != "win32":  # Windows does not remove an open file; there an idle one stays
-                self._path.unlink(missing_ok=True)
-            self._file.close()
-            self._file = None
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _lock(file: IO[bytes]) -> None:
-        try:
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        except PermissionError as error:
-            raise BlockingIOError(*error.args) from error
-else:
-    import fcntl
-
-    def _lock(file: IO[bytes]) -> None:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _losses(store: Store) -> Mapping[str, Mapping[str, int]]:

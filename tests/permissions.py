@@ -18,9 +18,16 @@ OVERRIDES = 1 << 1 | 1 << 2  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH: what lets 
 @contextmanager
 def unreadable(*paths: Path) -> Iterator[None]:
     """Nobody may read these files and folders, nor what is in them, from this thread and those it starts."""
+    with permitted(0, *paths):
+        yield
+
+
+@contextmanager
+def permitted(mode: int, *paths: Path) -> Iterator[None]:
+    """These files and folders have these permissions, which hold for this thread and those it starts."""
     modes = [path.stat().st_mode for path in paths]
     for path in paths:
-        path.chmod(0)
+        path.chmod(mode)
     try:
         with _without_overrides():
             yield

@@ -22,8 +22,8 @@ from annotator.formats import FORMATS, read_truth
 from annotator.instances import Instances
 from annotator.labels import BY_NAME
 from annotator.options import RUN_FOLDER, ConversionJob, PublishOptions, ReadingOptions, TrackingOptions
-from annotator.run import Lock
 from annotator.store import Store
+from annotator.store.lock import Lock
 from annotator.tracking import associate
 from tests.builders import Labels, Recording, frame_ref
 from tests.test_evaluation_sides import IN_IMAGES, IN_VIDEO, LEFT, TRACKED, VIDEO, WRITERS, labelled, stored

@@ -16,8 +16,8 @@ from annotator.errors import EXIT_INTERRUPTED, FormatError, OutputError, UsageEr
 from annotator.events import FramesLabelled, SourceEnded
 from annotator.options import DetectionOptions, Job, PublishOptions, TrackingOptions
 from annotator.pipeline import annotate
-from annotator.run import Lock
 from annotator.store import Store
+from annotator.store.lock import Lock
 from annotator.tracking.times import rising
 from tests.faults import FullDiskWriter, RaisingWriter, small_disk, text_named_mp4, videos
 from tests.toy import ToyDetector, ToyRuntime, draw, install, toy_checkpoint, write_video

@@ -9,7 +9,8 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from annotator.errors import OutputError, SourceError, UsageError
-from annotator.run import Lock, write_json
+from annotator.run import write_json
+from annotator.store.lock import Lock
 
 FILE = "cvat_task.json"
 LOCK = ".cvat.lock"

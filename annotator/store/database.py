@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from annotator.errors import OutputError, RecordingOutputError, SourceError, UsageError
+from annotator.errors import AnnotatorError, OutputError, RecordingOutputError, SourceError, UsageError
+from annotator.store.lock import run_locked
 from annotator.store.schema import FILE_NAME, SCHEMA, SCHEMA_VERSION
 
 Row = tuple[Any, ...]
 TIMEOUT_S = 30  # to wait for another process
+CHECKED_WHOLE = (
+    1 << 26
+)  # bytes of a file that is checked when it is opened, in 0.1 s; larger ones as they are read
+UNFINISHED = (sqlite3.SQLITE_READONLY_ROLLBACK, sqlite3.SQLITE_READONLY_RECOVERY)  # left by a killed process
+WARY = ("PRAGMA trusted_schema = OFF", "PRAGMA cell_size_check = ON")  # files come from anywhere
 
 
 class Database:
@@ -27,25 +35,43 @@ class Database:
 
     @classmethod
     def writable(cls, path: Path) -> Database:
-        """Open or make a file, to write it."""
+        """Open or make a file, to write it; what a killed process left half done in it is undone."""
         with faults(path):
             connection = sqlite3.connect(path, timeout=TIMEOUT_S, isolation_level=None)
             with _closed_on_error(connection):
                 connection.execute("PRAGMA synchronous = NORMAL")  # survives a killed process, and is quick
+                _prepare(connection)
         return cls(path, connection, is_writable=True)
 
     @classmethod
     def readable(cls, path: Path) -> Database:
-        """Open a file that is there, to read it."""
-        with faults(path):
-            uri = f"{path.absolute().as_uri()}?mode=ro"
-            return cls(path, sqlite3.connect(uri, uri=True, timeout=TIMEOUT_S), is_writable=False)
+        """Open a file that is there, to read it.
+
+        What a killed process left half done is undone first, under the lock of the run. Raises SourceError where that
+        can't be, UsageError where another process writes there.
+        """
+        with faults(path, is_reading=True):
+            try:
+                return cls(path, _connect(path, "ro"), is_writable=False)
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode not in UNFINISHED:
+                    raise
+        try:
+            with run_locked(path.parent), faults(path, is_reading=True):
+                with closing(_connect(path, "rw")) as connection:
+                    connection.execute("PRAGMA journal_mode = DELETE")  # one file, as it was about to be
+                return cls(path, _connect(path, "ro"), is_writable=False)
+        except OSError as error:
+            raise _cant_be_undone(path, error.strerror) from error
 
     @contextmanager
     def closed_on_error(self) -> Iterator[None]:
         """Close the database when what follows fails."""
-        with faults(self.path), _closed_on_error(self.connection):
+        with self._faults(), _closed_on_error(self.connection):
             yield
+
+    def _faults(self) -> AbstractContextManager[None]:
+        return faults(self.path, is_reading=not self._is_writable)
 
     def close(self) -> None:
         """Close it and fold the write-ahead log into its one file; one without frames leaves no file."""
@@ -62,9 +88,13 @@ class Database:
             delete(self.path.parent)
 
     def is_begun(self) -> bool:
-        """Whether it has the tables of a store. Raises UsageError when it has others."""
+        """Whether it has the tables of a store, and they are sound.
+
+        Raises UsageError when it has those of another version or tool, SourceError when they are damaged.
+        """
         version = self.count("PRAGMA user_version")
         if version == SCHEMA_VERSION:
+            self._insist_on_sound_tables()
             return True
         if version == 0 and self.count("SELECT count(*) FROM sqlite_master") == 0:
             return False
@@ -72,6 +102,14 @@ class Database:
             f"{self.path}: was made by another version of this tool, or by another tool (schema {version},"
             f" not {SCHEMA_VERSION}); use --overwrite to start again, or another --out"
         )
+
+    def _insist_on_sound_tables(self) -> None:
+        if _tables(self.connection) != _known_tables():
+            raise damaged(self.path, "its tables are not those of a store")
+        if self.count("PRAGMA page_count") * self.count("PRAGMA page_size") <= CHECKED_WHOLE:
+            found = self.one("PRAGMA quick_check(1)")
+            if found != ("ok",):
+                raise damaged(self.path, " ".join(str(found and found[0]).split()))
 
     def begin(self, meta: Iterable[tuple[str, str]]) -> None:
         """Make the tables, with the first rows of `meta`."""
@@ -98,7 +136,7 @@ class Database:
 
     def rows(self, query: str, *values: Any) -> list[Row]:
         """All rows of a query."""
-        with faults(self.path):
+        with self._faults():
             return self.execute(query, values).fetchall()
 
     def one(self, query: str, *values: Any) -> Row | None:
@@ -127,27 +165,80 @@ def _closed_on_error(connection: sqlite3.Connection) -> Iterator[None]:
         raise
 
 
+def damaged(path: Path, what: str) -> SourceError:
+    """The fault that a store is not as it was written, with its remedy."""
+    return SourceError(f"{path}: is damaged ({what}); use --overwrite to label this recording again")
+
+
+def _cant_be_undone(path: Path, reason: str | None) -> SourceError:
+    return SourceError(
+        f"{path}: a process was killed while it wrote here, and what it left can't be put right ({reason}); give"
+        " permission to write its folder, or copy the run elsewhere, and run the command again"
+    )
+
+
+def _prepare(connection: sqlite3.Connection) -> None:
+    """Be wary, and read: what a killed process left is met here, and undone where the file may be written."""
+    for pragma in WARY:
+        connection.execute(pragma)
+    connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+
+
+def _connect(path: Path, mode: str) -> sqlite3.Connection:
+    uri = f"{path.absolute().as_uri()}?mode={mode}"
+    connection = sqlite3.connect(uri, uri=True, timeout=TIMEOUT_S)
+    with _closed_on_error(connection):
+        _prepare(connection)
+    return connection
+
+
+def _tables(connection: sqlite3.Connection) -> set[Row]:
+    """The tables and indices of a database, without comments."""
+    rows = connection.execute("SELECT type, name, tbl_name, ifnull(sql, '') FROM sqlite_master")
+    return {(*row[:3], " ".join(re.sub(r"--.*", "", row[3]).split())) for row in rows}
+
+
+@cache
+def _known_tables() -> set[Row]:
+    with closing(sqlite3.connect(":memory:")) as connection:
+        connection.executescript(SCHEMA)
+        return _tables(connection)
+
+
 @contextmanager
-def faults(path: Path) -> Iterator[None]:
+def faults(path: Path, is_reading: bool = False) -> Iterator[None]:
     """Turn SQLite's errors into sentences."""
     try:
         yield
     except sqlite3.DatabaseError as error:
-        code = getattr(error, "sqlite_errorcode", -1) & 0xFF
-        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-            raise SourceError(
-                f"{path}: is damaged ({error}); use --overwrite to label this recording again"
-            ) from error
-        if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-            raise RecordingOutputError(
-                f"{path}: is in use by another program; close it and run the command again"
-            ) from error
-        if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
-            raise RecordingOutputError(
-                f"{path}: can't be opened to write it ({error}); look at its permissions, and at the room there is"
-            ) from error
-        if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
-            raise OutputError(
-                f"{path}: can't be written ({error}); make room; the same command goes on where it stopped"
-            ) from error
-        raise
+        sentence = _fault(path, error, is_reading)
+        if sentence is None:
+            raise
+        raise sentence from error
+
+
+def _fault(path: Path, error: sqlite3.DatabaseError, is_reading: bool) -> AnnotatorError | None:
+    full_code = getattr(error, "sqlite_errorcode", -1)
+    code = full_code & 0xFF
+    is_no_text = full_code == -1 and isinstance(
+        error, sqlite3.OperationalError
+    )  # but bytes that are no UTF-8
+    if is_no_text or code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_TOOBIG):
+        return damaged(path, str(error))
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return RecordingOutputError(
+            f"{path}: is in use by another program; close it and run the command again"
+        )
+    if full_code in UNFINISHED:
+        return _cant_be_undone(path, str(error))
+    if is_reading or full_code in (sqlite3.SQLITE_IOERR_READ, sqlite3.SQLITE_IOERR_SHORT_READ):
+        return SourceError(f"{path}: can't be read ({error}); look at its permissions, and at the disk")
+    if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
+        return RecordingOutputError(
+            f"{path}: can't be opened to write it ({error}); look at its permissions, and at the room there is"
+        )
+    if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
+        return OutputError(
+            f"{path}: can't be written ({error}); make room; the same command goes on where it stopped"
+        )
+    return None
