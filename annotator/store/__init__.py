@@ -1,6 +1,7 @@
 """The store: one SQLite file per source, the only thing that detection, association and publishing share."""
 
+from annotator.store.notes import EDITED, TRACKING_LOSSES
 from annotator.store.schema import FILE_NAME, INTERPOLATED, RESHAPED
-from annotator.store.store import EDITED, TRACKING_LOSSES, Linked, Made, Store
+from annotator.store.store import Linked, Made, Store
 
 __all__ = ["EDITED", "FILE_NAME", "INTERPOLATED", "RESHAPED", "TRACKING_LOSSES", "Linked", "Made", "Store"]

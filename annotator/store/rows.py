@@ -1,18 +1,27 @@
-"""Rows of the tables <-> frames and instances."""
+"""Rows of the tables <-> frames and instances. A store comes from anywhere: rows are checked as they are read."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from annotator.escape import encodable
-from annotator.frames import FrameRef
+from annotator.frames import FrameRef, Gap
 from annotator.instances import Instances
+from annotator.labels import LABELS
+from annotator.limits import FARTHEST, MOST_FRAMES
+from annotator.masks import from_counts
 from annotator.store.database import Row
-from annotator.store.schema import FOUND, INTERPOLATED
+from annotator.store.schema import FOUND, INTERPOLATED, KINDS
+
+COUNTS = 4  # place in a row of an instance
+AT_ONCE = 1 << 16  # bytes of masks whose rows are taken at once
+MOST_TRACKS = int(np.iinfo(np.int32).max)
+CLASSES = frozenset(label.id for label in LABELS if label.has_instances)
 
 
 def row_of_frame(frame: FrameRef) -> Row:
@@ -47,32 +56,105 @@ def rows_of_tracks(found: Instances) -> Iterator[Row]:
 
 
 def frame_of(row: Row) -> FrameRef:
-    """The frame that FRAME_COLUMNS tell."""
+    """The frame that FRAME_COLUMNS tell. Raises ValueError for what is no frame."""
     index, pts, numerator, denominator, height, width, name = row
+    _insist(_are(int, row[:6]) and _are(str, (name,)), "a frame of other types")
+    _insist(0 <= index < MOST_FRAMES, f"no frame has the number {index}")
+    _insist(numerator > 0 and denominator > 0, f"frame {index} has ticks of {numerator}/{denominator} s")
     return FrameRef(index, pts, Fraction(numerator, denominator), (height, width), name)
 
 
-def instances_of(frame: FrameRef, rows: Sequence[Row]) -> Instances:
-    """The instances of a frame from rows (frame_index, class_id, score, counts, features, moved_x, moved_y,
-    track_id, kind)."""
+def gap_of(row: Row) -> Gap:
+    """The gap that a row (after_index, pts, reason) tells. Raises ValueError for what is no gap."""
+    after_index, pts, reason = row
+    is_sound = _are(int, (after_index,)) and (pts is None or _are(int, (pts,))) and _are(str, (reason,))
+    _insist(is_sound and -1 <= after_index < MOST_FRAMES, "a gap that can be none")
+    return Gap(after_index, pts, reason)
+
+
+def instances_of(frames: Sequence[FrameRef], of_frame: Mapping[int, Sequence[Row]]) -> Iterator[Instances]:
+    """Yield the instances of frames, given by index their rows (frame_index, position, class_id, score, counts,
+    features, moved_x, moved_y, track_id, kind).
+
+    Most work is per call, not per frame: as many frames are taken at once as memory allows. Raises ValueError for rows
+    that can't have been written.
+    """
+    waiting: list[FrameRef] = []
+    size = 0
+    for frame in frames:
+        rows = of_frame.get(frame.index, ())
+        more = sum(len(row[COUNTS]) for row in rows if isinstance(row[COUNTS], bytes))
+        if waiting and (size + more > AT_ONCE or frame.size != waiting[0].size):
+            yield from _at_once(waiting, of_frame)
+            waiting, size = [], 0
+        waiting.append(frame)
+        size += more
+    yield from _at_once(waiting, of_frame)
+
+
+def _at_once(frames: Sequence[FrameRef], of_frame: Mapping[int, Sequence[Row]]) -> list[Instances]:
+    """`instances_of` frames of one size."""
+    rows = [row for frame in frames for row in of_frame.get(frame.index, ())]
     if not rows:
-        return Instances.of(frame)
-    _, class_ids, scores, counts, features, moved_x, moved_y, track_ids, kinds = zip(*rows, strict=True)
-    return Instances(
-        frame=frame,
-        masks=tuple({"size": list(frame.size), "counts": c} for c in counts),
-        class_ids=np.array(class_ids, np.uint8),
-        scores=np.array(scores, np.float32),
-        features=_features(features),
-        track_ids=np.array(track_ids, np.int32),
-        interpolated=np.array(kinds) == INTERPOLATED,
-        moved=np.array([moved_x, moved_y], np.float32).T,
-    )
+        return [Instances.of(frame) for frame in frames]
+    try:
+        return list(_split(frames, rows, [len(of_frame.get(frame.index, ())) for frame in frames]))
+    except ValueError as error:
+        if len(frames) > 1:  # one by one, to name the first that is wrong
+            return [found for frame in frames for found in _at_once([frame], of_frame)]
+        raise ValueError(f"frame {frames[0].index}: {error}") from error
+
+
+def _split(frames: Sequence[FrameRef], rows: Sequence[Row], lengths: Sequence[int]) -> Iterator[Instances]:
+    """The instances of frames of one size, given the rows of all of them and how many each has."""
+    _, _, class_ids, scores, counts, features, moved_x, moved_y, track_ids, kinds = zip(*rows, strict=True)
+    _insist(_are(int, class_ids + kinds + track_ids), "an instance without a class, kind or track")
+    _insist(CLASSES.issuperset(class_ids), "an instance of a class that has none")
+    _insist(KINDS.issuperset(kinds), "an instance of an odd kind")
+    _insist(min(track_ids) >= 0 and max(track_ids) <= MOST_TRACKS, "an odd track")
+    _insist(_are(float, scores) and min(scores) >= 0 and max(scores) <= 1, "a score that is none")
+    _insist(_are(bytes, counts) and _are(bytes, features), "an instance without a mask or appearance")
+    known = [way for way in moved_x + moved_y if way is not None]
+    _insist(_are(float, known), "an instance that moved by no number")
+    _insist(min(known, default=0) >= -FARTHEST and max(known, default=0) <= FARTHEST, "an odd motion")
+    masks = from_counts(counts, frames[0].size)
+    classes, tracks = np.array(class_ids, np.uint8), np.array(track_ids, np.int32)
+    score, interpolated = np.array(scores, np.float32), np.array(kinds) == INTERPOLATED
+    moved = np.array([moved_x, moved_y], np.float32).T
+    begin = 0
+    for frame, length in zip(frames, lengths, strict=True):
+        of = slice(begin, begin := begin + length)
+        yield Instances(
+            frame=frame,
+            masks=tuple(masks[of]),
+            class_ids=classes[of],
+            scores=score[of],
+            features=_features(features[of]),
+            track_ids=tracks[of],
+            interpolated=interpolated[of],
+            moved=moved[of],
+        )
+
+
+def insist_on_places(frame: FrameRef, rows: Sequence[Row]) -> None:
+    """Raise ValueError when instances as they were found are not all there, or not in the order of their places."""
+    places = [row[1] for row in rows]
+    _insist(places == list(range(len(rows))), f"frame {frame.index} has instances at {places[:10]}")
 
 
 def _features(blobs: Sequence[bytes]) -> npt.NDArray[np.float16]:
     """(N, D); zeros for made instances, which have none."""
-    width = max(map(len, blobs))
-    return np.frombuffer(b"".join(blob.ljust(width, b"\0") for blob in blobs), "<f2").reshape(
-        len(blobs), -1 if width else 0
-    )
+    width = max(map(len, blobs), default=0)
+    _insist(width % 2 == 0 and {*map(len, blobs)} <= {0, width}, "an instance of an odd appearance")
+    features = np.frombuffer(b"".join(blob.ljust(width, b"\0") for blob in blobs), "<f2")
+    _insist(bool(np.isfinite(features).all()), "an appearance that is no number")
+    return features.reshape(len(blobs), -1 if width else 0)
+
+
+def _are(types: type | tuple[type, ...], values: Sequence[Any]) -> bool:
+    return {*map(type, values)} <= {*(types if isinstance(types, tuple) else (types,))}
+
+
+def _insist(is_sound: bool, otherwise: str) -> None:
+    if not is_sound:
+        raise ValueError(otherwise)

@@ -30,5 +30,6 @@ SCHEMA = """
     CREATE UNIQUE INDEX tracks_by_id ON tracks (track_id, frame_index);
 """
 FOUND, LEFT_OUT, INTERPOLATED, RESHAPED = range(4)  # kinds of instances
+KINDS = frozenset((FOUND, LEFT_OUT, INTERPOLATED, RESHAPED))
 MADE = (INTERPOLATED, RESHAPED)  # by association
 FRAME_COLUMNS = "frame_index, pts, time_base_numerator, time_base_denominator, height, width, name"

@@ -10,24 +10,34 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain, groupby
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from annotator.errors import SourceError, UsageError, cant_be_written
 from annotator.escape import encodable, to_json
 from annotator.frames import FrameRef, Gap
 from annotator.instances import Instances
-from annotator.store.database import Database, delete
-from annotator.store.rows import frame_of, instances_of, row_of_frame, rows_of_instances, rows_of_tracks
+from annotator.limits import MOST_FRAMES
+from annotator.store.database import Database, Row, damaged, delete
+from annotator.store.notes import EDITED, is_note
+from annotator.store.rows import (
+    frame_of,
+    gap_of,
+    insist_on_places,
+    instances_of,
+    row_of_frame,
+    rows_of_instances,
+    rows_of_tracks,
+)
 from annotator.store.schema import FILE_NAME, FOUND, FRAME_COLUMNS, LEFT_OUT, MADE
 
-EDITED = "edited"  # key in the note "tracked": tracks as people made them, not to be made anew unasked
-TRACKING_LOSSES = "tracking losses"  # key of the note of what association lost, in words, and how many
 SLICE = 64  # frames that a reader holds at once
+
+Thing = TypeVar("Thing")
 
 
 class Made(NamedTuple):
@@ -245,14 +255,24 @@ class Store:
 
     def note(self, key: str) -> Any:
         """The fact kept under `key`, None when there is none."""
-        row = self._db.one("SELECT value FROM meta WHERE key = ?", f"note.{key}")
-        return None if row is None else json.loads(row[0])
+        return self._meta(f"note.{key}")
 
     @property
     def fingerprint(self) -> dict[str, Any]:
         """All that shaped the labels of this store."""
-        row = self._db.one("SELECT value FROM meta WHERE key = 'fingerprint'")
-        return {} if row is None else dict(json.loads(row[0]))
+        return self._meta("fingerprint") or {}
+
+    def _meta(self, key: str) -> Any:
+        row = self._db.one("SELECT value FROM meta WHERE key = ?", key)
+        if row is None:
+            return None
+        try:
+            value = json.loads(row[0])
+        except (TypeError, ValueError, RecursionError) as error:
+            raise damaged(self.path, f"{key} is no JSON") from error
+        if not is_note(key, value):
+            raise damaged(self.path, f"{key} is odd")
+        return value
 
     @property
     def frame_count(self) -> int:
@@ -276,24 +296,32 @@ class Store:
 
     def next_index(self) -> int:
         """The first frame index that the store lacks: one behind its last frame, 0 when it is empty."""
-        return self._db.count("SELECT ifnull(max(frame_index) + 1, 0) FROM frames")
+        rows = self._db.rows(f"SELECT {FRAME_COLUMNS} FROM frames ORDER BY frame_index DESC LIMIT 1")
+        return 1 + self._sound(frame_of, rows[0]).index if rows else 0
 
     def gaps(self) -> Iterator[Gap]:
         """The gaps, in order."""
         for row in self._db.rows(
             "SELECT after_index, pts, reason FROM gaps ORDER BY after_index, pts, reason"
         ):
-            yield Gap(*row)
+            yield self._sound(gap_of, row)
 
     def frames(self) -> Iterator[FrameRef]:
         """The frames in order, those without instances included."""
-        after = -1
+        for rows in self._frame_rows():
+            yield from (self._sound(frame_of, row) for row in rows)
+
+    def _frame_rows(self) -> Iterator[list[Row]]:
+        """The rows of all frames, some at a time."""
+        after = -1 << 63
         while rows := self._db.rows(
             f"SELECT {FRAME_COLUMNS} FROM frames WHERE frame_index > ? ORDER BY frame_index LIMIT {SLICE}",
             after,
         ):
+            if rows[-1][0] <= after:
+                raise damaged(self.path, f"frame {rows[-1][0]} comes after frame {after}")
             after = rows[-1][0]
-            yield from map(frame_of, rows)
+            yield rows
 
     def instances(self) -> Iterator[Instances]:
         """The instances of every frame as they are labelled, in frame order, with their track ids."""
@@ -304,26 +332,43 @@ class Store:
 
         Instance k of a frame is the one that association knows as position k.
         """
-        return self._instances(f"kind NOT IN {MADE}")
+        return self._instances(f"kind NOT IN {MADE}", are_found=True)
 
-    def _instances(self, which: str) -> Iterator[Instances]:
-        after = -1
-        while frames := self._db.rows(
-            f"SELECT {FRAME_COLUMNS} FROM frames WHERE frame_index > ? ORDER BY frame_index LIMIT {SLICE}",
-            after,
-        ):
+    def _instances(self, which: str, are_found: bool = False) -> Iterator[Instances]:
+        after = -1 << 63
+        for frames in chain(self._frame_rows(), ([],)):
+            last = frames[-1][0] if frames else MOST_FRAMES
             rows = self._db.rows(
-                "SELECT frame_index, class_id, score, counts, features, moved_x, moved_y, ifnull(track_id, 0), kind"
+                "SELECT frame_index, position, class_id, score, counts, features, moved_x, moved_y,"
+                " ifnull(track_id, 0), kind"
                 " FROM instances LEFT JOIN tracks USING (frame_index, position)"
                 f" WHERE frame_index > ? AND frame_index <= ? AND {which}"
                 " ORDER BY frame_index, score DESC, position",
                 after,
-                frames[-1][0],
+                last,
             )
             of_frame = {index: list(group) for index, group in groupby(rows, key=lambda row: row[0])}
-            after = frames[-1][0]
-            for frame in map(frame_of, frames):
-                yield instances_of(frame, of_frame.get(frame.index, []))
+            after = last
+            refs = [self._sound(frame_of, row) for row in frames]
+            if are_found:
+                for ref in refs:
+                    self._sound(insist_on_places, ref, of_frame.get(ref.index, ()))
+            yield from self._sound_ones(instances_of(refs, of_frame))
+            if strangers := of_frame.keys() - {ref.index for ref in refs}:
+                raise damaged(self.path, f"it has instances of frame {min(strangers)}, but no such frame")
+
+    def _sound_ones(self, made_of_rows: Iterator[Thing]) -> Iterator[Thing]:
+        try:
+            yield from made_of_rows
+        except ValueError as error:
+            raise damaged(self.path, str(error)) from error
+
+    def _sound(self, made_of: Callable[..., Thing], *rows: Any) -> Thing:
+        """What is made of rows. Raises SourceError where they can't be what was written."""
+        try:
+            return made_of(*rows)
+        except ValueError as error:
+            raise damaged(self.path, str(error)) from error
 
     def _set_note(self, key: str, value: Any) -> None:
         self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (f"note.{key}", _json(value)))
