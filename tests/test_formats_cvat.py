@@ -251,6 +251,18 @@ def test_files_of_a_split_recording_read_back_as_one(tmp_path: Path, source: Rec
     assert cvat.names(found.path) == cvat.names(tmp_path / "whole" / "cvat.xml")
 
 
+@each_kind
+def test_a_bad_shape_of_a_split_recording_is_named_with_its_file(tmp_path: Path, source: Recording) -> None:
+    labels = Labels([instances(k, (SQUARE, CAR, 0.9, 1)) for k in range(20)])
+    folder = cvat.write(labels, source, tmp_path, replace(ALL_KEYFRAMES, split_frames=10)).files[0]
+    last = sorted(folder.iterdir())[-1]
+    last.write_text(re.sub(r'points="[^"]*"', 'points="1,1;2,2"', last.read_text(), count=1))
+    with pytest.raises(
+        FormatError, match=rf"a polygon of 2 points in (track|image) \d+(, frame \d+)? of {last.name}\)"
+    ):
+        list(cvat.read(folder))
+
+
 def test_a_track_that_was_cut_in_one_file_goes_on_in_the_next(tmp_path: Path) -> None:
     frames = [instances(k, (SQUARE, CAR, 0.9, 1)) for k in range(30)]
     folder = cvat.write(Labels(frames), VIDEO, tmp_path, replace(ALL_KEYFRAMES, split_frames=20)).files[0]

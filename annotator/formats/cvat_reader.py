@@ -69,7 +69,7 @@ def read(
         content = _Content(spool, classes, Counter() if left_out is None else left_out, bad)
         for file in files(path):
             with faults(file):
-                content.add(file)
+                content.add(file, f" of {file.name}" if path.is_dir() else "")
         bad.insist(path, CLAIM)
         with faults(path):
             content.close()
@@ -169,9 +169,11 @@ class _Content:
     objects_of: dict[int, int] = field(default_factory=dict)  # of the things that tracks are
     track_ids: dict[int, int] = field(default_factory=dict)  # of objects of a video
     elements: Iterator[int] = field(default_factory=count)  # in all files
+    called: str = ""  # what tells the file at hand from others, behind places in it
 
-    def add(self, path: Path) -> None:
+    def add(self, path: Path, called: str = "") -> None:
         """Read a file, the first or the next. Raises ValueError, KeyError and the like for what is wrong with it."""
+        self.called = called
         track, image = _Track("", "", 0), _Image(frame_without_time(0, (1, 1)))
         self.before, self.own, self.jobs = self.frames, range(0), []
         for part in parts(path):
@@ -206,9 +208,9 @@ class _Content:
         try:
             yield
         except KeyError as error:
-            self.bad.add(f"{error} is missing {_place(of, element)}")
+            self.bad.add(f"{error} is missing {_place(of, element)}{self.called}")
         except ValueError as error:
-            self.bad.add(f"{error} {_place(of, element)}")
+            self.bad.add(f"{error} {_place(of, element)}{self.called}")
 
     def close(self) -> None:
         """All files are read. Raises ValueError, or FormatError for labels, for what is wrong with them."""
