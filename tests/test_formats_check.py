@@ -7,6 +7,7 @@ import re
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -269,6 +270,18 @@ FAULTS: dict[str, tuple[Callable[[Path], Path], str]] = {
         edited(coco, '"image_id":1', '"image_id":77'),
         "error: image 77 is not there",
     ),
+    "an image id as a text": (
+        as_json(lambda c: c["annotations"][0].update(image_id="1")),
+        "warning: image_id '1' is meant to be 1: other tools take them for two",
+    ),
+    "a category id as a text": (
+        as_json(lambda c: c["annotations"][0].update(category_id="26")),
+        "warning: category_id '26' is meant to be 26",
+    ),
+    "an image id with a zero before it": (
+        as_json(lambda c: c["annotations"][0].update(image_id="01")),
+        "error: image 01 is not there",
+    ),
     "an annotation of no category": (
         edited(coco, '"category_id":26,"segm', '"category_id":77,"segm'),
         "error: category 77 is not there",
@@ -340,6 +353,26 @@ def test_every_planted_fault_is_found(tmp_path: Path, fault: str) -> None:
     plant, sentence = FAULTS[fault]
     found = said(plant(tmp_path))
     assert any(line.startswith(sentence) for line in found), found
+
+
+@pytest.mark.parametrize(
+    ("of_image", "of_annotation"), [(7, "7"), ("7", 7), (7, 7.0), ("07", 7), (7, "07"), (7, " 7"), ("a", "b")]
+)
+def test_ids_meet_in_the_check_as_in_the_reader(tmp_path: Path, of_image: Any, of_annotation: Any) -> None:
+    path = coco(tmp_path)
+    content = json.loads(path.read_text())
+    was = content["images"][0]["id"]
+    content["images"][0]["id"] = of_image
+    for entry in content["annotations"]:
+        if entry["image_id"] == was:
+            entry["image_id"] = of_annotation
+    path.write_text(json.dumps(content))
+    try:
+        list(read(path))
+    except FormatError:
+        assert any(line.startswith("error: ") for line in said(path))
+    else:
+        assert not any(line.startswith("error: ") for line in said(path))
 
 
 def test_a_finding_names_the_place(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from annotator import masks
 from annotator.errors import FormatError
 from annotator.formats.check.finding import ERROR, WARNING, Finding, Numbers, Said
 from annotator.formats.classes import AS_NAMED
+from annotator.formats.coco_index import key_of
 from annotator.formats.coco_segmentation import is_empty, segmentation_of
 from annotator.formats.fields import whole
 from annotator.formats.identity import TRACK_IDS
@@ -146,9 +147,12 @@ class _Content:
         if not self.is_list:
             if not self.ids.is_new(entry["id"]):
                 yield ERROR, "this annotation id is there twice"
-            if entry["category_id"] not in self.categories:
-                yield ERROR, f"category {entry['category_id']} is not there"
+            yield from self._category(entry["category_id"])
         size = self._size_of(entry["image_id"])
+        if size is None and (other := _otherwise(entry["image_id"], "its image_id")) is not None:
+            size = self._size_of(other)
+            if size is not None:
+                yield WARNING, _said_otherwise("image_id", entry["image_id"], other)
         if size is None and not self.is_list:
             yield ERROR, f"image {entry['image_id']} is not there"
         yield from self._track(entry)
@@ -159,6 +163,15 @@ class _Content:
             yield WARNING, "a box without a mask"
         elif size is not None:
             yield from _mask(entry, size)
+
+    def _category(self, number: Any) -> Iterator[Said]:
+        if number in self.categories:
+            return
+        other = _otherwise(number, "its category_id")
+        if other is not None and other in self.categories:
+            yield WARNING, _said_otherwise("category_id", number, other)
+        else:
+            yield ERROR, f"category {number} is not there"
 
     def _track(self, entry: Record) -> Iterator[Said]:
         """A track has one instance in an image; annotations of an image lie together, as a rule."""
@@ -172,6 +185,18 @@ class _Content:
             if track_id in self.tracks[entry["image_id"]]:
                 yield ERROR, f"track {track_id} is there twice in image {entry['image_id']}"
             self.tracks[entry["image_id"]].add(track_id)
+
+
+def _otherwise(number: Any, name: str) -> int | str | None:
+    """An id that is a number as a text, and the other way round, as the reader lets them meet; else None."""
+    key = key_of(number, name)
+    if isinstance(number, str):
+        return int(key) if key.isascii() and key.isdecimal() and str(int(key)) == key else None
+    return key
+
+
+def _said_otherwise(name: str, number: Any, other: int | str) -> str:
+    return f"{name} {number!r} is meant to be {other!r}: other tools take them for two"
 
 
 def _mask(entry: Record, size: tuple[int, int]) -> Iterator[Said]:
