@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from . import shell
+
 if TYPE_CHECKING:
     from annotator.training.loop import Progress as Training
 
@@ -39,6 +41,8 @@ class Lines:
     def show(self, progress: Training) -> None:
         """Print a line."""
         if not self._is_silent:
+            for remark in progress.remarks:
+                shell.warn(remark)
             line = f"step {progress.step} of {progress.steps}, {described(progress)}"
             print(line, file=sys.stderr, flush=True)
 
@@ -70,6 +74,8 @@ class Bar(Lines):
 
     def show(self, progress: Training) -> None:
         """Move the bar."""
+        for remark in progress.remarks:
+            self._console.print(f"warning: {remark}", highlight=False, markup=False)
         self._progress.update(
             self._task, completed=progress.step, total=progress.steps, description=described(progress)
         )

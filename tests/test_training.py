@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import signal
 import subprocess
@@ -18,10 +19,11 @@ import pytest
 import torch
 
 from annotator.errors import AnnotatorError, OutputError, UsageError
+from annotator.formats.bad_entries import SKIPPED
 from annotator.model.checkpoint import load_checkpoint, save_checkpoint
 from annotator.model.embedding import Grid
 from annotator.model.network import SpatialEmbeddingNetwork
-from annotator.options import PRESETS, CropOptions, TrainingJob, TrainingOptions
+from annotator.options import PRESETS, CropOptions, ReadingOptions, TrainingJob, TrainingOptions
 from annotator.training import loop
 from annotator.training.loop import Progress, train
 from annotator.training.start import initial_network, spec_of
@@ -106,6 +108,19 @@ def test_a_training_lowers_the_loss_and_leaves_weights_that_load(drawn: Path, tm
     assert checkpoint.provenance["options"]["learning_rate"] == 3e-3
     logged = rows(tmp_path / "training.csv")
     assert [float(row["loss"]) for row in logged] == losses(reports)
+
+
+@pytest.mark.usefixtures("every_step")
+def test_what_is_left_out_of_the_data_is_told_once(tmp_path: Path, drawn: Path) -> None:
+    content = json.loads(drawn.read_text())
+    for entry in content["annotations"][:3]:
+        entry["segmentation"] = [[1, 1, 2, 2]]
+    labels = drawn.with_name("with_bad.json")
+    labels.write_text(json.dumps(content))
+    asked = job(labels, tmp_path, options(steps=2), validation=labels, reading=ReadingOptions(skip_bad=True))
+    first, second = trained(asked)
+    assert list(first.remarks) == [f"with_bad.json: left out 3 {SKIPPED}"] * 2
+    assert not second.remarks
 
 
 @pytest.mark.usefixtures("every_step")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Protocol
@@ -62,6 +62,7 @@ class ImageFiles:
     files: Sequence[Path]  # of each
     size: Size  # images are given at about the area of this one: the size at which the network processes them
     labelled: frozenset[int] | None = None  # classes labelled here, where the labels know no better
+    left_out: Mapping[str, int] = field(default_factory=dict)  # of the labels, in words
 
     def __len__(self) -> int:
         return len(self.files)

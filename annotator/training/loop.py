@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,9 +27,9 @@ from annotator.training.engine import (
     start,
     synchronise_batch_norm,
 )
-from annotator.training.images import CachedImages, evenly
+from annotator.training.images import CachedImages, ImageFiles, evenly
 from annotator.training.log import Log
-from annotator.training.mix import DataSource, Part, mix_of, open_files, open_parts
+from annotator.training.mix import Part, mix_of, open_files, open_parts
 from annotator.training.start import initial_network
 from annotator.training.state import BEST, State, moving_average
 from annotator.training.validation import Validation, detector_of, write_pictures
@@ -51,6 +51,7 @@ class Progress:
     learning_rate: float
     crops_per_second: float  # of all processes, since the last report
     scores: Mapping[str, float] = field(default_factory=dict)  # of the validation after this step, if any
+    remarks: Sequence[str] = ()  # of the data, in sentences; with the first report alone
 
 
 def train(job: TrainingJob) -> Iterator[Progress]:
@@ -90,7 +91,14 @@ class Training:
         insist_on_folder(job.out)
         with fabric.rank_zero_first():  # who else makes files of the frames of videos
             parts = open_parts(mix.training, network.spec.trained_size, job.out / "frames")
-            self._validation = open_validation(mix.validation, network, job)
+            sets = [
+                open_files(each, network.spec.trained_size, job.out / "frames") for each in mix.validation
+            ]
+        self._validation = validation_of(sets, job)
+        self._remarks = [*remarks((part.name, part.left_out) for part in parts)]
+        self._remarks += remarks(
+            (each.name, images.left_out) for each, images in zip(mix.validation, sets, strict=True)
+        )
         self.steps = length(options, parts, fabric.world_size)
         self._crops = Crops(cached(parts, job), network.spec, network.stride, options)
         self._rank = rank_of(fabric)
@@ -195,8 +203,9 @@ class Training:
             learning_rate=self._rate,
             crops_per_second=crops * len(self._losses) / (now - self._began),
             scores=self._scores,
+            remarks=self._remarks,
         )
-        self._losses, self._scores, self._began = [], {}, now
+        self._losses, self._scores, self._remarks, self._began = [], {}, [], now
         kept = ("loss", "learning_rate", "crops_per_second")
         self.log.add("training", progress.step, {name: getattr(progress, name) for name in kept})
         return progress
@@ -205,11 +214,8 @@ class Training:
 # ---- what a training is made of
 
 
-def open_validation(
-    sources: Sequence[DataSource], network: SpatialEmbeddingNetwork, job: TrainingJob
-) -> Validation | None:
+def validation_of(sets: Sequence[ImageFiles], job: TrainingJob) -> Validation | None:
     """The images to score with; None when there are none."""
-    sets = [open_files(source, network.spec.trained_size, job.out / "frames") for source in sources]
     if not sets:
         return None
     total = sum(map(len, sets))
@@ -217,12 +223,19 @@ def open_validation(
     return Validation([evenly(images, max(1, round(share * len(images)))) for images in sets])
 
 
+def remarks(sets: Iterable[tuple[str, Mapping[str, int]]]) -> Iterator[str]:
+    """What was left out of each set, by its name."""
+    for name, left_out in sets:
+        said = [f"{count} {what}" for what, count in sorted(left_out.items()) if count]
+        if said:
+            yield f"{name}: left out {', '.join(said)}"
+
+
 def cached(parts: Sequence[Part], job: TrainingJob) -> list[Part]:
     """The parts with their images kept in memory, each by its number of images."""
     limit, total = cache_bytes(job.cache, job.workers), sum(len(part.images) for part in parts)
     return [
-        Part(part.name, CachedImages(part.images, limit * len(part.images) // total), part.share)
-        for part in parts
+        replace(part, images=CachedImages(part.images, limit * len(part.images) // total)) for part in parts
     ]
 
 

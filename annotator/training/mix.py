@@ -23,8 +23,9 @@ labels = "val.json"
 from __future__ import annotations
 
 import tomllib
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,7 @@ class Part:
     name: str
     images: LabelledImages
     share: float
+    left_out: Mapping[str, int] = field(default_factory=dict)  # of the labels, in words
 
 
 def mix_of(
@@ -149,9 +151,13 @@ def open_parts(sources: Sequence[DataSource], size: Size, kept: Path) -> list[Pa
         for source in sources
     ]
     return [
-        Part(source.name, images, source.share or float(len(images)))
+        Part(source.name, images, source.share or float(len(images)), _left_out(images))
         for source, images in zip(sources, opened, strict=True)
     ]
+
+
+def _left_out(images: LabelledImages) -> Mapping[str, int]:
+    return images.left_out if isinstance(images, ImageFiles) else {}
 
 
 def open_files(source: DataSource, size: Size, kept: Path) -> ImageFiles:
@@ -160,6 +166,7 @@ def open_files(source: DataSource, size: Size, kept: Path) -> ImageFiles:
         raise UsageError("rendered streets are for training alone; name labels to validate with")
     truths: list[Truth] = []
     files: list[Path] = []
+    left_out = Counter[str]()
     with bad_input():
         reading = replace(source.reading, image_folder=source.images or source.reading.image_folder)
         for labels in recognise(source.labels, reading).labels:
@@ -167,6 +174,7 @@ def open_files(source: DataSource, size: Size, kept: Path) -> ImageFiles:
             refs = [truth.instances.frame for truth in of_recording]
             files += frame_files(labels, refs, source.images, kept) if refs else []
             truths += of_recording
+            left_out += labels.left_out
     if not truths:
         raise UsageError(f"{source.labels}: holds no labelled images")
-    return ImageFiles(truths, files, size, source.labelled)
+    return ImageFiles(truths, files, size, source.labelled, left_out)
