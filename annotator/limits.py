@@ -7,6 +7,10 @@ taken, and before a loop.
 
 from __future__ import annotations
 
+import errno
+import stat
+from pathlib import Path
+
 LARGEST_SIDE = 65_535  # pixels of a frame; what JPEG and most codecs hold
 MOST_PIXELS = 1 << 28  # of a frame: 16,384 x 16,384; pycocotools crashes from 2^32 on
 MOST_FRAMES = 10_000_000  # of a recording, four days at 30 a second: what is beyond is no number of a frame
@@ -19,6 +23,7 @@ MOST_DRAWN_VERTICES = 100_000  # of a polygon that Pillow fills: its work follow
 LARGEST_IMAGE_LABELS = 1 << 28  # bytes of a label file of one image, which may hold the image too
 MOST_UNPACKED = 1 << 26  # bytes that are unpacked from a zip whatever their size there
 DENSEST_ZIP = 100  # times that more may be as large as it is packed
+MOST_SETTINGS = 1 << 20  # bytes of a TOML file
 FARTHEST = 1_000_000  # pixels from a frame's corner where a vertex may lie
 MOST_VERTICES = 1_000_000  # of a polygon
 MOST_CROSSINGS = 1 << 26  # columns of the frame that a polygon's border crosses, again and again
@@ -39,6 +44,16 @@ def require_frames(stop: int) -> None:
     """Raise ValueError when frames are numbered up to `stop`, not included, and no recording has so many."""
     if stop > MOST_FRAMES:
         raise ValueError(f"more than {MOST_FRAMES:,} frames")
+
+
+def require_file(path: Path) -> None:
+    """Raise OSError for a pipe, a device and the like, which would be waited for; nothing for what isn't there."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:  # whoever opens it says so
+        return
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise OSError(errno.EINVAL, "it is a pipe or a device, and no file", str(path))
 
 
 def unlabelled(before: int, frame: int) -> str:

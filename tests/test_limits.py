@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
-from annotator.errors import FormatError
-from annotator.formats import cvat_interpolation, cvat_reader, mots
+from annotator.errors import AnnotatorError, FormatError, UsageError
+from annotator.formats import cvat_interpolation, cvat_reader, frames_csv, mask_png, mots
 from annotator.formats.check import check
 from annotator.limits import require_frame_size
+from annotator.model.checkpoint import load_checkpoint
+from annotator.training.mix import read_mix
+from annotator.video.image_folder import decode
 
 TASK = (
     "<annotations><meta><task><size>{size}</size><mode>interpolation</mode><start_frame>0</start_frame>"
@@ -97,3 +104,53 @@ ALONG = st.lists(st.integers(0, 40), min_size=1, max_size=30).map(lambda n: np.s
 def test_vertices_are_matched_without_a_table_of_all_pairs(values: np.ndarray, among: np.ndarray) -> None:
     nearest = np.abs(values[:, None] - among).argmin(axis=1)
     assert np.array_equal(cvat_interpolation._nearest_of(values, among), nearest)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("[[training]]\nrendered = 1e2147483647", "rendered Infinity is no whole number"),
+        ("[[training]]\nrendered = inf", "is no whole number"),
+        ("[[training]]\nrendered = 100_000_000_000", "it takes 1 to 10,000,000"),
+        ("[[training]]\nlabels = 'a'\nshare = nan", "share nan is not positive"),
+        ("a = " + "[" * 100_000, "too deep in each other"),
+        ("# " + "x" * (1 << 20), "more than 1,048,576 bytes"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(text: str, sentence: str, tmp_path: Path) -> None:
+    path = tmp_path / "mix.toml"
+    path.write_text(text)
+    with pytest.raises(UsageError, match=sentence):
+        read_mix(path)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        "0,0,inf,8,8,a",
+        "0,0,nan,8,8,a",
+        "0,0,1e300,8,8,a",
+        "0,0,0,1e9,8,a",
+        "99999999,0,0,8,8,a",
+        "-1,0,0,8,8,a",
+    ],
+)
+def test_frames_that_cannot_be_are_refused(row: str, tmp_path: Path) -> None:
+    path = tmp_path / "frames.csv"
+    path.write_text(f"index,pts,time_s,width,height,file\n{row}\n")
+    with pytest.raises(FormatError, match=r"no frames\.csv of this tool"):
+        list(frames_csv.read(path))
+
+
+@pytest.mark.parametrize("read", [load_checkpoint, read_mix, mask_png.read, mask_png.size])
+def test_a_pipe_is_not_waited_for(read: Callable[[Path], Any], tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    with pytest.raises(AnnotatorError, match="it is a pipe or a device, and no file"):
+        read(path)
+
+
+def test_an_image_is_decoded_only_if_its_header_says_that_it_can_be_a_frame(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    Image.new("1", (65_536, 1)).save(path)
+    assert "a frame of 65536x1 pixels is too large" in str(decode(path))

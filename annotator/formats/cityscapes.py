@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -149,14 +148,10 @@ def _load(file: Path) -> npt.NDArray[np.uint16]:
     """The instance ids (H, W) of a frame."""
     if not file.is_file():  # a pipe would have us wait
         raise FormatError(f"{file}: is no file, or a link that leads nowhere")
-    rows = png.inflate(file.read_bytes())
-    ids = png.unfilter(rows) if rows else None
-    if ids is None:
-        with suppress(cv2.error):  # larger than OpenCV takes
-            ids = cv2.imread(str(file), cv2.IMREAD_UNCHANGED)
-    if ids is None or ids.dtype != np.uint16 or ids.ndim != 2:
-        raise FormatError(f"{file}: not a 16-bit PNG of instance ids")
-    return ids
+    try:
+        return png.decode_grey(file.read_bytes(), 16)
+    except ValueError as error:
+        raise FormatError(f"{file}: not a 16-bit PNG of instance ids ({error})") from error
 
 
 def _instances(frame: FrameRef, rles: dict[int, Rle], file: Path) -> Instances:

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
 
 from annotator import masks
 from annotator.errors import FormatError
@@ -150,11 +149,7 @@ def _first_size(files: Iterable[Path], root: Path) -> tuple[int, int]:
     for line in (line for file in files for line in lines(file, root)):
         if line.class_id not in INSTANCE_CLASSES:
             continue
-        try:
-            with Image.open(line.mask) as image:
-                return image.height, image.width
-        except OSError as error:
-            raise FormatError(f"{line.mask}: not a picture of a mask ({error})") from error
+        return mask_png.size(line.mask)
     raise FormatError(f"{root}: the size of its frames is not known, because no file names a mask")
 
 

@@ -11,11 +11,13 @@ from fractions import Fraction
 from pathlib import Path
 
 from annotator.errors import FormatError
+from annotator.formats.fields import whole
 from annotator.formats.interface import LabelReader, Recorded, Written
 from annotator.formats.survey import text
 from annotator.formats.whole import insist, whole_file
 from annotator.frames import FrameRef
 from annotator.instances import Instances
+from annotator.limits import require_frames
 
 FILE = "frames.csv"
 COLUMNS = ["index", "pts", "time_s", "width", "height", "file"]
@@ -51,14 +53,16 @@ def _rows(path: Path) -> Iterator[FrameRef]:
             if not set(COLUMNS) <= set(lines.fieldnames or ()):
                 raise ValueError(f"its columns are not {', '.join(COLUMNS)}")
             for row in lines:
+                index, height, width = (whole(key, row[key]) for key in ("index", "height", "width"))
+                require_frames(index + 1)
                 yield FrameRef(
-                    index=int(row["index"]),
-                    pts=round(float(row["time_s"]) / MICROSECOND),
+                    index=index,
+                    pts=whole("time_s in microseconds", round(float(row["time_s"]) / MICROSECOND)),
                     time_base=MICROSECOND,
-                    size=(int(row["height"]), int(row["width"])),
+                    size=(height, width),
                     name=row["file"],
                 )
-        except (KeyError, TypeError, ValueError, csv.Error) as error:
+        except (KeyError, TypeError, ValueError, OverflowError, csv.Error) as error:
             raise FormatError(f"{path}: no frames.csv of this tool ({error})") from error
 
 

@@ -15,7 +15,13 @@ from annotator import masks
 from annotator.errors import FormatError
 from annotator.formats.fields import shown
 from annotator.formats.names import BOM
-from annotator.limits import FARTHEST, LARGEST_IMAGE_LABELS, MOST_DRAWN_VERTICES, require_frame_size
+from annotator.limits import (
+    FARTHEST,
+    LARGEST_IMAGE_LABELS,
+    MOST_DRAWN_VERTICES,
+    require_file,
+    require_frame_size,
+)
 
 Record = dict[str, Any]
 Size = tuple[int, int]  # (H, W)
@@ -92,6 +98,7 @@ def image_size(file: Path) -> Size:
     from PIL import Image
 
     try:
+        require_file(file)
         with Image.open(file) as image:
             width, height = image.size
             if image.getexif().get(ORIENTATION) in TURNED:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -12,17 +14,32 @@ from PIL import Image
 from annotator import masks
 from annotator.errors import FormatError
 from annotator.formats import png
+from annotator.limits import require_file, require_frame_size
 from annotator.masks import Rle
 
 LOOKS_NOT_UP = (0, 1)  # filters that undo a row without the one above: none, and from the left
 
 
+def size(path: Path) -> tuple[int, int]:
+    """Height and width, by the header alone. Raises FormatError."""
+    with _faults(path), Image.open(path) as image:
+        require_frame_size(image.height, image.width)
+        return image.height, image.width
+
+
 def read(path: Path) -> Rle:
     """The RLE of all pixels but those that are black as grey values of 8 bits. Raises FormatError."""
-    try:
+    with _faults(path):
         rows = png.inflate(path.read_bytes())
         mask = _encode_rows(rows) if rows and rows.bits == 8 else None
         return mask or _encode_any(path)
+
+
+@contextmanager
+def _faults(path: Path) -> Iterator[None]:
+    try:
+        require_file(path)
+        yield
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise FormatError(f"{path}: not a picture of a mask ({error})") from error
 
@@ -43,6 +60,7 @@ def _encode_rows(rows: png.Rows) -> Rle | None:
 def _encode_any(path: Path) -> Rle:
     """The RLE by way of Pillow, as the official script reads masks."""
     with Image.open(path) as image:
+        require_frame_size(image.height, image.width)
         pixels = np.asarray(image.convert("L"))
     return _encode(pixels, 0, len(pixels))
 

@@ -12,12 +12,13 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import av
+import cv2
 import numpy as np
 import numpy.typing as npt
 from av.video.frame import VideoFrame
 from zlib_ng import zlib_ng
 
-from annotator.limits import MOST_PIXELS
+from annotator.limits import MOST_PIXELS, require_frame_size
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 HEAD = struct.Struct(">IIBBBBB")  # width, height, bits, colour type, compression, filter, interlace
@@ -26,6 +27,7 @@ NO_CHECKSUM = bytes(4)
 BLOCK = struct.Struct(
     "<BHH"
 )  # of bytes that are stored: whether it is the last, their number, and its complement
+CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}  # by colour type
 MOST_IN_BLOCK = (1 << 16) - 1
 PIXELS: dict[int, np.dtype[Any]] = {8: np.dtype(np.uint8), 16: np.dtype(">u2")}  # by bits
 
@@ -36,6 +38,27 @@ class Rows(NamedTuple):
     width: int
     bits: int
     filtered: npt.NDArray[np.uint8]  # (H, 1 + bytes of a row): a filter, then differences that it undoes
+
+
+def decode_grey(content: bytes, bits: int) -> npt.NDArray[Any]:
+    """The pixels (H, W), uint8 or uint16, of a grey PNG file of `bits`. Raises ValueError for any other.
+
+    What its header says decides before anything is unpacked.
+    """
+    if not content.startswith(SIGNATURE) or len(content) < 16 + HEAD.size:
+        raise ValueError("no PNG")
+    width, height, own_bits, colour_type, *_ = HEAD.unpack_from(content, 16)
+    if (own_bits, colour_type) != (bits, 0):
+        channels = CHANNELS.get(colour_type, "unknown")
+        raise ValueError(f"{own_bits} bits and {channels} channels instead of {bits} bits and one")
+    require_frame_size(height, width)
+    rows = inflate(content)
+    pixels = unfilter(rows) if rows else None
+    if pixels is None:  # interlaced, or not sound in every bit
+        pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+    if pixels is None or pixels.ndim != 2 or pixels.dtype.itemsize * 8 != bits:
+        raise ValueError("no picture that can be read")
+    return pixels
 
 
 def inflate(content: bytes) -> Rows | None:

@@ -14,6 +14,7 @@ from typing import NoReturn
 
 from annotator.errors import FormatError, cant_be_written, unreadable
 from annotator.escape import LONGEST_NAME, shortened
+from annotator.limits import require_file
 
 
 @contextmanager
@@ -70,12 +71,18 @@ def whole_folder(goal: Path) -> Iterator[Path]:
 def find_whole(folder: Path, pattern: str) -> list[Path]:
     """The files of a folder, however deep, in order; without those in hidden folders, which are not whole yet.
 
-    Raises UsageError when a folder can't be listed: half of the labels are not to be taken for all.
+    Raises UsageError when a folder can't be listed, or one of them is no file: half of the labels are not to be taken
+    for all.
     """
     found = []
     for parent, folders, names in os.walk(folder, onerror=_raise_unreadable):
         folders[:] = [name for name in folders if not name.startswith(".")]
         found += [Path(parent, name) for name in fnmatch.filter(names, pattern) if not name.startswith(".")]
+    try:
+        for file in found:
+            require_file(file)
+    except OSError as error:
+        raise unreadable(error) from error
     return sorted(found)
 
 

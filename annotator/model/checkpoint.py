@@ -23,6 +23,7 @@ from torch import Tensor
 
 from annotator.errors import CheckpointError
 from annotator.labels import BY_ID, BY_NAME, INSTANCE_CLASSES
+from annotator.limits import require_file
 from annotator.model.network import NetworkSpec, SpatialEmbeddingNetwork, erfnet_spec
 
 DEFAULT_MODEL = "street.safetensors"
@@ -66,6 +67,7 @@ def load_checkpoint(path: Path | None = None) -> Checkpoint:
     """Load weights; None is the model inside the package. CheckpointError where they are not what they should be."""
     path = path or default_weights()
     try:
+        require_file(path)
         content = path.read_bytes()
     except OSError as error:
         raise CheckpointError(f"can't read the weights {path}: {error.strerror}; {REMEDY}") from error

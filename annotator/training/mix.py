@@ -31,9 +31,11 @@ from typing import Any
 
 from annotator.errors import UsageError
 from annotator.formats.classes import Classes
+from annotator.formats.fields import whole
 from annotator.formats.recognise import bad_input, recognise
 from annotator.instances import Truth
 from annotator.labels import class_ids
+from annotator.limits import MOST_FRAMES, MOST_SETTINGS, require_file
 from annotator.options import AS_WRITTEN, ReadingOptions
 from annotator.training.frame_files import frame_files
 from annotator.training.images import ImageFiles, LabelledImages, RenderedImages, Size
@@ -97,9 +99,14 @@ def mix_of(
 def read_mix(path: Path, reading: ReadingOptions = AS_WRITTEN) -> Mix:
     """A mix from a TOML file. Raises UsageError."""
     try:
+        require_file(path)
+        if path.stat().st_size > MOST_SETTINGS:
+            raise ValueError(f"of more than {MOST_SETTINGS:,} bytes")
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageError(f"{path}: can't be read ({error.strerror})") from error
+    except RecursionError as error:
+        raise UsageError(f"{path}: no TOML (lists or tables too deep in each other)") from error
     except ValueError as error:
         raise UsageError(f"{path}: no TOML ({error})") from error
     if unknown := content.keys() - {"training", "validation"}:
@@ -109,7 +116,7 @@ def read_mix(path: Path, reading: ReadingOptions = AS_WRITTEN) -> Mix:
             kind: tuple(_source(entry, path.parent, reading) for entry in content.get(kind, ()))
             for kind in ("training", "validation")
         }
-    except (TypeError, ValueError, AttributeError) as error:
+    except (TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         raise UsageError(f"{path}: {error}") from error
     return Mix(**sets)
 
@@ -119,8 +126,9 @@ def _source(entry: Mapping[str, Any], folder: Path, reading: ReadingOptions) -> 
         raise ValueError(f"{min(unknown)} means nothing; a set takes {', '.join(sorted(KEYS))}")
     if ("labels" in entry) == ("rendered" in entry):
         raise ValueError("a set has either labels or a number of rendered streets")
-    if "rendered" in entry and int(entry["rendered"]) < 1:
-        raise ValueError(f"rendered = {entry['rendered']} leaves no street to draw")
+    streets = whole("rendered", entry.get("rendered", 0))
+    if "rendered" in entry and not 1 <= streets <= MOST_FRAMES:
+        raise ValueError(f"rendered = {streets} streets to draw; it takes 1 to {MOST_FRAMES:,}")
     share = entry.get("share")
     if share is not None and not 0 < share < float("inf"):
         raise ValueError(f"share {share} is not positive")
@@ -135,7 +143,7 @@ def _source(entry: Mapping[str, Any], folder: Path, reading: ReadingOptions) -> 
             map=(*reading.map, *named),
             skip_bad=reading.skip_bad or bool(entry.get("skip_bad")),
         ),
-        streets=int(entry.get("rendered", 0)),
+        streets=streets,
     )
 
 

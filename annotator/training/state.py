@@ -15,6 +15,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from annotator.errors import UsageError
 from annotator.formats.whole import whole_file
+from annotator.limits import require_file
 from annotator.model.checkpoint import save_checkpoint
 from annotator.model.network import SpatialEmbeddingNetwork
 
@@ -47,6 +48,7 @@ class State:
         if not path.exists():
             return
         try:
+            require_file(path)
             state = torch.load(path, map_location="cpu", weights_only=True)
             about = json.loads(state["about"])
         except Exception as error:  # damaged bytes make the unpickler fail in any way

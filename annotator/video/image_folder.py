@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from annotator.errors import SourceError
 from annotator.frames import Frame, FrameRef, Gap
+from annotator.limits import require_frame_size
 from annotator.video.media import APPLE_SUFFIXES, Media, entry_media
 from annotator.video.selection import IsCancelled, Selection, never
 
@@ -159,6 +160,7 @@ def decode(path: Path) -> Pixels | str:
         if path.suffix.lower() in APPLE_SUFFIXES:
             _register_apple()
         with Image.open(path) as image:
+            require_frame_size(image.height, image.width)
             image.load()
             return _rgb(_upright(image))
     except MemoryError:

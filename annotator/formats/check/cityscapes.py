@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
+from annotator.formats import png
 from annotator.formats.check.finding import ERROR, WARNING, Finding, Said
 from annotator.formats.names import INSTANCE_IDS, NAME
 from annotator.formats.whole import find_whole
@@ -43,13 +42,10 @@ def _name(stem: str, stems: dict[str, Path], file: Path) -> Iterator[Said]:
 
 
 def _frame(file: Path, sizes: dict[tuple[int, ...], Path]) -> Iterator[Said]:
-    ids = _picture(file)
-    if ids is None:
-        yield ERROR, "no picture that can be read"
-        return
-    if ids.ndim != 2 or ids.dtype != np.uint16:
-        channels = 1 if ids.ndim == 2 else ids.shape[2]
-        yield ERROR, f"{8 * ids.dtype.itemsize} bits and {channels} channels instead of 16 bits and one"
+    try:
+        ids = _pixels(file, 16)
+    except ValueError as error:
+        yield ERROR, str(error)
         return
     if sizes.setdefault(ids.shape, file) == file and len(sizes) > 1:
         yield WARNING, f"of another size ({ids.shape[1]}x{ids.shape[0]}) than the frames before"
@@ -73,9 +69,10 @@ def _companion(file: Path, ids: npt.NDArray[np.uint16], found: npt.NDArray[np.in
     if not beside.exists():
         yield WARNING, f"without {beside.name}, which evaluators of pixels read"
         return
-    labels = _picture(beside)
-    if labels is None or labels.ndim != 2 or labels.dtype != np.uint8:
-        yield ERROR, f"{beside.name} is no picture of 8 bits and one channel"
+    try:
+        labels = _pixels(beside, 8)
+    except ValueError as error:
+        yield ERROR, f"{beside.name}: {error}"
         return
     if labels.shape != ids.shape:
         yield ERROR, f"{beside.name} is of another size"
@@ -89,10 +86,8 @@ def _companion(file: Path, ids: npt.NDArray[np.uint16], found: npt.NDArray[np.in
         yield ERROR, f"instance id {pair[0]} where {beside.name} says {pair[1]}: more than 999 of a class?"
 
 
-def _picture(file: Path) -> npt.NDArray[Any] | None:
-    if not file.is_file() or not (content := file.read_bytes()):
-        return None
-    with suppress(cv2.error):  # larger than OpenCV takes
-        picture = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
-        return picture
-    return None
+def _pixels(file: Path, bits: int) -> npt.NDArray[Any]:
+    """The pixels of a picture. Raises ValueError."""
+    if not file.is_file():
+        raise ValueError("no file")
+    return png.decode_grey(file.read_bytes(), bits)
