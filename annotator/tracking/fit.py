@@ -78,7 +78,7 @@ class LabelledSequence:
         return cls(truth_path.stem, weight, truth, found, objects, frames, times, tracklets, camera)
 
     def pairs(self, trees: BoostedTrees | None) -> tuple[Floats, Bools]:
-        """List all pairs that are compared on the way to tracks; without trees, only those of the first round.
+        """List all pairs that are compared on the way to tracks; without trees, nothing is joined on it.
 
         Returns (K, COUNT) features and (K,) whether the two are one object, seen next.
         """
