@@ -1,18 +1,15 @@
-"""People on foot and on two wheels, and what they ride: hulls of spheres with joints."""
+"""People on foot and on two wheels: hulls of spheres with joints."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 from math import cos, hypot, pi, sin, sqrt
 
 import numpy as np
 
-from annotator.synthetic.camera import Floats
+from annotator.synthetic.colours import cloth, darker, rgb
 from annotator.synthetic.shapes import Colour, Part
-
-Point = tuple[float, float, float]
-CRANK = 0.17  # metres
+from annotator.synthetic.two_wheelers import CRANK, Point
 
 
 @dataclass(frozen=True)
@@ -42,8 +39,8 @@ class Person:
 def draw_person(rng: np.random.Generator, rider: bool = False) -> Person:
     """Somebody."""
     child = not rider and rng.random() < 0.1
-    bottom = _cloth(rng, dark=0.75)
-    top = _cloth(rng, dark=0.45)
+    bottom = cloth(rng, dark=0.75)
+    top = cloth(rng, dark=0.45)
     dress = rng.random()
     hem, hem_colour = 0.0, top
     if rider:
@@ -53,7 +50,7 @@ def draw_person(rng: np.random.Generator, rider: bool = False) -> Person:
     elif dress < 0.36:
         hem, hem_colour = (
             rng.uniform(0.14, 0.36),
-            top if rng.random() < 0.4 else _cloth(rng, dark=0.5),
+            top if rng.random() < 0.4 else cloth(rng, dark=0.5),
         )  # a skirt
     bag = str(rng.choice(["", "back", "hand", "shoulder"], p=[0.45, 0.25, 0.12, 0.18]))
     helmet = rider and rng.random() < 0.45
@@ -63,20 +60,20 @@ def draw_person(rng: np.random.Generator, rider: bool = False) -> Person:
     return Person(
         height=float(rng.uniform(1.05, 1.4) if child else np.clip(rng.normal(1.72, 0.085), 1.5, 1.95)),
         girth=float(rng.uniform(0.95, 1.4)),
-        skin=_rgb(np.array(skins[tone]) * rng.uniform(0.92, 1.06)),
-        hair=_rgb(np.array(hairs[rng.integers(len(hairs))]) * rng.uniform(0.85, 1.1)),
+        skin=rgb(np.array(skins[tone]) * rng.uniform(0.92, 1.06)),
+        hair=rgb(np.array(hairs[rng.integers(len(hairs))]) * rng.uniform(0.85, 1.1)),
         top=top,
         bottom=bottom,
-        shoes=_cloth(rng, dark=0.7),
+        shoes=cloth(rng, dark=0.7),
         hem=float(hem),
         hem_colour=hem_colour,
         sleeves=bool(rng.random() < 0.72),
         shorts=bool(rng.random() < 0.2),
         long_hair=bool(rng.random() < 0.42),
         bag="" if rider and rng.random() < 0.7 else bag,
-        bag_colour=_cloth(rng, dark=0.6),
+        bag_colour=cloth(rng, dark=0.6),
         hat="helmet" if helmet else str(rng.choice(["", "cap"], p=[0.88, 0.12])),
-        hat_colour=_cloth(rng, dark=0.4),
+        hat_colour=cloth(rng, dark=0.4),
         posture=str(rng.choice(["swing", "pockets", "phone"], p=[0.68, 0.16, 0.16])),
         phase=float(rng.uniform(0, 2 * pi)),
     )
@@ -156,9 +153,9 @@ def _arms(person: Person, phase: float, swing: float, shoulders: list[Point], fi
         )
         hand = (wrist[0], wrist[1] - 0.03 * h * cos(lower), wrist[2] + 0.03 * h * sin(lower))
         sleeve = person.top if person.sleeves else person.skin
-        shade = _darker(person.top, 0.9)
+        shade = darker(person.top, 0.9)
         parts.append(Part([top, elbow], [0.036 * h * g**0.5, 0.027 * h * g**0.5], shade))
-        parts.append(Part([elbow, wrist], [0.026 * h * g**0.5, 0.019 * h], _darker(sleeve, 0.92)))
+        parts.append(Part([elbow, wrist], [0.026 * h * g**0.5, 0.019 * h], darker(sleeve, 0.92)))
         if fine:
             parts.append(Part([wrist, hand], [0.018 * h, 0.019 * h], person.skin, nearer=0.03))
         if person.bag == "hand" and side > 0 and posture == "swing":
@@ -225,75 +222,6 @@ def _bag(person: Person, shoulders: list[Point], drop: float) -> list[Part]:
     return []
 
 
-@dataclass(frozen=True)
-class Bicycle:
-    """How a bicycle looks."""
-
-    frame: Colour
-    radius: float  # of a wheel, metres
-    basket: bool
-    step_through: bool
-
-
-def draw_bicycle(rng: np.random.Generator) -> Bicycle:
-    """A bicycle."""
-    return Bicycle(
-        _cloth(rng, dark=0.55),
-        float(rng.uniform(0.31, 0.36)),
-        bool(rng.random() < 0.3),
-        bool(rng.random() < 0.5),
-    )
-
-
-def bicycle_parts(bicycle: Bicycle, travelled: float, fine: bool) -> list[Part]:
-    """Wheels, frame, handlebar and saddle, in the bicycle's coordinates."""
-    r, frame = bicycle.radius, bicycle.frame
-    rear, front = (0.0, r, -0.5), (0.0, r, 0.56)
-    bottom, seat, head = (0.0, 0.29, -0.02), (0.0, 0.86, -0.2), (0.0, 0.84, 0.4)
-    bar = (0.0, 1.04, 0.36)
-    tube = 0.02
-    parts = [*_spoked(rear, r, fine), *_spoked(front, r, fine)]
-    low = (0.0, 0.5, 0.05) if bicycle.step_through else (0.0, 0.8, -0.18)
-    for a, b in (
-        (bottom, seat),
-        (bottom, head),
-        (low, head),
-        (rear, bottom),
-        (rear, (0.0, 0.78, -0.18)),
-        (front, head),
-    ):
-        parts.append(Part([a, b], [tube, tube], frame, nearer=0.05))
-    parts.append(Part([head, bar], [0.016, 0.016], (60, 60, 62), nearer=0.05))
-    parts.append(Part([(-0.28, 1.05, 0.3), (0.28, 1.05, 0.3)], [0.017, 0.017], (40, 40, 42), nearer=0.05))
-    parts.append(Part([(0.0, 0.95, -0.32), (0.0, 0.95, -0.1)], [0.055, 0.03], (30, 28, 28), nearer=0.05))
-    if not fine:
-        return parts
-    parts.append(Part([(0.0, 2 * r + 0.02, -0.62), (0.0, 2 * r + 0.02, -0.36)], [0.02, 0.02], (36, 36, 38)))
-    angle = travelled / 0.75
-    for side in (-1, 1):
-        pedal = (side * 0.1, 0.29 - side * CRANK * cos(angle), -0.02 + side * CRANK * sin(angle))
-        parts.append(Part([(side * 0.05, 0.29, -0.02), pedal], [0.014, 0.018], (80, 80, 82), nearer=0.06))
-    parts.append(Part([(0.0, 0.29, -0.02)], [0.08], (70, 70, 72), nearer=0.05))
-    if bicycle.basket:
-        corners = [(dx, y, z) for dx in (-0.16, 0.16) for y in (0.86, 1.04) for z in (0.5, 0.72)]
-        parts.append(Part(corners, [0.02] * 8, (92, 84, 72), nearer=0.02))
-    return parts
-
-
-def _spoked(axle: Point, radius: float, fine: bool) -> list[Part]:
-    """A wheel: a thin disc that lets half of the light through, and a tyre in pieces around it."""
-    angle = np.linspace(0, 2 * pi, 17 if fine else 11)
-    rim: list[Point] = [
-        (0.0, axle[1] + radius * 0.97 * float(cos(a)), axle[2] + radius * 0.97 * float(sin(a))) for a in angle
-    ]
-    spokes: Colour = (92, 92, 94) if fine else (50, 50, 51)
-    parts = [Part(rim, [0.012] * len(rim), spokes, 140.0 if fine else 190.0, nearer=-0.4)]
-    if not fine:
-        return parts
-    parts += [Part([p, q], [0.021, 0.021], (22, 22, 23)) for p, q in pairwise(rim)]
-    return parts
-
-
 def cycling(person: Person, travelled: float) -> list[Part]:
     """Somebody on a bicycle, pedalling."""
     hip: Point = (0.0, 0.99, -0.2)
@@ -332,8 +260,8 @@ def _seated(person: Person, hip: Point, shoulder: Point, feet: list[Point], hand
     for side, hand in zip((-1, 1), hands, strict=True):
         joint = (side * (across + 0.05), shoulder[1] - 0.05, shoulder[2])
         elbow = _elbow(joint, hand, 0.3, 0.28, forward=-1.0)
-        sleeve = _darker(person.top if person.sleeves else person.skin, 0.92)
-        parts.append(Part([joint, elbow], [0.062 * g, 0.048 * g], _darker(person.top, 0.92)))
+        sleeve = darker(person.top if person.sleeves else person.skin, 0.92)
+        parts.append(Part([joint, elbow], [0.062 * g, 0.048 * g], darker(person.top, 0.92)))
         parts.append(Part([elbow, hand], [0.046 * g, 0.034], sleeve, nearer=0.02))
         parts.append(Part([hand], [0.042], person.skin, nearer=0.05))
     up = shoulder[1] - 0.82 * person.height
@@ -363,113 +291,3 @@ def _elbow(a: Point, b: Point, first: float, second: float, forward: float) -> P
         a[1] + uy * along + py * off,
         a[2] + uz * along + pz * off,
     )
-
-
-@dataclass(frozen=True)
-class Motorcycle:
-    """How a motorcycle or scooter looks."""
-
-    paint: Colour
-    scooter: bool
-    lamp: Colour
-
-
-def draw_motorcycle(rng: np.random.Generator, lamps: bool) -> Motorcycle:
-    """A motorcycle or a scooter."""
-    paint = _cloth(rng, dark=0.35)
-    return Motorcycle(paint, bool(rng.random() < 0.5), (255, 250, 230) if lamps else (190, 194, 196))
-
-
-def motorcycle_parts(m: Motorcycle) -> list[Part]:
-    """Wheels, engine, tank, seat, fork and lamps."""
-    r = 0.24 if m.scooter else 0.3
-    parts: list[Part] = []
-    black: Colour = (24, 24, 25)
-    for z in (-0.62, 0.68):
-        ring = [
-            (dx, r + r * cos(a) * 0.9, z + r * sin(a) * 0.9)
-            for a in np.linspace(0, 2 * pi, 9)[:-1]
-            for dx in (-0.03, 0.03)
-        ]
-        parts.append(Part(ring, [0.045] * len(ring), black))
-        parts.append(Part([(-0.05, r, z), (0.05, r, z)], [r * 0.5, r * 0.5], (86, 88, 90), nearer=0.02))
-    dark: Colour = (52, 52, 55)
-    if m.scooter:
-        parts.append(
-            Part(
-                [
-                    (dx, y, z)
-                    for dx in (-0.14, 0.14)
-                    for y, z in ((0.42, -0.7), (0.42, -0.25), (0.72, -0.65), (0.7, -0.2))
-                ],
-                [0.06] * 8,
-                m.paint,
-            )
-        )
-        parts.append(
-            Part(
-                [(dx, 0.24, z) for dx in (-0.14, 0.14) for z in (-0.3, 0.4)],
-                [0.05] * 4,
-                _darker(m.paint, 0.8),
-            )
-        )
-        parts.append(
-            Part(
-                [(dx, y, z) for dx in (-0.16, 0.16) for y, z in ((0.34, 0.45), (0.86, 0.38))],
-                [0.05] * 4,
-                m.paint,
-            )
-        )
-    else:
-        parts.append(
-            Part(
-                [(dx, y, z) for dx in (-0.12, 0.12) for y in (0.35, 0.58) for z in (-0.22, 0.25)],
-                [0.08] * 8,
-                dark,
-            )
-        )
-        parts.append(Part([(0.0, 0.8, 0.28), (0.0, 0.78, -0.02)], [0.15, 0.12], m.paint, nearer=0.02))
-        parts.append(Part([(-0.16, 0.38, -0.3), (-0.16, 0.46, -0.85)], [0.05, 0.06], (150, 150, 152)))
-    parts.append(Part([(0.0, 0.8, -0.15), (0.0, 0.86, -0.7)], [0.11, 0.08], black, nearer=0.03))
-    parts.append(
-        Part(
-            [(dx, y, z) for dx in (-0.09, 0.09) for y, z in ((r, 0.68), (0.95, 0.42))],
-            [0.03] * 4,
-            (120, 122, 125),
-        )
-    )
-    parts.append(
-        Part([(dx, y, 0.5) for dx in (-0.08, 0.08) for y in (0.82, 1.02)], [0.1] * 4, m.paint, nearer=0.03)
-    )
-    parts.append(Part([(0.0, 0.9, 0.6)], [0.085], m.lamp, nearer=0.1))
-    parts.append(Part([(-0.36, 1.04, 0.36), (0.36, 1.04, 0.36)], [0.022, 0.022], black, nearer=0.02))
-    for side in (-1, 1):
-        parts.append(Part([(side * 0.38, 1.16, 0.4)], [0.05], dark))
-    parts.append(
-        Part([(-0.05, 0.78, -0.82), (0.05, 0.78, -0.82)], [0.045, 0.045], (170, 30, 26), nearer=0.05)
-    )
-    parts.append(Part([(-0.07, 0.6, -0.86), (0.07, 0.6, -0.86)], [0.06, 0.06], (210, 210, 205), nearer=0.03))
-    return parts
-
-
-def _rgb(colour: Floats) -> Colour:
-    return tuple(np.clip(colour, 6, 238).tolist())
-
-
-def _darker(colour: Colour, factor: float) -> Colour:
-    return colour[0] * factor, colour[1] * factor, colour[2] * factor
-
-
-def _cloth(rng: np.random.Generator, dark: float) -> Colour:
-    """A colour of clothes: dark with the given probability, else light or bright."""
-    if rng.random() < dark:
-        base = np.array(
-            [(30, 31, 34), (44, 48, 62), (52, 62, 88), (70, 66, 60), (58, 44, 40), (40, 52, 46)][
-                rng.integers(6)
-            ]
-        )
-        return _rgb(base * rng.uniform(0.6, 1.4) + rng.uniform(-6, 6, 3))
-    if rng.random() < 0.4:
-        return _rgb(rng.uniform(140, 230) + rng.uniform(-10, 10, 3))
-    hue = rng.uniform(0, 2 * pi) + np.array([0, 2.1, 4.2])
-    return _rgb(rng.uniform(80, 160) + rng.uniform(12, 75) * np.cos(hue))

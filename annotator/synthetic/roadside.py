@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -76,106 +78,127 @@ def _branch(
         )
 
 
-FURNITURE = (
-    "lamp",
-    "lamp",
-    "sign",
-    "sign",
-    "panel",
-    "lights",
-    "bin",
-    "bollard",
-    "bollard",
-    "column",
-    "beacon",
-    "box",
-    "umbrella",
-)
-
-
-def furniture(kind: str, rng: np.random.Generator) -> list[Part]:
-    """A thing beside the road."""
-    steel = np.array([110, 112, 114]) * rng.uniform(0.5, 1.3)
-    bright: Colour = np.array(
-        [[196, 30, 34], [30, 74, 168], [226, 180, 30], [230, 230, 228], [40, 120, 70]][rng.integers(5)]
-    )
-    if kind == "lamp":
-        tall, reach = rng.uniform(4.5, 8.5), rng.uniform(-1.6, 1.6)
-        return [
-            Part([(0, 0.09, 0), (0, tall, 0)], [0.09, 0.05], steel),
-            Part([(0, tall, 0), (reach, tall + 0.3, 0)], [0.045, 0.04], steel),
-            Part([(reach, tall + 0.28, 0), (reach * 1.35, tall + 0.33, 0)], [0.1, 0.09], steel * 1.3),
-        ]
-    if kind == "sign":
-        tall, size = rng.uniform(2.1, 2.9), rng.uniform(0.26, 0.36)
-        face: Colour = (232, 232, 230) if rng.random() < 0.6 else bright
-        return [
-            Part([(0, 0, 0), (0, tall + size, 0)], [0.035, 0.035], steel),
-            Part([(0, tall, 0)], [size], bright, nearer=0.05),
-            Part([(0, tall, -0.02)], [size * 0.72], face, nearer=0.1),
-        ]
-    if kind == "panel":
-        low, wide, high = rng.uniform(1.6, 2.6), rng.uniform(0.3, 1.1), rng.uniform(0.3, 0.9)
-        corners = [(x, y, 0.0) for x in (-wide, wide) for y in (low, low + high)]
-        inner = [(x * 0.85, y, -0.02) for x in (-wide, wide) for y in (low + 0.12 * high, low + 0.5 * high)]
-        return [
-            Part([(0, 0, 0), (0, low, 0)], [0.05, 0.05], steel),
-            Part(corners, [0.03] * 4, bright, nearer=0.05),
-            Part(inner, [0.03] * 4, (236, 236, 232), nearer=0.1),
-        ]
-    if kind == "lights":
-        parts = [Part([(0, 0, 0), (0, 3.2, 0)], [0.07, 0.06], steel)]
-        parts.append(Part([(0, 2.3, 0), (0, 3.1, 0)], [0.16, 0.16], (28, 28, 30), nearer=0.05))
-        lit = rng.integers(3)
-        colours = ((255, 50, 36), (255, 186, 40), (60, 240, 120))
-        parts += [
-            Part([(0, 2.98 - 0.28 * k, -0.05)], [0.1], colours[k] if k == lit else (50, 50, 50), nearer=0.2)
-            for k in range(3)
-        ]
-        return parts
-    if kind == "bin":
-        tall = rng.uniform(0.7, 1.0)
-        drum = [(x * 0.2, y, z * 0.2) for x, z in ((1, 0), (-1, 0), (0, 1), (0, -1)) for y in (0.04, tall)]
-        return [Part(drum, [0.04] * 8, _muted(bright))]
-    if kind == "bollard":
-        return [
-            Part([(0, 0, 0), (0, 0.9, 0)], [0.07, 0.07], steel),
-            Part([(0, 0.75, 0)], [0.08], (226, 226, 224), nearer=0.05),
-        ]
-    if kind == "column":
-        drum = [(x * 0.5, y, z * 0.5) for x, z in ((1, 0), (-1, 0), (0, 1), (0, -1)) for y in (0.13, 2.7)]
-        poster = [(x * 0.42, y, -0.3) for x in (-1, 1) for y in (1.1, 2.3)]
-        return [
-            Part(drum, [0.12] * 8, steel * 0.8),
-            Part(poster, [0.08] * 4, _muted(bright), nearer=0.3),
-            Part([(0, 2.85, 0)], [0.62], steel * 0.6, nearer=-0.2),
-        ]
-    if kind == "beacon":
-        boards = [Part([(x, y, 0) for x in (-0.1, 0.1) for y in (0.1, 1.1)], [0.03] * 4, (232, 230, 226))]
-        for k in range(3):
-            boards.append(
-                Part(
-                    [(-0.1, 0.2 + 0.33 * k, 0), (0.1, 0.36 + 0.33 * k, 0)],
-                    [0.06, 0.06],
-                    (206, 44, 32),
-                    nearer=0.05,
-                )
-            )
-        return boards
-    if kind == "umbrella":
-        brim = [(1.3 * np.cos(a), 2.2, 1.3 * np.sin(a)) for a in np.arange(0, 2 * np.pi, np.pi / 4)]
-        return [
-            Part([(0, 0, 0), (0, 2.4, 0)], [0.03, 0.03], steel),
-            Part([*brim, (0.0, 2.75, 0.0)], [0.03] * 9, _muted(bright)),
-        ]
-    wide, tall = rng.uniform(0.3, 0.8), rng.uniform(0.9, 1.5)
+def _lamp(rng: np.random.Generator, steel: Floats, bright: Colour) -> list[Part]:
+    tall, reach = rng.uniform(4.5, 8.5), rng.uniform(-1.6, 1.6)
     return [
-        Part(
-            [(x * wide, y, z * 0.2) for x in (-1, 1) for y in (0.05, tall) for z in (-1, 1)],
-            [0.05] * 8,
-            steel * 1.1,
-        )
+        Part([(0, 0.09, 0), (0, tall, 0)], [0.09, 0.05], steel),
+        Part([(0, tall, 0), (reach, tall + 0.3, 0)], [0.045, 0.04], steel),
+        Part([(reach, tall + 0.28, 0), (reach * 1.35, tall + 0.33, 0)], [0.1, 0.09], steel * 1.3),
     ]
+
+
+def _sign(rng: np.random.Generator, steel: Floats, bright: Colour) -> list[Part]:
+    tall, size = rng.uniform(2.1, 2.9), rng.uniform(0.26, 0.36)
+    face: Colour = (232, 232, 230) if rng.random() < 0.6 else bright
+    return [
+        Part([(0, 0, 0), (0, tall + size, 0)], [0.035, 0.035], steel),
+        Part([(0, tall, 0)], [size], bright, nearer=0.05),
+        Part([(0, tall, -0.02)], [size * 0.72], face, nearer=0.1),
+    ]
+
+
+def _panel(rng: np.random.Generator, steel: Floats, bright: Colour) -> list[Part]:
+    low, wide, high = rng.uniform(1.6, 2.6), rng.uniform(0.3, 1.1), rng.uniform(0.3, 0.9)
+    corners = [(x, y, 0.0) for x in (-wide, wide) for y in (low, low + high)]
+    inner = [(x * 0.85, y, -0.02) for x in (-wide, wide) for y in (low + 0.12 * high, low + 0.5 * high)]
+    return [
+        Part([(0, 0, 0), (0, low, 0)], [0.05, 0.05], steel),
+        Part(corners, [0.03] * 4, bright, nearer=0.05),
+        Part(inner, [0.03] * 4, (236, 236, 232), nearer=0.1),
+    ]
+
+
+def _traffic_lights(rng: np.random.Generator, steel: Floats, bright: Colour) -> list[Part]:
+    lit, off = rng.integers(3), (50, 50, 50)
+    colours = ((255, 50, 36), (255, 186, 40), (60, 240, 120))
+    return [
+        Part([(0, 0, 0), (0, 3.2, 0)], [0.07, 0.06], steel),
+        Part([(0, 2.3, 0), (0, 3.1, 0)], [0.16, 0.16], (28, 28, 30), nearer=0.05),
+        *(
+            Part([(0, 2.98 - 0.28 * k, -0.05)], [0.1], colour if k == lit else off, nearer=0.2)
+            for k, colour in enumerate(colours)
+        ),
+    ]
+
+
+def _bin(rng: np.random.Generator, steel: Floats, bright: Colour) -> list[Part]:
+    return [Part(_drum(0.2, 0.04, rng.uniform(0.7, 1.0)), [0.04] * 8, _muted(bright))]
+
+
+def _bollard(rng: np.random.Generator, steel: Floats, bright: Colour) -> list[Part]:
+    return [
+        Part([(0, 0, 0), (0, 0.9, 0)], [0.07, 0.07], steel),
+        Part([(0, 0.75, 0)], [0.08], (226, 226, 224), nearer=0.05),
+    ]
+
+
+def _column(rng: np.random.Generator, steel: Floats, bright: Colour) -> list[Part]:
+    poster = [(x * 0.42, y, -0.3) for x in (-1, 1) for y in (1.1, 2.3)]
+    return [
+        Part(_drum(0.5, 0.13, 2.7), [0.12] * 8, steel * 0.8),
+        Part(poster, [0.08] * 4, _muted(bright), nearer=0.3),
+        Part([(0, 2.85, 0)], [0.62], steel * 0.6, nearer=-0.2),
+    ]
+
+
+def _beacon(rng: np.random.Generator, steel: Floats, bright: Colour) -> list[Part]:
+    board = [(x, y, 0.0) for x in (-0.1, 0.1) for y in (0.1, 1.1)]
+    stripes = [[(-0.1, 0.2 + 0.33 * k, 0.0), (0.1, 0.36 + 0.33 * k, 0.0)] for k in range(3)]
+    return [
+        Part(board, [0.03] * 4, (232, 230, 226)),
+        *(Part(stripe, [0.06, 0.06], (206, 44, 32), nearer=0.05) for stripe in stripes),
+    ]
+
+
+def _box(rng: np.random.Generator, steel: Floats, bright: Colour) -> list[Part]:
+    wide, tall = rng.uniform(0.3, 0.8), rng.uniform(0.9, 1.5)
+    corners = [(x * wide, y, z * 0.2) for x in (-1, 1) for y in (0.05, tall) for z in (-1, 1)]
+    return [Part(corners, [0.05] * 8, steel * 1.1)]
+
+
+def _umbrella(rng: np.random.Generator, steel: Floats, bright: Colour) -> list[Part]:
+    brim = [(1.3 * np.cos(a), 2.2, 1.3 * np.sin(a)) for a in np.arange(0, 2 * np.pi, np.pi / 4)]
+    return [
+        Part([(0, 0, 0), (0, 2.4, 0)], [0.03, 0.03], steel),
+        Part([*brim, (0.0, 2.75, 0.0)], [0.03] * 9, _muted(bright)),
+    ]
+
+
+class Furnishing(NamedTuple):
+    """A kind of thing beside the road."""
+
+    name: str
+    share: int  # how often it stands there, beside the others
+    draw: Callable[[np.random.Generator, Floats, Colour], list[Part]]  # in a steel and a bright colour
+
+
+FURNITURE = (
+    Furnishing("lamp", 2, _lamp),
+    Furnishing("sign", 2, _sign),
+    Furnishing("panel", 1, _panel),
+    Furnishing("lights", 1, _traffic_lights),
+    Furnishing("bin", 1, _bin),
+    Furnishing("bollard", 2, _bollard),
+    Furnishing("column", 1, _column),
+    Furnishing("beacon", 1, _beacon),
+    Furnishing("box", 1, _box),
+    Furnishing("umbrella", 1, _umbrella),
+)
+STEEL = np.array([110, 112, 114])
+BRIGHT = ((196, 30, 34), (30, 74, 168), (226, 180, 30), (230, 230, 228), (40, 120, 70))
+
+
+def draw_furniture(rng: np.random.Generator) -> list[Part]:
+    """Draw a thing beside the road."""
+    every = [each for each in FURNITURE for _ in range(each.share)]
+    thing = every[rng.integers(len(every))]
+    steel = STEEL * rng.uniform(0.5, 1.3)
+    return thing.draw(rng, steel, np.array(BRIGHT[rng.integers(len(BRIGHT))]))
+
+
+def _drum(radius: float, low: float, high: float) -> list[tuple[float, float, float]]:
+    sides = ((1, 0), (-1, 0), (0, 1), (0, -1))
+    return [(x * radius, y, z * radius) for x, z in sides for y in (low, high)]
 
 
 def _muted(colour: Colour) -> Colour:

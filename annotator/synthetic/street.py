@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from annotator.synthetic import people, roadside, vehicles
+from annotator.synthetic import people, roadside, two_wheelers, vehicles
 from annotator.synthetic.buildings import FAR, House
 from annotator.synthetic.camera import Bend, Camera, Floats, Pose
 from annotator.synthetic.ground import Backdrop, Ground
@@ -218,17 +218,17 @@ class Street:
             figure = people.draw_person(rng)
             turn = rng.uniform(-np.pi, np.pi) if still else rng.normal(0, 0.12)
         elif kind in ("bicycle", "cyclist"):
-            figure = people.draw_bicycle(rng), people.draw_person(rng, rider=True)
+            figure = two_wheelers.draw_bicycle(rng), people.draw_person(rng, rider=True)
             turn = rng.normal(0, 0.06 if kind == "cyclist" else 0.5) + (
                 0 if kind == "cyclist" else rng.choice([0, 1.57])
             )
         elif kind in ("motorcycle", "biker"):
-            figure = people.draw_motorcycle(rng, lamps), people.draw_person(rng, rider=True)
+            figure = two_wheelers.draw_motorcycle(rng, lamps), people.draw_person(rng, rider=True)
             turn = rng.normal(0, 0.05 if kind == "biker" else 0.6)
         elif kind in ("tree", "bush"):
             figure = (int(rng.integers(15)), rng.uniform(0.8, 1.2), rng.uniform(0.85, 1.12, 3))
         elif kind == "furniture":
-            figure = Figure(roadside.furniture(str(rng.choice(roadside.FURNITURE)), rng))
+            figure = Figure(roadside.draw_furniture(rng))
         return Slot(kind, shift, aside, turn, figure)
 
     def _item(
@@ -292,7 +292,9 @@ class Street:
         machine, person = slot.figure
         bicycle = slot.kind in ("bicycle", "cyclist")
         figures = [
-            people.bicycle_parts(machine, travelled, fine) if bicycle else people.motorcycle_parts(machine)
+            two_wheelers.bicycle_parts(machine, travelled, fine)
+            if bicycle
+            else two_wheelers.motorcycle_parts(machine)
         ]
         if slot.kind in ("cyclist", "biker"):
             figures.append(people.cycling(person, travelled) if bicycle else people.riding_motorcycle(person))

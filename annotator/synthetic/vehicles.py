@@ -169,66 +169,82 @@ def _glaze(
     mesh.add_detail(face, upper.tolist(), np.array(GLASS) + 90 * sky + rng.uniform(6, 36))
 
 
+class _CarBody(NamedTuple):
+    """A kind of car."""
+
+    share: float  # of all cars
+    box: tuple[float, float, float]  # length, width, height, metres
+    stations: Sequence[Sequence[float]]
+    first: int  # span of the first side window, from the rear
+    last: int  # and of the last one, before the windscreen
+
+
+_CARS = {
+    "hatch": _CarBody(0.33, (4.0, 1.74, 1.47), _HATCH, 2, 3),
+    "sedan": _CarBody(0.22, (4.6, 1.82, 1.44), _SEDAN, 3, 4),
+    "estate": _CarBody(0.18, (4.5, 1.8, 1.49), _ESTATE, 2, 4),
+    "suv": _CarBody(0.15, (4.5, 1.88, 1.68), _ESTATE, 2, 4),
+    "van": _CarBody(0.12, (4.9, 1.95, 2.05), _VAN, 3, 3),
+}
+
+
 def car(rng: np.random.Generator, parked: bool, lamps: bool) -> Solid:
-    """A car: hatchback, saloon, estate, off-roader or van."""
-    kind = str(rng.choice(["hatch", "sedan", "estate", "suv", "van"], p=[0.33, 0.22, 0.18, 0.15, 0.12]))
-    boxes = {
-        "hatch": (4.0, 1.74, 1.47),
-        "sedan": (4.6, 1.82, 1.44),
-        "estate": (4.5, 1.8, 1.49),
-        "suv": (4.5, 1.88, 1.68),
-        "van": (4.9, 1.95, 2.05),
-    }
-    stations = {"hatch": _HATCH, "sedan": _SEDAN, "estate": _ESTATE, "suv": _ESTATE, "van": _VAN}[kind]
-    grow = rng.uniform(0.93, 1.07, 3)
-    length, width, height = (float(v) for v in np.array(boxes[kind]) * grow)
-    paint = _car_paint(rng, van=kind == "van")
+    """Draw a car: hatchback, saloon, estate, off-roader or van."""
+    kind = str(rng.choice(list(_CARS), p=[body.share for body in _CARS.values()]))
+    body, is_van = _CARS[kind], kind == "van"
+    length, width, height = (float(v) for v in np.array(body.box) * rng.uniform(0.93, 1.07, 3))
+    paint = _car_paint(rng, is_van)
     lower = np.array(paint) * 0.8 if rng.random() < 0.7 else np.array([40.0, 41, 43])
     mesh = Mesh()
-    loft = _loft(mesh, stations, (length, width, height), paint, lower, rng.uniform(0.08, 0.24), -length / 2)
-
-    last_roof = {"hatch": 3, "sedan": 4, "estate": 4, "suv": 4, "van": 3}[kind]
-    windscreen = last_roof + 1
-    sky = rng.uniform(0.1, 0.75)
-    _glaze(mesh, loft.top[windscreen], _rect(0.04, 0.06, 0.96, 0.94), rng, sky)
-    first = {"hatch": 2, "sedan": 3, "estate": 2, "suv": 2, "van": 3}[kind]
-    panel_van = kind == "van" and rng.random() < 0.6
-    if not panel_van and kind == "van":
-        first = 1
-    for span in range(first, last_roof + 1):
-        for face in _both(loft, 2, span):
-            _glaze(mesh, face, _rect(0.05, 0.1, 0.95, 0.86), rng, sky * 0.2)
-    for face in _both(loft, 2, windscreen):  # the quarter light behind the windscreen pillar
-        _glaze(mesh, face, [(0.04, 0.1), (0.8, 0.2), (0.04, 0.84)], rng, sky * 0.2)
-    if kind != "van":
-        rear = first - 1
-        _glaze(mesh, loft.top[rear], _rect(0.08, 0.1, 0.94, 0.9), rng, sky * 0.7)
-        for face in _both(loft, 2, rear):
-            _glaze(mesh, face, [(0.96, 0.1), (0.96, 0.84), (0.45, 0.15)], rng, sky * 0.15)
-    elif not panel_van:
-        _glaze(mesh, loft.rear[2], _rect(0.1, 0.15, 0.9, 0.85), rng, sky * 0.3)
-    else:
-        mesh.add_detail(loft.rear[2], _rect(0.495, 0, 0.505, 1), DARK)
-
-    for span in range(first, last_roof + 1):  # doors: gaps and a shadow line below the belt
-        for level in (0, 1):
-            for face in _both(loft, level, span):
-                mesh.add_detail(face, _rect(0.0, 0.0, 0.012, 1.0), np.array(paint) * 0.45)
-        for face in _both(loft, 1, span):
-            mesh.add_detail(face, _rect(0.1, 0.68, 0.24, 0.78), np.array(paint) * 0.6)
-    for face in (f for side in (loft.right, loft.left) for f in side[2][windscreen : windscreen + 1]):
-        mesh.add_detail(face, _rect(0.08, 0.0, 0.26, 0.28), np.array(paint) * 0.8)  # mirror
-
+    gloss = rng.uniform(0.08, 0.24)
+    loft = _loft(mesh, body.stations, (length, width, height), paint, lower, gloss, -length / 2)
+    first = _car_windows(mesh, loft, body, is_van, rng)
+    _car_doors(mesh, loft, range(first, body.last + 1), paint)
     lamp: Colour = (255, 250, 232) if lamps and not parked else (188, 194, 198)
     tail: Colour = (255, 46, 34) if (lamps or rng.random() < 0.4) and not parked else (142, 24, 22)
     _face_front(mesh, loft, lamp, rng, lamps and not parked)
     _face_rear(mesh, loft, tail, rng, not parked and (lamps or tail[0] == 255))
-    radius = 0.215 * height if kind != "van" else 0.17 * height
+    radius = (0.17 if is_van else 0.215) * height
     rim: Colour = (150, 152, 155) if rng.random() < 0.75 else (62, 63, 66)
     for z in (-0.31, 0.315):
         for side in (-1, 1):
             mesh.add_wheel(z * length, radius, side * width * 0.5, 0.2, rim)
     return Solid(mesh)
+
+
+def _car_windows(mesh: Mesh, loft: _Loft, body: _CarBody, is_van: bool, rng: np.random.Generator) -> int:
+    """All its glass; the span of the first side window, which vans may lack."""
+    windscreen, sky = body.last + 1, rng.uniform(0.1, 0.75)
+    _glaze(mesh, loft.top[windscreen], _rect(0.04, 0.06, 0.96, 0.94), rng, sky)
+    is_panelled = is_van and rng.random() < 0.6
+    first = 1 if is_van and not is_panelled else body.first
+    for span in range(first, body.last + 1):
+        for face in _both(loft, 2, span):
+            _glaze(mesh, face, _rect(0.05, 0.1, 0.95, 0.86), rng, sky * 0.2)
+    for face in _both(loft, 2, windscreen):  # the quarter light behind the windscreen pillar
+        _glaze(mesh, face, [(0.04, 0.1), (0.8, 0.2), (0.04, 0.84)], rng, sky * 0.2)
+    if not is_van:
+        rear = first - 1
+        _glaze(mesh, loft.top[rear], _rect(0.08, 0.1, 0.94, 0.9), rng, sky * 0.7)
+        for face in _both(loft, 2, rear):
+            _glaze(mesh, face, [(0.96, 0.1), (0.96, 0.84), (0.45, 0.15)], rng, sky * 0.15)
+    elif is_panelled:
+        mesh.add_detail(loft.rear[2], _rect(0.495, 0, 0.505, 1), DARK)
+    else:
+        _glaze(mesh, loft.rear[2], _rect(0.1, 0.15, 0.9, 0.85), rng, sky * 0.3)
+    return first
+
+
+def _car_doors(mesh: Mesh, loft: _Loft, spans: range, paint: Floats) -> None:
+    """Gaps and handles under the side windows, and mirrors before them."""
+    for span in spans:
+        for level in (0, 1):
+            for face in _both(loft, level, span):
+                mesh.add_detail(face, _rect(0.0, 0.0, 0.012, 1.0), paint * 0.45)
+        for face in _both(loft, 1, span):
+            mesh.add_detail(face, _rect(0.1, 0.68, 0.24, 0.78), paint * 0.6)
+    for face in _both(loft, 2, spans.stop):
+        mesh.add_detail(face, _rect(0.08, 0.0, 0.26, 0.28), paint * 0.8)
 
 
 def _face_front(mesh: Mesh, loft: _Loft, lamp: Colour, rng: np.random.Generator, lit: bool) -> None:
