@@ -270,6 +270,18 @@ FAULTS: dict[str, tuple[Callable[[Path], Path], str]] = {
         edited(coco, '"image_id":1', '"image_id":77'),
         "error: image 77 is not there",
     ),
+    "a track id as a text": (
+        as_json(lambda c: c["annotations"][0].update(track_id="t1")),
+        "warning: track_id 't1' is a text: other tools take numbers",
+    ),
+    "a track id that is none": (
+        as_json(lambda c: c["annotations"][0].update(track_id=2.5)),
+        "error: track_id 2.5 is",
+    ),
+    "a box that is none": (
+        as_json(lambda c: c["annotations"][0].update(bbox=[0, 0, "0x1F", 4])),
+        'warning: bbox [0, 0, "0x1F", 4] is no list of four numbers',
+    ),
     "an image id as a text": (
         as_json(lambda c: c["annotations"][0].update(image_id="1")),
         "warning: image_id '1' is meant to be 1: other tools take them for two",
@@ -373,6 +385,17 @@ def test_ids_meet_in_the_check_as_in_the_reader(tmp_path: Path, of_image: Any, o
         assert any(line.startswith("error: ") for line in said(path))
     else:
         assert not any(line.startswith("error: ") for line in said(path))
+
+
+@pytest.mark.parametrize("track_id", ["t1", "7", 7.0, -1, 0, "", 2.5, 1 << 40, -2, True, [1]])
+def test_what_is_a_track_id_is_so_in_the_check_as_in_the_reader(tmp_path: Path, track_id: Any) -> None:
+    path = as_json(lambda content: content["annotations"][0].update(track_id=track_id))(tmp_path)
+    is_read = True
+    try:
+        list(read(path))
+    except FormatError:
+        is_read = False
+    assert is_read != any(line.startswith("error: ") for line in said(path))
 
 
 def test_a_finding_names_the_place(tmp_path: Path) -> None:

@@ -61,6 +61,15 @@ def test_between_keyframes_alone_shapes_are_interpolated_until_they_are_outside(
     assert found == [[0], [1], [2], [3], [4], [], [], [6], [6]]
 
 
+def test_tracks_of_frames_without_a_size_are_refused_in_words(tmp_path: Path) -> None:
+    path = exported(tmp_path, in_track(polygon(0, 0)))
+    whole = path.read_text()
+    start, end = whole.index("<original_size>"), whole.index("</original_size>") + len("</original_size>")
+    path.write_text(whole[:start] + whole[end:])
+    with pytest.raises(FormatError, match="its <meta> has no original_size, which is the size of its frames"):
+        list(cvat.read(path))
+
+
 def test_behind_its_last_keyframe_an_object_is_seen_to_the_end_of_the_task_unless_it_is_outside(
     tmp_path: Path,
 ) -> None:

@@ -185,6 +185,8 @@ class _Content:
                 self.spool.add_image(image.ref)
                 self.has_images = True
             elif part.is_open:
+                if self.frames and not any(self.size):
+                    raise ValueError("its <meta> has no original_size, which is the size of its frames")
                 self._end(track)
                 track = _Track(element.attrib["label"], element.attrib.get("group_id", ""), number)
             elif part.of is not None:

@@ -17,10 +17,9 @@ from annotator import masks
 from annotator.errors import FormatError
 from annotator.formats.check.finding import ERROR, WARNING, Finding, Numbers, Said
 from annotator.formats.classes import AS_NAMED
-from annotator.formats.coco_index import key_of
+from annotator.formats.coco_index import key_of, thing_of
 from annotator.formats.coco_segmentation import is_empty, segmentation_of
-from annotator.formats.fields import whole
-from annotator.formats.identity import TRACK_IDS
+from annotator.formats.fields import shown, whole
 from annotator.formats.json_stream import Element, JsonFile, NoList, loads
 from annotator.limits import require_frame_size
 
@@ -178,13 +177,19 @@ class _Content:
         if entry["image_id"] != self.image_at_hand:
             self.tracks.clear()
             self.image_at_hand = entry["image_id"]
-        track_id = entry.get("track_id")
-        if track_id is not None and not (isinstance(track_id, int) and -1 <= track_id <= TRACK_IDS[-1]):
-            yield ERROR, f"track_id {track_id!r} is no number of a track"
-        elif track_id not in (None, -1, 0):
-            if track_id in self.tracks[entry["image_id"]]:
-                yield ERROR, f"track {track_id} is there twice in image {entry['image_id']}"
-            self.tracks[entry["image_id"]].add(track_id)
+        own = entry.get("track_id")
+        if own is None:
+            return
+        try:
+            thing = thing_of(entry)
+        except ValueError as error:
+            yield ERROR, str(error).removeprefix("its ")
+            return
+        if isinstance(own, str):
+            yield WARNING, f"track_id {own!r} is a text: other tools take numbers"
+        if thing is not None and thing in self.tracks[entry["image_id"]]:
+            yield ERROR, f"track {own} is there twice in image {entry['image_id']}"
+        self.tracks[entry["image_id"]].add(thing)
 
 
 def _otherwise(number: Any, name: str) -> int | str | None:
@@ -224,10 +229,16 @@ def _mask(entry: Record, size: tuple[int, int]) -> Iterator[Said]:
     if isinstance(segmentation, dict) and abs(entry.get("area", area) - area) > AREA_OFF:
         yield WARNING, f"area {entry['area']}, and its mask has {area} pixels"
     box = entry.get("bbox")
-    if box is not None and (
-        len(box) != 4 or np.abs(masks.boxes_xywh([rle])[0] - np.asarray(box, np.float64)).max() > BOX_OFF + 1
+    if box is not None and not _is_box(box):
+        yield WARNING, f"bbox {shown(box)} is no list of four numbers"
+    elif box is not None and (
+        np.abs(masks.boxes_xywh([rle])[0] - np.asarray(box, np.float64)).max() > BOX_OFF + 1
     ):
         yield WARNING, f"bbox {box} is not around its mask"
+
+
+def _is_box(box: Any) -> bool:
+    return isinstance(box, list) and len(box) == 4 and all(isinstance(side, (int, float)) for side in box)
 
 
 def _has_rings_within(rings: list[Any], size: tuple[int, int], area: int) -> bool:
