@@ -24,7 +24,18 @@ from annotator.store.lock import LOCK_FILE, RUN_FILE, Lock
 
 FILE_NAME = RUN_FILE
 TRACEBACK_NAME = "traceback.txt"
-PACKAGES = ("torch", "torchvision", "timm", "av", "opencv-python", "numpy", "scipy", "pycocotools", "shapely")
+PACKAGES = (
+    "torch",
+    "torchvision",
+    "openvino",
+    "timm",
+    "av",
+    "opencv-python",
+    "numpy",
+    "scipy",
+    "pycocotools",
+    "shapely",
+)
 
 PENDING, RUNNING, DONE, FAILED, INTERRUPTED = "pending", "running", "done", "failed", "interrupted"
 

@@ -36,6 +36,7 @@ FLOORS = [  # design/house.md: lowest first, and so within a floor; a name cover
         "annotator.events",
         "annotator.training",
         "annotator.publishing",
+        "annotator.library",
         "annotator.conversion",
         "annotator.editing",
         "annotator.retracking",
@@ -111,7 +112,9 @@ def test_a_file_imports_only_from_lower_rooms_or_its_own(module: str) -> None:
 
 
 def test_there_are_no_circles() -> None:
-    graph = {module: {name for name in imports(module) if name in MODULES} - {module} for module in MODULES}
+    # The package itself loads its names when they are used, so that it imports nothing.
+    files = MODULES.keys() - {"annotator"}
+    graph = {module: {name for name in imports(module) if name in files} - {module} for module in files}
     list(graphlib.TopologicalSorter(graph).static_order())  # raises CycleError, naming the circle
 
 

@@ -1,0 +1,75 @@
+"""Labels for those who import this package: read, track and write them without a run folder."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+
+from annotator.errors import UsageError
+from annotator.formats import PLACES, read_truth
+from annotator.instances import Instances, Truth
+from annotator.options import PublishOptions, TrackingOptions
+from annotator.publishing import Recording, publish_all
+from annotator.store import EDITED, Store
+from annotator.tracking import associate
+
+BATCH = 64  # frames in a transaction
+
+
+def read_labels(path: str | Path) -> Iterator[Truth]:
+    """Read labels of any kind that is known, frame by frame, recording by recording.
+
+    Frames have an index, and a name where they are images. Raises UsageError for a path that isn't there or holds no
+    known labels, FormatError or SourceError for labels that can't be read.
+    """
+    return read_truth(Path(path))
+
+
+def track(frames: Iterable[Instances], options: TrackingOptions | None = None) -> Iterator[Instances]:
+    """Give instances of a recording's frames, in order, their tracks.
+
+    The whole recording is looked at before the first frame comes out, in memory that doesn't grow with it. Tracks
+    given before are forgotten; instances between the found ones are filled in, as the options say.
+    """
+    with _stored(frames) as store:
+        associate(store, options or TrackingOptions())
+        yield from store.instances()
+
+
+def write_labels(
+    frames: Iterable[Instances],
+    folder: str | Path,
+    *formats: str,
+    name: str = "labels",
+    options: PublishOptions | None = None,
+) -> list[Path]:
+    """Write labels of a recording's frames, in order, in some formats: each file whole or not at all.
+
+    `name` is what files call the recording. Returns the files and folders of the formats. Raises UsageError for an
+    unknown format, FormatError for labels that one can't hold, OutputError where files can't be written.
+    """
+    if unknown := [each for each in formats if each not in PLACES]:
+        raise UsageError(f"{unknown[0]!r} is no format; choose from {', '.join(PLACES)}")
+    folder = Path(folder)
+    with _stored(frames) as store:
+        publish_all(store, Recording(name, folder), folder, *formats, options=options)
+        published = store.note("published")
+        return [folder / file for each in formats for file in published[each]["files"]]
+
+
+@contextmanager
+def _stored(frames: Iterable[Instances]) -> Iterator[Store]:
+    """A store of frames, for a while."""
+    with (
+        tempfile.TemporaryDirectory(prefix="spatialemb-") as folder,
+        Store.open(Path(folder), {"made": "by the library"}) as store,
+    ):
+        waiting = iter(frames)
+        while batch := list(islice(waiting, BATCH)):
+            store.add(batch)
+        store.set_note("detected", True)
+        store.set_note("tracked", {EDITED: 0})
+        yield store
