@@ -15,7 +15,7 @@ from annotator.formats import mots
 from annotator.instances import Instances
 from annotator.options import EditJob, TrackingOptions
 from annotator.pipeline import annotate
-from annotator.store import Linked, Store
+from annotator.store import FrameTracks, Store
 from annotator.tracking import association
 from cli import shell
 from cli.track import command
@@ -184,8 +184,8 @@ def test_tracks_of_another_version_of_this_tool_are_published_again(
 ) -> None:
     """The options are those of before, but not what they lead to."""
 
-    def none(frames: Iterable[Instances], *_: object) -> Iterator[Linked]:
-        return (Linked(found.frame.index, [0] * len(found), []) for found in frames)
+    def none(frames: Iterable[Instances], *_: object) -> Iterator[FrameTracks]:
+        return (FrameTracks(found.frame.index, [0] * len(found), []) for found in frames)
 
     monkeypatch.setattr(association, "associate_frames", none)
     assert run(labels) == 0

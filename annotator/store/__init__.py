@@ -2,6 +2,15 @@
 
 from annotator.store.notes import EDITED, TRACKING_LOSSES
 from annotator.store.schema import FILE_NAME, INTERPOLATED, RESHAPED
-from annotator.store.store import Linked, Made, Store
+from annotator.store.store import AddedInstance, FrameTracks, Store
 
-__all__ = ["EDITED", "FILE_NAME", "INTERPOLATED", "RESHAPED", "TRACKING_LOSSES", "Linked", "Made", "Store"]
+__all__ = [
+    "EDITED",
+    "FILE_NAME",
+    "INTERPOLATED",
+    "RESHAPED",
+    "TRACKING_LOSSES",
+    "AddedInstance",
+    "FrameTracks",
+    "Store",
+]

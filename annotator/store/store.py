@@ -40,7 +40,7 @@ SLICE = 64  # frames that a reader holds at once
 Thing = TypeVar("Thing")
 
 
-class Made(NamedTuple):
+class AddedInstance(NamedTuple):
     """An instance that association adds to a frame, between others of its track."""
 
     track_id: int
@@ -50,13 +50,13 @@ class Made(NamedTuple):
     kind: int  # of MADE
 
 
-class Linked(NamedTuple):
+class FrameTracks(NamedTuple):
     """What association makes of the instances that were found in a frame."""
 
     frame_index: int
     track_ids: Sequence[int]  # one for each, in their order; 0: left out of the labels
-    made: Sequence[Made]
-    lost: Sequence[float] = ()  # scores of those that are left out and have no made one in their place
+    added: Sequence[AddedInstance]
+    lost: Sequence[float] = ()  # scores of those that are left out and have no added one in their place
 
 
 class Store:
@@ -158,22 +158,22 @@ class Store:
             self._db.executemany("INSERT INTO temp.assignments VALUES (?, ?, ?)", assignments)
             self._replace_tracks()
 
-    def set_links(self, frames: Iterable[Linked]) -> None:
+    def set_links(self, frames: Iterable[FrameTracks]) -> None:
         """Replace all tracks by what association says of every frame, in one transaction.
 
-        Found instances without a track are left out of the labels, and made ones come in; `found` still gives the
+        Found instances without a track are left out of the labels, and added ones come in; `found` still gives the
         former. Raises ValueError as `set_tracks` does.
         """
         with self._db.transaction():
             self._begin_assignments()
-            for linked in frames:
-                index, first = linked.frame_index, len(linked.track_ids)
-                rows = [(index, k, int(track_id)) for k, track_id in enumerate(linked.track_ids)]
-                rows += [(index, first + k, made.track_id) for k, made in enumerate(linked.made)]
+            for tracks in frames:
+                index, first = tracks.frame_index, len(tracks.track_ids)
+                rows = [(index, k, int(track_id)) for k, track_id in enumerate(tracks.track_ids)]
+                rows += [(index, first + k, added.track_id) for k, added in enumerate(tracks.added)]
                 self._db.executemany("INSERT INTO temp.assignments VALUES (?, ?, ?)", rows)
                 made = [
                     (index, first + k, m.class_id, m.score, m.counts, m.kind)
-                    for k, m in enumerate(linked.made)
+                    for k, m in enumerate(tracks.added)
                 ]
                 self._db.executemany("INSERT INTO temp.made VALUES (?, ?, ?, ?, ?, x'', NULL, NULL, ?)", made)
             self._replace_tracks()

@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 from annotator.frames import FrameRef
 from annotator.instances import Instances
 from annotator.options import TrackingOptions
-from annotator.store import TRACKING_LOSSES, Linked, Store
+from annotator.store import TRACKING_LOSSES, FrameTracks, Store
 from annotator.tracking.boosting import BoostedTrees, stitching_trees
 from annotator.tracking.confirmation import confirm
 from annotator.tracking.parameters import CONFIRMATION
@@ -48,7 +48,7 @@ def associate_frames(
     options: TrackingOptions,
     evenly: bool = False,
     trees: BoostedTrees | None = None,
-) -> Iterator[Linked]:
+) -> Iterator[FrameTracks]:
     """Give the instances of frames their tracks, in constant memory.
 
     Args:

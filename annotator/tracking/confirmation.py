@@ -13,7 +13,7 @@ from annotator.instances import Instances
 from annotator.labels import BY_ID
 from annotator.masks import Rle, areas, shared, union
 from annotator.options import TrackingOptions
-from annotator.store import INTERPOLATED, RESHAPED, Linked, Made
+from annotator.store import INTERPOLATED, RESHAPED, AddedInstance, FrameTracks
 from annotator.tracking.gap_filling import MaskInterpolator, is_unoccupied, split_merged_mask
 from annotator.tracking.parameters import CONFIDENCE, CONFIRMATION
 from annotator.tracking.sequence import confidence_weight
@@ -24,7 +24,7 @@ from annotator.tracking.windows import Ids, TimedFrame
 class TrackState:
     """What is known of a track so far."""
 
-    confidence: float = 0.0  # of its observations, added
+    confidence: float = 0.0  # sum over its observations
     run: int = 0  # observations since the last gap
     is_steady: bool = False
     track_id: int = 0  # 0 = not confirmed yet
@@ -48,45 +48,49 @@ class PendingFrame:
     """A frame whose tracks may not be confirmed yet."""
 
     frame: TimedFrame
-    made: list[tuple[int, Made]] = field(default_factory=list)  # by provisional id
-    replaced: list[tuple[int, int]] = field(default_factory=list)  # ids and places that made ones are for
+    added: list[tuple[int, AddedInstance]] = field(default_factory=list)  # by provisional id
+    replaced: list[tuple[int, int]] = field(default_factory=list)  # ids and places that added ones are for
 
     def merge_fragments(self) -> list[Observation]:
         """Make fragments of a track one instance; list what the frame shows of its tracks, by ascending id."""
         ids, found = self.frame.ids.copy(), self.frame.found
         seen = []
-        for key, places in _places_by_id(ids).items():
+        for track, places in _places_by_id(ids).items():
             first = places[0]  # of the best score
             each = Observation(
-                key, int(found.class_ids[first]), float(found.scores[first]), found.masks[first]
+                track, int(found.class_ids[first]), float(found.scores[first]), found.masks[first]
             )
             if len(places) > 1:
                 each = each._replace(mask=union([found.masks[place] for place in places], found.frame.size))
-                self.made.append((key, Made(0, each.class_id, each.score, each.mask["counts"], RESHAPED)))
-                self.replaced += [(key, place) for place in places]
+                self.added.append(
+                    (track, AddedInstance(0, each.class_id, each.score, each.mask["counts"], RESHAPED))
+                )
+                self.replaced += [(track, place) for place in places]
                 ids[places] = 0
             seen.append(each)
         self.frame.ids = ids
         return seen
 
-    def mask_of(self, key: int) -> Rle | None:
+    def mask_of(self, track: int) -> Rle | None:
         """Find what the frame shows of a track; None when it shows nothing, or only by a guess."""
-        for of, made in self.made:
-            if of == key and made.kind == RESHAPED:
-                return {"size": list(self.frame.found.frame.size), "counts": made.counts}
-        places = np.flatnonzero(self.frame.ids == key)
+        for of, added in self.added:
+            if of == track and added.kind == RESHAPED:
+                return {"size": list(self.frame.found.frame.size), "counts": added.counts}
+        places = np.flatnonzero(self.frame.ids == track)
         return self.frame.found.masks[places[0]] if len(places) else None
 
     def reshape(self, place: int, mask: Rle) -> None:
         """Give the track of an instance another mask."""
-        key, found = int(self.frame.ids[place]), self.frame.found
-        made = Made(0, int(found.class_ids[place]), float(found.scores[place]), mask["counts"], RESHAPED)
-        self.made.append((key, made))
-        self.replaced.append((key, place))
+        track, found = int(self.frame.ids[place]), self.frame.found
+        added = AddedInstance(
+            0, int(found.class_ids[place]), float(found.scores[place]), mask["counts"], RESHAPED
+        )
+        self.added.append((track, added))
+        self.replaced.append((track, place))
         self.frame.ids[place] = 0
 
 
-def confirm(frames: Iterable[TimedFrame], options: TrackingOptions, max_gap: float) -> Iterator[Linked]:
+def confirm(frames: Iterable[TimedFrame], options: TrackingOptions, max_gap: float) -> Iterator[FrameTracks]:
     """Give out track ids for provisional ones, without tracks too short to be real, and with gaps filled.
 
     Args:
@@ -105,7 +109,7 @@ def confirm(frames: Iterable[TimedFrame], options: TrackingOptions, max_gap: flo
             yield settled
         if number % CONFIRMATION.max_pending == 0:
             oldest = number - 2 * CONFIRMATION.max_pending
-            states = {key: state for key, state in states.items() if state.number > oldest}
+            states = {track: state for track, state in states.items() if state.number > oldest}
     while pending:
         settled, confirmed = _settle(pending.popleft(), states, confirmed, options.min_track)
         yield settled
@@ -150,8 +154,8 @@ def _fill(
             continue
         if is_unoccupied(mask, each.frame.found.masks):
             lowest = min([score, *each.frame.found.scores[-1:].tolist()])  # beneath all that was seen
-            made = Made(0, seen.class_id, lowest, mask["counts"], INTERPOLATED)
-            each.made.append((seen.provisional_id, made))
+            added = AddedInstance(0, seen.class_id, lowest, mask["counts"], INTERPOLATED)
+            each.added.append((seen.provisional_id, added))
         elif len(frames) == gap + 2:
             _split_off(each, seen, mask, frames[0], frames[-1], share)
 
@@ -167,16 +171,16 @@ def _split_off(
     """Give a track its part of an instance that holds another object, too, if that one's track says so."""
     found = frame.frame.found
     place = int(shared([mask], found.masks, areas([mask]))[0].argmax())
-    key = int(frame.frame.ids[place])
-    ends = [each.mask_of(key) for each in (before, behind)] if key else []
+    track = int(frame.frame.ids[place])
+    ends = [each.mask_of(track) for each in (before, behind)] if track else []
     if not ends or ends[0] is None or ends[1] is None or not _is_of_category(found, place, seen):
         return
     own = MaskInterpolator.from_pairs([(ends[0], ends[1])])[0].at(share)
     parts = split_merged_mask(found.masks[place], own, mask) if own else None
     if parts:
-        made = Made(0, seen.class_id, float(found.scores[place]), parts[1]["counts"], RESHAPED)
+        added = AddedInstance(0, seen.class_id, float(found.scores[place]), parts[1]["counts"], RESHAPED)
         frame.reshape(place, parts[0])
-        frame.made.append((seen.provisional_id, made))
+        frame.added.append((seen.provisional_id, added))
 
 
 def _is_of_category(found: Instances, place: int, seen: Observation) -> bool:
@@ -185,7 +189,7 @@ def _is_of_category(found: Instances, place: int, seen: Observation) -> bool:
 
 def _places_by_id(ids: Ids) -> dict[int, list[int]]:
     """Where each provisional id is, in ascending order."""
-    places: dict[int, list[int]] = {int(key): [] for key in np.unique(ids[ids > 0])}
+    places: dict[int, list[int]] = {int(track): [] for track in np.unique(ids[ids > 0])}
     for place in np.flatnonzero(ids).tolist():
         places[int(ids[place])].append(place)
     return places
@@ -201,9 +205,9 @@ def _is_settled(
         return False
     newest = pending[-1].frame.time
     return all(
-        _is_confirmed(states[key], options.min_track) or abs(newest - states[key].time) > max_gap
-        for key in [*pending[0].frame.ids.tolist(), *(key for key, _ in pending[0].made)]
-        if key
+        _is_confirmed(states[track], options.min_track) or abs(newest - states[track].time) > max_gap
+        for track in [*pending[0].frame.ids.tolist(), *(track for track, _ in pending[0].added)]
+        if track
     )
 
 
@@ -213,11 +217,11 @@ def _is_confirmed(state: TrackState, min_track: int) -> bool:
 
 def _settle(
     pending: PendingFrame, states: dict[int, TrackState], confirmed: int, min_track: int
-) -> tuple[Linked, int]:
+) -> tuple[FrameTracks, int]:
     """Replace provisional ids of the oldest frame; with it comes how many tracks are confirmed by now."""
     ids = []
-    for key in pending.frame.ids.tolist():
-        state = states.get(key)
+    for track in pending.frame.ids.tolist():
+        state = states.get(track)
         if state is None or not _is_confirmed(state, min_track):
             ids.append(0)
             continue
@@ -225,12 +229,12 @@ def _settle(
             confirmed += 1
             state.track_id = confirmed
         ids.append(state.track_id)
-    made = [
-        instance._replace(track_id=states[key].track_id)
-        for key, instance in pending.made
-        if states[key].track_id
+    added = [
+        instance._replace(track_id=states[track].track_id)
+        for track, instance in pending.added
+        if states[track].track_id
     ]
-    replaced = {place for key, place in pending.replaced if states[key].track_id}
+    replaced = {place for track, place in pending.replaced if states[track].track_id}
     scores = pending.frame.found.scores.tolist()
     lost = [scores[k] for k, track_id in enumerate(ids) if not track_id and k not in replaced]
-    return Linked(pending.frame.found.frame.index, ids, made, lost), confirmed
+    return FrameTracks(pending.frame.found.frame.index, ids, added, lost), confirmed

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from annotator.instances import Instances
-from annotator.store import Linked
+from annotator.store import FrameTracks
 from annotator.tracking.parameters import CONFIDENCE, CONFIRMATION
 
 
@@ -37,12 +37,12 @@ class Tally:
             size = found.frame.size
             yield found
 
-    def count_tracks(self, frames: Iterable[Linked]) -> Iterator[Linked]:
+    def count_tracks(self, frames: Iterable[FrameTracks]) -> Iterator[FrameTracks]:
         """Count what frames lose of their instances, in passing."""
-        for linked in frames:
-            self.lost += len(linked.lost)
-            self.certain_lost += sum(score >= CONFIDENCE.full for score in linked.lost)
-            yield linked
+        for tracks in frames:
+            self.lost += len(tracks.lost)
+            self.certain_lost += sum(score >= CONFIDENCE.full for score in tracks.lost)
+            yield tracks
 
     def are_unrelated(self) -> bool:
         """Whether these are images that show one place after the other, where tracks mean nothing.

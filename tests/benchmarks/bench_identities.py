@@ -21,7 +21,7 @@ from annotator.frames import FrameRef
 from annotator.instances import Instances
 from annotator.masks import areas, encode_label_map, shared
 from annotator.options import TrackingOptions
-from annotator.store import Linked
+from annotator.store import FrameTracks
 from annotator.synthetic import Street
 from annotator.tracking.association import associate_frames, step_seconds
 
@@ -52,13 +52,13 @@ def drive(
         yield flow.with_displacement(torch.from_numpy(drawn.image).permute(2, 0, 1), found), list(rles)
 
 
-def tracks_of(found: Instances, links: Linked) -> list[int]:
+def tracks_of(found: Instances, links: FrameTracks) -> list[int]:
     """The track of every instance; of one that was made part of another, or reshaped, that of what was made of it."""
     tracks = list(links.track_ids)
-    made = [{"size": list(found.frame.size), "counts": each.counts} for each in links.made]
+    made = [{"size": list(found.frame.size), "counts": each.counts} for each in links.added]
     common = shared(found.masks, made, areas(found.masks))
     for k in (k for k, track in enumerate(tracks) if not track and made and common[k].any()):
-        tracks[k] = links.made[int(common[k].argmax())].track_id
+        tracks[k] = links.added[int(common[k].argmax())].track_id
     return tracks
 
 

@@ -104,10 +104,13 @@ def _tracked(sequence: LabelledSequence, trees: BoostedTrees) -> Iterator[Instan
         some = found.only(kept)
         yield Instances.of(
             found.frame,
-            [*some.masks, *({"size": list(found.frame.size), "counts": made.counts} for made in links.made)],
-            [*some.class_ids, *(made.class_id for made in links.made)],
-            [*some.scores, *(made.score for made in links.made)],
-            track_ids=[*(links.track_ids[k] for k in kept), *(made.track_id for made in links.made)],
+            [
+                *some.masks,
+                *({"size": list(found.frame.size), "counts": added.counts} for added in links.added),
+            ],
+            [*some.class_ids, *(added.class_id for added in links.added)],
+            [*some.scores, *(added.score for added in links.added)],
+            track_ids=[*(links.track_ids[k] for k in kept), *(added.track_id for added in links.added)],
         )
 
 
