@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 import annotator
-from annotator.errors import AnnotatorError, FormatError, UsageError
+from annotator.errors import AnnotatorError, FormatError, UsageError, others_go_on
 from annotator.evaluation.comparison import Recording as Pair
 from annotator.evaluation.comparison import compare
 from annotator.fingerprint import identity
@@ -65,18 +65,20 @@ class Import:
 def convert(job: ConversionJob) -> Iterator[Converted]:
     """Convert every recording of a source, one after the other; each appears whole or not at all.
 
-    Raises UsageError for labels that can't be read, FormatError for those that the format can't hold.
+    Raises UsageError for labels that can't be read, FormatError for those that the format can't hold; where other
+    recordings go on, a SourceError behind them, with all that was wrong.
     """
     imports = [_without(each, job.deleted) for each in _imports(job)]
     _insist_on_room(imports, job)
     if job.to == RUN_FOLDER:
         yield from _to_run(imports, job)
         return
-    for each in imports:
-        folder = job.out / each.recording.name
-        with scratch_folder(folder) as scratch, _filled(scratch, each) as store:
-            publish_all(store, each.recording, folder, job.to, options=job.publishing)
-            yield _converted(each, store, folder)
+    with others_go_on(len(imports)) as attempt:
+        for each in imports:
+            folder = job.out / each.recording.name
+            with attempt(), scratch_folder(folder) as scratch, _filled(scratch, each) as store:
+                publish_all(store, each.recording, folder, job.to, options=job.publishing)
+                yield _converted(each, store, folder)
 
 
 def _insist_on_room(imports: list[Import], job: ConversionJob) -> None:
@@ -99,20 +101,26 @@ def _insist_on_room(imports: list[Import], job: ConversionJob) -> None:
 def _to_run(imports: list[Import], job: ConversionJob) -> Iterator[Converted]:
     """Make a run folder, in which recordings appear whole."""
     about = {"converted": {"from": str(job.source), "kind": imports[0].labels.kind.value}}
-    with Run(job.out, about, [each.recording for each in imports]) as run:
+    recordings = [each.recording for each in imports]
+    with Run(job.out, about, recordings) as run, others_go_on(len(imports)) as attempt:
         for each in imports:
-            folder = job.out / each.recording.name
-            run.started(each.recording)
-            try:
-                with whole_folder(folder) as temporary, _filled(temporary, each) as store:
-                    publish_all(store, each.recording, temporary)
-                    run.count(each.recording, store)
-                    converted = _converted(each, store, folder)
-            except AnnotatorError as error:
-                run.failed(each.recording, str(error))
-                raise
-            run.done(each.recording)
-            yield replace(converted, files=(folder / STORE, *converted.files))
+            with attempt():
+                yield _to_recording(each, run)
+
+
+def _to_recording(each: Import, run: Run) -> Converted:
+    folder = run.folder(each.recording)
+    run.started(each.recording)
+    try:
+        with whole_folder(folder) as temporary, _filled(temporary, each) as store:
+            publish_all(store, each.recording, temporary)
+            run.count(each.recording, store)
+            converted = _converted(each, store, folder)
+    except AnnotatorError as error:
+        run.failed(each.recording, str(error))
+        raise
+    run.done(each.recording)
+    return replace(converted, files=(folder / STORE, *converted.files))
 
 
 def _converted(each: Import, store: Store, folder: Path) -> Converted:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 EXIT_OK = 0
@@ -46,6 +48,31 @@ class OutputError(AnnotatorError):
 
 class RecordingOutputError(OutputError):
     """Labels of one recording can't be written, for a reason that others need not share: they go on."""
+
+
+@contextmanager
+def others_go_on(count: int) -> Iterator[Callable[[], AbstractContextManager[None]]]:
+    """For work on `count` recordings: a block for each, in which a fault of that recording doesn't end the others.
+
+    Behind them, raises a SourceError with the sentences of those that failed; where all failed in one way, that fault.
+    What no recording can do anything about, as a full disk, ends the work at once.
+    """
+    failed: list[AnnotatorError] = []
+
+    @contextmanager
+    def attempt() -> Iterator[None]:
+        try:
+            yield
+        except (UsageError, SourceError, RecordingOutputError) as error:
+            failed.append(error)
+
+    yield attempt
+    sentences = dict.fromkeys(map(str, failed))
+    if len(failed) == count and len(sentences) == 1:
+        raise failed[0]
+    if failed:
+        is_all = len(failed) == count and all(isinstance(error, UsageError) for error in failed)
+        raise (UsageError if is_all else SourceError)("; ".join(sentences))
 
 
 REMEDIES = {  # of faults of one path

@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 
 from annotator.editing import locked
-from annotator.errors import UsageError
+from annotator.errors import UsageError, others_go_on
 from annotator.formats import mots
 from annotator.formats.recognise import Kind, Labels, bad_input, recognise
 from annotator.formats.whole import scratch_folder
@@ -40,16 +40,15 @@ def retrack(job: TrackingJob) -> Iterator[Retracked]:
     """Make the tracks of every recording anew, one after the other; each changes whole or not at all.
 
     Raises UsageError for labels that can't be tracked, before anything is changed, and FormatError for tracks that
-    the format can't hold.
+    the format can't hold; where other recordings go on, a SourceError behind them, with all that was wrong.
     """
     with bad_input():
         found = [labels for path in job.inputs for labels in recognise(path).labels]
     goals = _goals(found, job)
-    for labels, goal in zip(found, goals, strict=True):
-        if labels.kind is Kind.RUN:
-            yield _retrack_run(labels, job)
-        else:
-            yield _track_text(labels, goal, job)
+    with others_go_on(len(found)) as attempt:
+        for labels, goal in zip(found, goals, strict=True):
+            with attempt():
+                yield _retrack_run(labels, job) if labels.kind is Kind.RUN else _track_text(labels, goal, job)
 
 
 def _goals(found: list[Labels], job: TrackingJob) -> list[Path]:

@@ -21,7 +21,6 @@ from annotator.errors import SourceError, UsageError, cant_be_written
 from annotator.escape import encodable, to_json
 from annotator.frames import FrameRef, Gap
 from annotator.instances import Instances
-from annotator.limits import MOST_FRAMES
 from annotator.store.database import Database, Row, damaged, delete
 from annotator.store.notes import EDITED, is_note
 from annotator.store.rows import (
@@ -257,6 +256,11 @@ class Store:
         """The fact kept under `key`, None when there is none."""
         return self._meta(f"note.{key}")
 
+    def notes(self) -> Iterator[Any]:
+        """All facts kept, and the fingerprint."""
+        for (key,) in self._db.rows("SELECT key FROM meta"):
+            yield self._meta(key)
+
     @property
     def fingerprint(self) -> dict[str, Any]:
         """All that shaped the labels of this store."""
@@ -335,9 +339,9 @@ class Store:
         return self._instances(f"kind NOT IN {MADE}", are_found=True)
 
     def _instances(self, which: str, are_found: bool = False) -> Iterator[Instances]:
+        self._insist_on_frames()
         after = -1 << 63
-        for frames in chain(self._frame_rows(), ([],)):
-            last = frames[-1][0] if frames else MOST_FRAMES
+        for frames in self._frame_rows():
             rows = self._db.rows(
                 "SELECT frame_index, position, class_id, score, counts, features, moved_x, moved_y,"
                 " ifnull(track_id, 0), kind"
@@ -345,17 +349,25 @@ class Store:
                 f" WHERE frame_index > ? AND frame_index <= ? AND {which}"
                 " ORDER BY frame_index, score DESC, position",
                 after,
-                last,
+                frames[-1][0],
             )
             of_frame = {index: list(group) for index, group in groupby(rows, key=lambda row: row[0])}
-            after = last
+            after = frames[-1][0]
             refs = [self._sound(frame_of, row) for row in frames]
+            if strangers := of_frame.keys() - {ref.index for ref in refs}:
+                raise damaged(self.path, f"it has instances of frame {min(strangers)}, but no such frame")
             if are_found:
                 for ref in refs:
                     self._sound(insist_on_places, ref, of_frame.get(ref.index, ()))
             yield from self._sound_ones(instances_of(refs, of_frame))
-            if strangers := of_frame.keys() - {ref.index for ref in refs}:
-                raise damaged(self.path, f"it has instances of frame {min(strangers)}, but no such frame")
+
+    def _insist_on_frames(self) -> None:
+        """Raise SourceError where instances lie behind the last frame, which reading would pass over."""
+        row = self._db.one("SELECT max(frame_index) FROM instances")  # first: frames may be added meanwhile
+        if row is None or row[0] is None:
+            return
+        if self._db.one("SELECT ? > ifnull(max(frame_index), -1) FROM frames", row[0]) == (1,):
+            raise damaged(self.path, f"it has instances of frame {row[0]}, but no such frame")
 
     def _sound_ones(self, made_of_rows: Iterator[Thing]) -> Iterator[Thing]:
         try:

@@ -19,6 +19,7 @@ from annotator.formats.classes import AS_FAR_AS_KNOWN
 from annotator.formats.names import CVAT_LABELS, INSTANCE_IDS, RESULTS
 from annotator.formats.recognise import Kind, Labels, bad_input, recognise
 from annotator.formats.whole import find_whole
+from annotator.store import FILE_NAME as STORE
 from annotator.store import Store
 
 __all__ = ["ERROR", "WARNING", "Finding", "check"]
@@ -97,12 +98,20 @@ def _check_folder(path: Path) -> Iterator[Finding]:
 
 
 def _check_store(folder: Path) -> Iterator[Finding]:
-    """Check that a store can be opened."""
+    """Check that all that is in a store can be read."""
     try:
-        with bad_input():
-            Store.read(folder).close()
+        with bad_input(), Store.read(folder) as store:
+            for rows in (store.gaps(), store.found(), store.instances(), store.notes()):
+                for _ in rows:
+                    pass
     except UsageError as error:
-        yield Finding(ERROR, str(folder), str(error).removeprefix(f"{folder}: "))
+        yield Finding(ERROR, str(folder), _without_paths(str(error), folder / STORE, folder))
+
+
+def _without_paths(sentence: str, *paths: Path) -> str:
+    for path in paths:
+        sentence = sentence.removeprefix(f"{path}: ")
+    return sentence
 
 
 def _check_published(folder: Path) -> Iterator[Finding]:
