@@ -144,6 +144,36 @@ def test_validation_scores_keeps_the_best_and_draws(drawn: Path, tmp_path: Path)
     assert cv2.imread(str(tmp_path / "pictures" / "000003_0.png")).shape == (2 * SIZE[0], 2 * SIZE[1], 3)
 
 
+@pytest.mark.usefixtures("every_step")
+def test_minutes_are_a_length_in_time(drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rate falls to nothing with the time, which goes on counting where a stopped training goes on."""
+    clock = iter(range(0, 10_000, 4))  # seconds; it is asked once or more for every step
+    monkeypatch.setattr(loop.time, "monotonic", lambda: next(clock))
+    asked = job(drawn, tmp_path, options(minutes=2, warmup_steps=1, learning_rate=1e-3), save_every=1)
+    first = trained(asked, until=3)
+    rest = trained(asked)
+    rates = [progress.learning_rate for progress in first + rest]
+    assert rates == sorted(rates, reverse=True)
+    assert rates[-1] < 0.15e-3
+    assert [p.step for p in rest] == list(range(4, rest[-1].step + 1))
+    assert rest[-1].steps == rest[-1].step < 30
+    assert load_checkpoint(tmp_path / "last.safetensors").provenance["step"] == rest[-1].step
+    assert not trained(asked)  # it is done
+
+
+@pytest.mark.usefixtures("every_step")
+def test_crops_made_on_the_device_teach_as_well_and_go_on_where_they_were(
+    drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a GPU, whose memory holds all images."""
+    monkeypatch.setattr(loop, "fit_on", lambda *given: True)
+    undisturbed = trained(job(drawn, tmp_path / "a", options(steps=9, learning_rate=3e-3)))
+    assert np.mean(losses(undisturbed)[-3:]) < 0.9 * np.mean(losses(undisturbed)[:3])
+    asked = job(drawn, tmp_path / "b", options(steps=9, learning_rate=3e-3))
+    trained(asked, until=3)
+    assert losses(trained(asked)) == pytest.approx(losses(undisturbed)[3:], rel=1e-3)
+
+
 def test_epochs_are_a_length_in_images(drawn: Path, tmp_path: Path) -> None:
     """20 images, batches of 4: 5 steps an epoch."""
     [*_, last] = trained(job(drawn, tmp_path, options(epochs=1, batch_size=4)))

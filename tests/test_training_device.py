@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import cv2
 import numpy as np
 import pytest
 import torch
 
 from annotator.model.embedding import Grid
-from annotator.options import LossOptions
+from annotator.options import CropOptions, LossOptions, TrainingOptions
+from annotator.training import augmentation
 from annotator.training import batched_loss as batched
+from annotator.training.augmentation import recolour
 from annotator.training.batched_loss import batched_loss, segmented_weights, together
+from annotator.training.crops import Crops, Rank
+from annotator.training.device_colour import draw_look, recoloured
+from annotator.training.device_crops import DeviceCrops
+from annotator.training.device_images import DeviceImages
+from annotator.training.images import LabelledImage
 from annotator.training.loss import spatial_embedding_loss
 from annotator.training.lovasz import jaccard_weights
+from annotator.training.mix import Part
+from annotator.training.objects import Objects
+from annotator.training.start import spec_of
+from tests.builders import blob
+from tests.labelled import BICYCLE, CAR, PERSON, RIDER, DrawnImages, labelled_image
 from tests.test_loss import random_target
+
+CPU = torch.device("cpu")
 
 # ---- the loss
 
@@ -68,3 +85,117 @@ def test_segmented_lovasz_weights_are_those_of_every_object_by_itself() -> None:
         assert weights @ of_object == pytest.approx(float(expected @ of_object), rel=1e-5)
         assert weights.sum() == pytest.approx(1, rel=1e-5)
         torch.testing.assert_close(weights[of_object > 0], expected[of_object > 0], rtol=1e-4, atol=1e-6)
+
+
+# ---- the crops
+
+
+class Streets:
+    """Images of two sizes with objects of several classes, a group, and noise that shows where a pixel came from."""
+
+    def __len__(self) -> int:
+        return 6
+
+    def classes(self, number: int) -> frozenset[int]:
+        return frozenset()
+
+    def image(self, number: int) -> LabelledImage:
+        rng = np.random.default_rng(number)
+        size = (64, 96) if number % 3 else (80, 70)
+        objects = [
+            (class_id, blob(size, *rng.uniform((15, 12), (50, 60)), rng.uniform(7, 11)))
+            for class_id in (CAR, PERSON, RIDER, BICYCLE, CAR)
+        ]
+        labelled = labelled_image(objects, [0], size=size)
+        texture = cv2.GaussianBlur(rng.integers(0, 256, (*size, 3), np.uint8), (9, 9), 2)
+        return replace(labelled, image=texture)
+
+
+def both(**changes: object) -> tuple[Crops, DeviceCrops]:
+    """What makes the same crops in worker processes and on a device."""
+    options = TrainingOptions(batch_size=4, crop=CropOptions(size=(64, 96), **changes))
+    parts = [Part("drawn", DrawnImages(5), 0.3), Part("streets", Streets(), 0.7)]
+    crops = Crops(parts, spec_of(options), 2, options)
+    return crops, DeviceCrops(crops, DeviceImages([part.images for part in parts], CPU, 0))
+
+
+@pytest.mark.parametrize("changes", [{}, {"small": 0.5}, {"centred": 0, "background": 1, "scale": (0.3, 3)}])
+def test_crops_made_on_a_device_are_those_of_the_workers(changes: dict[str, object]) -> None:
+    crops, on_device = both(recoloured=False, pasted=0, **changes)
+    images, target = on_device.batch(range(24))
+    differ = 0.0
+    for k in range(24):
+        image, expected = crops[k]
+        # OpenCV places pixels to 1/32.
+        assert (images[k].int() - image.int()).abs().float().mean() < 1.5
+        mine = target.instance[k] - (target.image < k).sum()
+        differ += (mine.clamp(min=0) != expected.instance).float().mean() / 24
+        assert target.class_index[target.image == k].tolist() == expected.class_index.tolist()
+        differ += (target.background[k] != expected.background).float().mean() / 24
+    assert differ < 0.01
+
+
+def test_objects_are_pasted_on_a_device_as_by_the_workers() -> None:
+    """The same ones to the same places. What is drawn after that may differ: some of them are hidden there."""
+    crops, on_device = both(recoloured=False, pasted=1, centred=0, background=0)
+    pasted = 0
+    images, target = on_device.batch(range(40))
+    for k in range(40):
+        image, expected = crops[k]
+        plan = on_device.plan(k)
+        pasted += len(plan.pasted)
+        assert (images[k].int() - image.int()).abs().float().mean() < 2.5
+        found = target.instance[k] > 0
+        assert (found != (expected.instance > 0)).float().mean() < 0.03
+        assert abs(int((target.image == k).sum()) - len(expected.class_index)) <= 1
+    assert pasted > 20
+
+
+def test_the_same_number_gives_the_same_crop_in_any_batch_and_run() -> None:
+    _, on_device = both()
+    steps = list(on_device.batches(0, 3, Rank()))
+    [[again, target]] = next(on_device.batches(2, 3, Rank()))
+    assert len(steps) == 3
+    assert torch.equal(again, steps[2][0][0])
+    assert torch.equal(target.instance, steps[2][0][1].instance)
+    assert next(on_device.batches(5, None, Rank()))[0][0].shape == (4, 3, 64, 96)
+
+
+def test_colours_vary_on_a_device_as_in_the_workers() -> None:
+    rng = np.random.default_rng(0)
+    image = cv2.GaussianBlur(rng.integers(0, 256, (32, 48, 3), np.uint8), (5, 5), 1)
+    looks = [draw_look(np.random.default_rng(seed)) for seed in range(60)]
+    made = recoloured(
+        torch.from_numpy(image).float().repeat(60, 1, 1, 1), looks, torch.Generator().manual_seed(0)
+    )
+    for seed, look in enumerate(looks):
+        if not look.noise:  # the noise itself comes from another generator
+            expected = recolour(image, np.random.default_rng(seed)).astype(np.float32)
+            assert (made[seed] - torch.from_numpy(expected)).abs().mean() < 2
+    assert any(look.noise for look in looks)
+    assert any(look.blur for look in looks)
+
+
+def test_objects_are_measured_as_their_pixels_say() -> None:
+    labelled = Streets().image(1)
+    objects = Objects.of(labelled)
+    for number in range(len(labelled.class_ids)):
+        rows, columns = np.nonzero(labelled.label_map == number + 1)
+        assert objects.areas[number] == len(rows)
+        if len(rows):
+            assert objects.centre(number) == pytest.approx((columns.mean(), rows.mean()))
+            assert objects.bottoms[number] == rows.max()
+            assert objects.columns[number].tolist() == [columns.min(), columns.max()]
+            assert list(objects.riding[number]) == augmentation.riding_with(labelled, number)
+
+
+def test_crops_go_to_small_objects_when_asked_to() -> None:
+    near, far = (CAR, blob((128, 256), 60, 60, 40)), (CAR, blob((128, 256), 60, 200, 6))
+    labelled = labelled_image([near, far], size=(128, 256))
+    for small, at_least in ((0.0, 0), (1.0, 70)):
+        options = CropOptions(size=(32, 32), centred=1, scale=(1, 1), small=small)
+        placed = [
+            augmentation.placement(labelled, np.random.default_rng(seed), options)[0] for seed in range(80)
+        ]
+        at_far = sum(abs((16 - row[2]) / row[0] - 200) < 30 for row in placed)
+        assert at_least <= at_far <= (60 if not small else 80)

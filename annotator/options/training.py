@@ -25,6 +25,15 @@ class CropOptions:
     mirrored: bool = True  # half of them
     recoloured: bool = True  # other light, another camera: gamma, gain, saturation, blur, noise
     centred: float = 0.85  # share of crops centred on an object; the others lie anywhere
+    small: float = field(
+        default=0.0,
+        metadata=option(
+            "How much crops are drawn to small objects: by 1 / area to this power; 0: all objects alike.",
+            flag="--small-objects",
+            minimum=0,
+            maximum=2,
+        ),
+    )
     background: float = (
         0.05  # share of crops of the busiest background that a few tries find; of those anywhere
     )
@@ -79,6 +88,13 @@ class TrainingOptions:
     steps: int = field(default=5000, metadata=option("Steps of the whole training.", minimum=1))
     epochs: int | None = field(
         default=None, metadata=option("Length as often as there are images, instead of --steps.", minimum=1)
+    )
+    minutes: float | None = field(
+        default=None,
+        metadata=option(
+            "Minutes of the whole training, loading and validations included, instead of --steps.",
+            minimum=0.01,
+        ),
     )
     batch_size: int = field(default=6, metadata=option("Crops per pass and process.", minimum=1))
     accumulate: int = field(
@@ -172,6 +188,12 @@ class TrainingJob:
         metadata=option("GiB for decoded images  [default: a quarter of the free memory]", minimum=0),
     )
     save_every: int = field(default=100, metadata=option("Steps between checkpoints.", minimum=1))
+    compiled: bool = field(
+        default=False,
+        metadata=option(
+            "Compile the network first, a minute or two that long trainings earn back.", flag="--compile"
+        ),
+    )
     validate_every: int = field(default=1000, metadata=option("Steps between validations.", minimum=1))
     validation_images: int = field(
         default=200, metadata=option("Most images to validate with; evenly chosen.", minimum=1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -10,10 +12,10 @@ import torch
 from annotator.options import CropOptions
 from annotator.training.images import UNKNOWN, LabelledImage
 from annotator.training.loss import Target
+from annotator.training.objects import Objects, Place, is_whole, riding_with
 
 PADDING_COLOUR = (114, 114, 114)
-MIN_PASTED_PIXELS = 100  # smaller ones teach nothing when they stand alone
-RIDING = (25, 32, 33)  # rider, motorcycle, bicycle: pasted together
+SMALLEST = 32  # pixels; objects are drawn as if they had no fewer, or specks would take all crops
 
 
 def crop(
@@ -21,14 +23,7 @@ def crop(
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int16]]:
     """A random crop: image (h, w, 3) uint8, and label map (h / stride, w / stride) at the centres of field pixels."""
     height, width = options.size
-    x, y = _centre(labelled, rng, options)
-    scale = np.exp(rng.uniform(*np.log(options.scale)))
-    mirror = rng.choice((-1, 1)) if options.mirrored else 1
-    x = _kept_inside(x + rng.uniform(-0.25, 0.25) * width / scale, labelled.image.shape[1], width / scale)
-    y = _kept_inside(y + rng.uniform(-0.25, 0.25) * height / scale, labelled.image.shape[0], height / scale)
-    to_crop = np.array(
-        [[mirror * scale, 0, width / 2 - mirror * scale * x], [0, scale, height / 2 - scale * y]]
-    )
+    to_crop = placement(labelled, rng, options)
     image = cv2.warpAffine(
         labelled.image,
         to_crop,
@@ -50,24 +45,67 @@ def crop(
     return recolour(image, rng) if options.recoloured else image, np.asarray(labels, np.int16)
 
 
+def placement(
+    labelled: LabelledImage,
+    rng: np.random.Generator,
+    options: CropOptions,
+    objects: Objects | None = None,
+) -> npt.NDArray[np.float64]:
+    """Where a random crop lies: the matrix (2, 3) from pixels of the image to those of the crop, without shear.
+
+    `objects`: those of the image, where they were measured before.
+    """
+    height, width = options.size
+    x, y = _centre(labelled, rng, options, objects)
+    scale = np.exp(rng.uniform(*np.log(options.scale)))
+    mirror = rng.choice((-1, 1)) if options.mirrored else 1
+    x = _kept_inside(x + rng.uniform(-0.25, 0.25) * width / scale, labelled.image.shape[1], width / scale)
+    y = _kept_inside(y + rng.uniform(-0.25, 0.25) * height / scale, labelled.image.shape[0], height / scale)
+    return np.array([[mirror * scale, 0, width / 2 - mirror * scale * x], [0, scale, height / 2 - scale * y]])
+
+
 def _kept_inside(centre: float, extent: int, window: float) -> float:
     """The centre of a window that doesn't leave the image, or the image's centre where the window is larger."""
     return float(np.clip(centre, window / 2, extent - window / 2)) if window < extent else extent / 2
 
 
-def _centre(labelled: LabelledImage, rng: np.random.Generator, options: CropOptions) -> tuple[float, float]:
+def _centre(
+    labelled: LabelledImage, rng: np.random.Generator, options: CropOptions, measured: Objects | None
+) -> Place:
     """(x, y) in the image: inside an object of a class drawn first, so that rare classes come up; or anywhere."""
     objects = np.flatnonzero(~labelled.is_group)
     if len(objects) and rng.random() < options.centred:
         class_id = rng.choice(np.unique(labelled.class_ids[objects]))
-        number = rng.choice(objects[labelled.class_ids[objects] == class_id]) + 1
-        rows, columns = np.nonzero(labelled.label_map == number)
-        if len(rows):
-            return float(columns.mean()), float(rows.mean())
+        of_class = objects[labelled.class_ids[objects] == class_id]
+        number = int(rng.choice(of_class, p=_drawn_to_small(labelled, of_class, options.small, measured)))
+        place = measured.centre(number) if measured else _centre_of(labelled.label_map, number)
+        if place:
+            return place
     height, width = labelled.label_map.shape
     if rng.random() < options.background:
         return _busy_background(labelled, rng, options)
     return rng.uniform(0, width), rng.uniform(0, height)
+
+
+def _centre_of(label_map: npt.NDArray[np.int16], number: int) -> Place | None:
+    """The mean of the pixels of an object, by number from 0; None where nothing shows it."""
+    rows, columns = np.nonzero(label_map == number + 1)
+    return (float(columns.mean()), float(rows.mean())) if len(rows) else None
+
+
+def _drawn_to_small(
+    labelled: LabelledImage, objects: npt.NDArray[np.intp], power: float, measured: Objects | None
+) -> npt.NDArray[np.float64] | None:
+    """Probability of each of the objects, by 1 / area ** power; None where all are alike."""
+    if not power:
+        return None
+    if measured:
+        areas = measured.areas[objects]
+    else:
+        shown = labelled.label_map[labelled.label_map > 0]
+        areas = np.bincount(shown, minlength=len(labelled.class_ids) + 1)[objects + 1]
+    weights = np.maximum(areas, SMALLEST).astype(np.float64) ** -power
+    return weights / weights.sum()
 
 
 def _busy_background(
@@ -103,7 +141,7 @@ def paste(onto: LabelledImage, donor: LabelledImage, rng: np.random.Generator) -
     image, label_map, class_ids = onto.image.copy(), onto.label_map.copy(), list(onto.class_ids)
     for number in _chosen_objects(donor, rng):
         mask = donor.label_map == number + 1
-        if not _is_whole(mask):
+        if not is_whole(mask):
             continue
         rows, columns = np.nonzero(mask)
         shift = int(rng.integers(-columns.min(), width - columns.max()))
@@ -127,25 +165,24 @@ def paste(onto: LabelledImage, donor: LabelledImage, rng: np.random.Generator) -
 def _chosen_objects(donor: LabelledImage, rng: np.random.Generator) -> list[int]:
     """One to three objects, of classes drawn first; who rides comes with what is ridden. Farthest first."""
     objects = np.flatnonzero(~donor.is_group & np.isin(np.arange(len(donor.is_group)) + 1, donor.label_map))
-    chosen: set[int] = set()
-    for _ in range(int(rng.integers(1, 4)) if len(objects) else 0):
-        class_id = rng.choice(np.unique(donor.class_ids[objects]))
-        number = int(rng.choice(objects[donor.class_ids[objects] == class_id]))
-        chosen.add(number)
-        if class_id in RIDING:
-            near = cv2.dilate((donor.label_map == number + 1).astype(np.uint8), np.ones((5, 5)))
-            touching = np.unique(donor.label_map[near > 0]) - 1
-            chosen.update(int(k) for k in touching if k in objects and donor.class_ids[k] in RIDING)
+    chosen = choose(donor.class_ids, objects, rng, lambda number: riding_with(donor, number))
     return sorted(chosen, key=lambda number: int(np.nonzero(donor.label_map == number + 1)[0].max()))
 
 
-def _is_whole(mask: npt.NDArray[np.bool_]) -> bool:
-    """Whether an object's mask (H, W) is large enough, in one part, and not cut off by the image's sides."""
-    _count, _labels, parts, _centres = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
-    areas = parts[1:, cv2.CC_STAT_AREA]
-    return bool(
-        areas.sum() >= MIN_PASTED_PIXELS and areas.max() >= 0.95 * areas.sum() and not mask[:, [0, -1]].any()
-    )
+def choose(
+    class_ids: npt.NDArray[np.uint8],
+    objects: npt.NDArray[np.intp],
+    rng: np.random.Generator,
+    with_it: Callable[[int], Iterable[int]],
+) -> set[int]:
+    """One to three of the objects, of classes drawn first, each with those that go with it."""
+    chosen: set[int] = set()
+    for _ in range(int(rng.integers(1, 4)) if len(objects) else 0):
+        class_id = rng.choice(np.unique(class_ids[objects]))
+        number = int(rng.choice(objects[class_ids[objects] == class_id]))
+        chosen.add(number)
+        chosen.update(k for k in with_it(number) if k in objects)
+    return chosen
 
 
 def _reaching_below(label_map: npt.NDArray[np.int16], row: int) -> npt.NDArray[np.int16]:

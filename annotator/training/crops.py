@@ -7,24 +7,26 @@ import os
 from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from annotator.errors import AnnotatorError
 from annotator.model.network import NetworkSpec
 from annotator.options import TrainingOptions
 from annotator.training.augmentation import crop, paste, target
+from annotator.training.batched_loss import BatchTarget
 from annotator.training.images import LabelledImage
 from annotator.training.loss import Target
 from annotator.training.mix import Part
 
 Sample = tuple[Tensor, Target]  # image (3, h, w) uint8 and what is in it
-Batch = tuple[Tensor, list[Target]]  # images (B, 3, h, w) uint8
+Batch = tuple[Tensor, list[Target] | BatchTarget]  # images (B, 3, h, w) uint8
 
 
 class Crops(Dataset[Sample | AnnotatorError]):
@@ -35,8 +37,8 @@ class Crops(Dataset[Sample | AnnotatorError]):
     ) -> None:
         self.parts, self.spec, self.stride, self.options = parts, spec, stride, options
         shares = np.array([part.share for part in parts])
-        self._shares = shares / shares.sum()
-        self._of_images = [
+        self.shares = shares / shares.sum()
+        self.image_shares = [
             repeat_factors(
                 [part.images.classes(number) for number in range(len(part.images))], options.crop.rare
             )
@@ -46,7 +48,7 @@ class Crops(Dataset[Sample | AnnotatorError]):
     def __getitem__(self, index: int) -> Sample | AnnotatorError:
         """A crop; a fault is returned, because raised in a worker it would come with the worker's traceback."""
         rng = np.random.default_rng((self.options.seed, index))
-        part = int(rng.choice(len(self.parts), p=self._shares))
+        part = int(rng.choice(len(self.parts), p=self.shares))
         try:
             labelled = self._draw(part, rng)
             if rng.random() < self.options.crop.pasted:
@@ -58,7 +60,7 @@ class Crops(Dataset[Sample | AnnotatorError]):
         return torch.from_numpy(image).permute(2, 0, 1), goal
 
     def _draw(self, part: int, rng: np.random.Generator) -> LabelledImage:
-        shares = self._of_images[part]
+        shares = self.image_shares[part]
         return self.parts[part].images.image(int(rng.choice(len(shares), p=shares)))
 
 
@@ -85,17 +87,17 @@ class Rank:
     index: int = 0
     count: int = 1
 
-    def numbers(self, first_step: int, steps: int, options: TrainingOptions) -> Iterator[int]:
-        """Numbers of this process's crops from `first_step` on."""
+    def numbers(self, first_step: int, steps: int | None, options: TrainingOptions) -> Iterator[int]:
+        """Numbers of this process's crops from `first_step` on; without an end where `steps` is None."""
         each = options.batch_size
-        for step in range(first_step, steps):
+        for step in count(first_step) if steps is None else range(first_step, steps):
             for turn in range(options.accumulate):
                 first = ((step * options.accumulate + turn) * self.count + self.index) * each
                 yield from range(first, first + each)
 
 
 def batches(
-    crops: Crops, first_step: int, steps: int, rank: Rank, workers: int
+    crops: Crops, first_step: int, steps: int | None, rank: Rank, workers: int
 ) -> Generator[list[Batch], None, None]:
     """The passes of every step from `first_step` on. Workers end with the iterator; close it.
 
@@ -105,7 +107,7 @@ def batches(
     loader: DataLoader[Any] = DataLoader(
         crops,
         batch_size=options.batch_size,
-        sampler=list(rank.numbers(first_step, steps, options)),
+        sampler=_Numbers(rank, first_step, steps, options),
         num_workers=workers,
         prefetch_factor=4 if workers else None,
         collate_fn=list,
@@ -116,6 +118,19 @@ def batches(
         if len(passes) == options.accumulate:
             yield passes
             passes = []
+
+
+@dataclass(frozen=True)
+class _Numbers(Sampler[int]):
+    """What `Rank.numbers` gives, as a loader takes it."""
+
+    rank: Rank
+    first_step: int
+    steps: int | None
+    options: TrainingOptions
+
+    def __iter__(self) -> Iterator[int]:
+        return self.rank.numbers(self.first_step, self.steps, self.options)
 
 
 def _batch(samples: Sequence[Sample | AnnotatorError]) -> Batch:

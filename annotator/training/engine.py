@@ -16,7 +16,8 @@ from annotator.detection.torch_runtime import has_fast_bf16
 from annotator.errors import UsageError
 from annotator.model.network import SpatialEmbeddingNetwork
 from annotator.options import TrainingOptions
-from annotator.training.crops import Rank
+from annotator.training.batched_loss import BatchTarget, batched_loss, together
+from annotator.training.crops import Batch, Rank
 from annotator.training.loss import Target, spatial_embedding_loss
 
 if TYPE_CHECKING:
@@ -83,18 +84,24 @@ class LossOfNetwork(nn.Module):
         self.grid: Tensor
         self.foreground_weights: Tensor
 
-    def forward(self, images: Tensor, targets: Sequence[Target]) -> Tensor:
+    def forward(self, images: Tensor, targets: Sequence[Target] | BatchTarget) -> Tensor:
         """Images (B, 3, h, w) uint8 and what is in them -> scalar loss, computed with 32 bits."""
         raw = self.network.fields(images.contiguous(memory_format=torch.channels_last).float() / 255)
+        given = self.grid, self.network.spec.n_sigma, self.foreground_weights, self._options
         with torch.autocast(raw.device.type, enabled=False):
-            return spatial_embedding_loss(
-                raw.float(),
-                targets,
-                self.grid,
-                self.network.spec.n_sigma,
-                self.foreground_weights,
-                self._options,
-            )
+            if isinstance(targets, BatchTarget):
+                return batched_loss(raw.float(), targets, *given)
+            return spatial_embedding_loss(raw.float(), targets, *given)
+
+
+def on_device(batch: Batch, device: torch.device) -> Batch:
+    """Crops and what is in them on a device, there as the loss is quickest with them."""
+    images, targets = batch
+    if isinstance(targets, BatchTarget):
+        return images.to(device), targets.to(device)
+    if device.type == "cuda":
+        return images.to(device), together(targets).to(device)
+    return images, targets
 
 
 def make_fast(network: nn.Module, device: torch.device) -> None:
@@ -104,6 +111,7 @@ def make_fast(network: nn.Module, device: torch.device) -> None:
     long in bfloat16 as in float32, which made it half of the backward pass.
     """
     network.to(memory_format=torch.channels_last)
+    torch.backends.cudnn.benchmark = device.type == "cuda"  # crops are all of one size
     if device.type == "cpu":
         for module in network.modules():
             if isinstance(module, nn.Conv2d) and module.groups > 1 and module.weight.requires_grad:

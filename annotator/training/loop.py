@@ -19,10 +19,13 @@ from annotator.errors import AnnotatorError, OutputError, UsageError
 from annotator.model.network import SpatialEmbeddingNetwork
 from annotator.options import TrainingJob, TrainingOptions
 from annotator.training.crops import Batch, Crops, batches, cache_bytes
+from annotator.training.device_crops import DeviceCrops
+from annotator.training.device_images import DeviceImages, fit_on
 from annotator.training.engine import (
     LossOfNetwork,
     fast_precision,
     make_fast,
+    on_device,
     rank_of,
     start,
     synchronise_batch_norm,
@@ -31,7 +34,7 @@ from annotator.training.images import CachedImages, ImageFiles, evenly
 from annotator.training.log import Log
 from annotator.training.mix import Part, mix_of, open_files, open_parts
 from annotator.training.start import initial_network
-from annotator.training.state import BEST, State, moving_average
+from annotator.training.state import BEST, State
 from annotator.training.validation import Validation, detector_of, write_pictures
 
 if TYPE_CHECKING:
@@ -73,6 +76,8 @@ def train(job: TrainingJob) -> Iterator[Progress]:
                 training.save()
             if training.is_due(REPORT_EVERY, job.validate_every):
                 yield training.report()
+            if training.is_finished:
+                break
 
 
 class Training:
@@ -89,6 +94,7 @@ class Training:
         insist_on_crops(options.crop.size, network.stride)
         mix = mix_of(job.labels, job.images, job.validation, job.reading)
         insist_on_folder(job.out)
+        self._started = time.monotonic()
         with fabric.rank_zero_first():  # who else makes files of the frames of videos
             parts = open_parts(mix.training, network.spec.trained_size, job.out / "frames")
             sets = [
@@ -100,78 +106,104 @@ class Training:
             (each.name, images.left_out) for each, images in zip(mix.validation, sets, strict=True)
         )
         self.steps = length(options, parts, fabric.world_size)
-        self._crops = Crops(cached(parts, job), network.spec, network.stride, options)
+        self._crops = crops_of(parts, network, job, fabric.device)
         self._rank = rank_of(fabric)
 
         optimizer = optimizer_of(network, options)
-        average = AveragedModel(
-            network, multi_avg_fn=moving_average(options.average_decay), use_buffers=True
-        ).to(fabric.device)
+        average = AveragedModel(network, use_buffers=True).to(fabric.device)
         module = LossOfNetwork(network, foreground_weights(parts, network.spec.class_ids), options)
-        prepare(network, options, fabric)
+        prepare(network, job, fabric)
         self._module, self._optimizer = fabric.setup(module, optimizer)
         self._state = State(network, average, optimizer, about(job, parts, self.steps, fabric.world_size))
         self._state.load(job.out)
         self.log = Log(job.out, self._state.step, is_silent=not fabric.is_global_zero)
+        self._seconds_before = self._state.seconds
+        self._unchecked: list[tuple[int, Tensor, Tensor]] = []  # steps, losses, norms of gradients
         self._losses: list[float] = []
         self._scores: dict[str, float] = {}
         self._rate = 0.0
+        self._share = self.share_done()
         self._began = time.monotonic()
 
     def passes_of_steps(self) -> Generator[list[Batch], None, None]:
         """The crops of every step that is left."""
         self._began = time.monotonic()
-        return batches(self._crops, self._state.step, self.steps, self._rank, self._job.workers)
+        first = self._state.step
+        last = first if self.is_finished else self.steps
+        if isinstance(self._crops, DeviceCrops):
+            return self._crops.batches(first, last, self._rank)
+        return batches(self._crops, first, last, self._rank, self._job.workers)
+
+    def share_done(self) -> float:
+        """How much of the training is done, from 0 to 1: by steps, or by the time that the first process took."""
+        minutes = self._job.options.minutes
+        if minutes is None:
+            return self._state.step / self.steps if self.steps else 1.0
+        seconds = self._seconds_before + time.monotonic() - self._started
+        if self._rank.count > 1:
+            seconds = self._fabric.broadcast(seconds)
+        self._state.seconds = seconds
+        return min(1.0, seconds / (60 * minutes))
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether no step is left."""
+        return self._share >= 1
 
     def is_due(self, *every: int) -> bool:
         """Whether to do what is done every so many steps, and at the end."""
-        return self._state.step == self.steps or any(self._state.step % steps == 0 for steps in every)
+        return self.is_finished or any(self._state.step % steps == 0 for steps in every)
 
     def do_step(self, passes: Sequence[Batch]) -> None:
         """Move the weights along the mean gradient of all passes of all processes."""
         state, options = self._state, self._job.options
         torch.manual_seed(options.seed + state.step * self._rank.count + self._rank.index)  # of dropout
-        self._rate = set_rate(state.optimizer, state.step, self.steps, options)
+        self._rate = set_rate(state.optimizer, state.step, self._share, options)
         try:
             losses = [self._backward(batch, k == len(passes) - 1) for k, batch in enumerate(passes)]
             mean = self._fabric.all_reduce(torch.stack(losses).mean())
             assert isinstance(mean, Tensor)
-            loss = mean.item()
-            self._insist_on_number("loss", loss)
-            self._clip(options.max_gradient)
+            self._unchecked.append((state.step, mean, self._clip(options.max_gradient)))
+            if self._fabric.device.type != "cuda":  # which would wait for the device at every step
+                self._insist_on_numbers()
             self._optimizer.step()
         except (MemoryError, RuntimeError) as error:
             raise _explained(error, state.step) from error
         self._optimizer.zero_grad(set_to_none=True)
-        state.average.update_parameters(state.network)
-        state.step += 1
-        self._losses.append(loss)
+        state.step_done(options.average_decay)
+        self._share = self.share_done()
 
     def _backward(self, batch: Batch, is_last: bool) -> Tensor:
-        images, targets = batch
-        device = self._fabric.device
+        images, targets = on_device(batch, self._fabric.device)
         with self._fabric.no_backward_sync(self._module, enabled=not is_last):
-            loss = self._module(images.to(device), [target.to(device) for target in targets])
+            loss = self._module(images, targets)
             self._fabric.backward(loss / self._job.options.accumulate)
         return loss.detach()
 
-    def _clip(self, most: float | None) -> None:
+    def _clip(self, most: float | None) -> Tensor:
+        """The norm of the gradient, before it is held to `most`."""
         norm = self._fabric.clip_gradients(
             self._module, self._optimizer, max_norm=most or math.inf, error_if_nonfinite=False
         )
         assert norm is not None  # as it is where Fabric clips by value
-        if not self._skips_infinite:
-            self._insist_on_number("gradient", float(norm))
+        return norm
 
-    def _insist_on_number(self, what: str, value: float) -> None:
-        if not math.isfinite(value):
-            raise AnnotatorError(
-                f"the {what} is {value} at step {self._state.step}: lower the learning rate, or look for damaged"
-                f" labels; {self._job.out} keeps the last good weights"
-            )
+    def _insist_on_numbers(self) -> None:
+        """Raise AnnotatorError when a loss or a gradient since the last time is none; before anything is saved."""
+        for step, loss, norm in self._unchecked:
+            self._losses.append(loss.item())
+            figures = {"loss": self._losses[-1]} | ({} if self._skips_infinite else {"gradient": float(norm)})
+            for what, value in figures.items():
+                if not math.isfinite(value):
+                    raise AnnotatorError(
+                        f"the {what} is {value} at step {step}: lower the learning rate, or look for damaged"
+                        f" labels; {self._job.out} keeps the last good weights"
+                    )
+        self._unchecked = []
 
     def validate(self) -> None:
         """Score the averaged weights, keep them if they are the best so far, and draw what they see."""
+        self._insist_on_numbers()
         state, out = self._state, self._job.out
         if self._validation and self._fabric.is_global_zero:
             detector = detector_of(state.averaged, self._fabric.device)
@@ -188,17 +220,19 @@ class Training:
 
     def save(self) -> None:
         """Write the state and the last checkpoint."""
+        self._insist_on_numbers()
         if self._fabric.is_global_zero:
             self._state.save(self._job.out)
         self._fabric.barrier()
 
     def report(self) -> Progress:
         """Where the training is; logs it."""
+        self._insist_on_numbers()
         now = time.monotonic()
         crops = self._job.options.batch_size * self._job.options.accumulate * self._rank.count
         progress = Progress(
             step=self._state.step,
-            steps=self.steps,
+            steps=self.steps or max(self._state.step, round(self._state.step / max(self._share, 1e-6))),
             loss=sum(self._losses) / len(self._losses),
             learning_rate=self._rate,
             crops_per_second=crops * len(self._losses) / (now - self._began),
@@ -239,15 +273,28 @@ def cached(parts: Sequence[Part], job: TrainingJob) -> list[Part]:
     ]
 
 
-def length(options: TrainingOptions, parts: Sequence[Part], processes: int) -> int:
-    """Steps of the whole training."""
+def crops_of(
+    parts: Sequence[Part], network: SpatialEmbeddingNetwork, job: TrainingJob, device: torch.device
+) -> Crops | DeviceCrops:
+    """What makes the crops: a GPU that has room for all images, or worker processes."""
+    crops = Crops(cached(parts, job), network.spec, network.stride, job.options)
+    images = [part.images for part in parts]
+    if not fit_on(device, images, network.spec.trained_size):
+        return crops
+    return DeviceCrops(crops, DeviceImages(images, device, job.workers))
+
+
+def length(options: TrainingOptions, parts: Sequence[Part], processes: int) -> int | None:
+    """Steps of the whole training; None where its time is given instead."""
+    if options.minutes is not None:
+        return None
     if options.epochs is None:
         return options.steps
     images = sum(len(part.images) for part in parts)
     return math.ceil(options.epochs * images / (options.batch_size * options.accumulate * processes))
 
 
-def about(job: TrainingJob, parts: Sequence[Part], steps: int, processes: int) -> dict[str, Any]:
+def about(job: TrainingJob, parts: Sequence[Part], steps: int | None, processes: int) -> dict[str, Any]:
     """What shapes the weights, for checkpoints: no folders of this machine."""
     total = sum(part.share for part in parts)
     return {
@@ -285,24 +332,30 @@ def optimizer_of(network: SpatialEmbeddingNetwork, options: TrainingOptions) -> 
     return kind(groups, lr=options.learning_rate, weight_decay=options.weight_decay)
 
 
-def set_rate(optimizer: Optimizer, step: int, steps: int, options: TrainingOptions) -> float:
-    """Linear warm-up, then polynomial decay with power 0.9, as in the paper. Returns the decoders' rate."""
-    rate = options.learning_rate * min(1, (step + 1) / options.warmup_steps) * (1 - step / steps) ** 0.9
+def set_rate(optimizer: Optimizer, step: int, done: float, options: TrainingOptions) -> float:
+    """Linear warm-up, then polynomial decay with power 0.9, as in the paper. Returns the decoders' rate.
+
+    `done`: share of the training that is done, by steps or by time.
+    """
+    rate = options.learning_rate * min(1, (step + 1) / options.warmup_steps) * (1 - done) ** 0.9
     for group in optimizer.param_groups:
         group["lr"] = rate * group["relative"]
     return rate
 
 
-def prepare(network: SpatialEmbeddingNetwork, options: TrainingOptions, fabric: Fabric) -> None:
+def prepare(network: SpatialEmbeddingNetwork, job: TrainingJob, fabric: Fabric) -> None:
     """Make a network ready for passes here."""
     network.train()
-    if options.frozen_statistics:
+    if job.options.frozen_statistics:
         for module in network.modules():
             if isinstance(module, nn.BatchNorm2d):
                 module.eval()
     make_fast(network, fabric.device)
     if fabric.world_size > 1:
         synchronise_batch_norm(network)
+    if job.compiled:
+        torch._dynamo.config.suppress_errors = True  # what can't be compiled runs as it is
+        network.body.compile()
 
 
 def insist_on_crops(size: tuple[int, int], stride: int) -> None:

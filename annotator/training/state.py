@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel
 
@@ -33,6 +32,7 @@ class State:
     optimizer: Optimizer
     about: Mapping[str, Any]  # data and options: what shapes the weights
     step: int = 0  # steps done
+    seconds: float = 0.0  # that they took, with loading and validations
     best: float = -1.0  # the best AP so far
 
     @property
@@ -41,6 +41,30 @@ class State:
         network = self.average.module
         assert isinstance(network, SpatialEmbeddingNetwork)
         return network
+
+    @torch.no_grad()
+    def step_done(self, decay: float) -> None:
+        """Count a step, and its weights in the average.
+
+        That is an exponential moving one that starts as a plain mean, so that the first weights are soon forgotten.
+        """
+        share = 1 - min(decay, (1 + self.step) / (10 + self.step)) if self.step else 1.0
+        pairs = [
+            (average, value)
+            for averages, values in zip(
+                (self.averaged.parameters(), self.averaged.buffers()),
+                (self.network.parameters(), self.network.buffers()),
+                strict=True,
+            )
+            for average, value in zip(averages, values, strict=True)
+        ]
+        moving = [(average, value) for average, value in pairs if average.is_floating_point()]
+        torch._foreach_lerp_([average for average, _ in moving], [value for _, value in moving], share)
+        for average, value in pairs:
+            if not average.is_floating_point():
+                average.copy_(value)
+        self.average.n_averaged += 1
+        self.step += 1
 
     def load(self, out: Path) -> None:
         """Go on from what is in `out`, if a training is. Raises UsageError when it is another one or damaged."""
@@ -66,12 +90,14 @@ class State:
         except (RuntimeError, ValueError) as error:
             raise UsageError(f"{out} holds the training of another network; take another --out") from error
         self.step, self.best = state["step"], state["best"]
+        self.seconds = state.get("seconds", 0.0)
 
     def save(self, out: Path) -> None:
         """Write the state and the last checkpoint. Raises OutputError; what was there stays."""
         state = {
             "step": self.step,
             "best": self.best,
+            "seconds": self.seconds,
             "about": json.dumps(_plain(self.about)),
             "network": self.network.state_dict(),
             "average": self.average.state_dict(),
@@ -88,24 +114,6 @@ class State:
         """Write the averaged weights for labelling. Raises OutputError; what was there stays."""
         with whole_file(path) as temporary:
             save_checkpoint(temporary, self.averaged, {**self.about, "step": self.step})
-
-
-Update = Callable[[Sequence[Tensor], Sequence[Tensor], Tensor | int], None]
-
-
-def moving_average(decay: float) -> Update:
-    """Exponential moving average that starts as a plain mean, so that the first weights are soon forgotten."""
-
-    @torch.no_grad()
-    def update(averages: Sequence[Tensor], values: Sequence[Tensor], count: Tensor | int) -> None:
-        share = 1 - min(decay, (1 + float(count)) / (10 + float(count)))
-        for average, value in zip(averages, values, strict=True):
-            if average.is_floating_point():
-                average.lerp_(value, share)
-            else:
-                average.copy_(value)
-
-    return update
 
 
 def _plain(about: Mapping[str, Any]) -> dict[str, Any]:
