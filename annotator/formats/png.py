@@ -11,11 +11,9 @@ import struct
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-import av
 import cv2
 import numpy as np
 import numpy.typing as npt
-from av.video.frame import VideoFrame
 from zlib_ng import zlib_ng
 
 from annotator.limits import MOST_PIXELS, require_frame_size
@@ -81,6 +79,9 @@ def inflate(content: bytes) -> Rows | None:
 
 def unfilter(rows: Rows) -> npt.NDArray[Any] | None:
     """The pixels (H, W) uint8 or uint16, None where a filter is none."""
+    import av  # here: who reads other labels needs no FFmpeg
+    from av.video.frame import VideoFrame
+
     decoder = av.CodecContext.create("png", "r")
     decoder.thread_count = 1
     try:

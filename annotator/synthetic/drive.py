@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
-import av
-
 from annotator.synthetic.street import Street, SyntheticFrame
 
 
@@ -31,6 +29,8 @@ def write_drive(
     """Writes a drive as an H.264 video (MPEG-4 part 2 where FFmpeg lacks x264); even sizes only."""
     height, width = size
     street = Street(seed, size, fps)
+    import av  # here: who only renders or trains needs no FFmpeg
+
     codec = "libx264" if "libx264" in av.codecs_available else "mpeg4"
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=Fraction(fps))
