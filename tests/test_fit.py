@@ -10,7 +10,7 @@ import pytest
 
 from annotator.masks import encode_window
 from annotator.tracking.boosting import BoostedTrees, stitching_trees
-from annotator.tracking.fit import LabelledSequence, arrays_of
+from annotator.tracking.fit import LabelledSequence, arrays_of, main
 from annotator.tracking.pair_features import COUNT
 
 SIZE = (100, 400)
@@ -62,3 +62,12 @@ def test_trees_say_what_scikit_learn_says_that_grew_them() -> None:
     model.fit(features, is_one)
     trees = BoostedTrees.from_arrays(arrays_of(model))
     np.testing.assert_allclose(trees.log_odds(features), model.decision_function(features), atol=1e-5)
+
+
+def test_a_folder_without_truth_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["fit", str(tmp_path), str(tmp_path), "--out", str(tmp_path / "trees")])
+    with pytest.raises(SystemExit, match="2"):
+        main()
+    assert f"error: {tmp_path}: holds no MOTS text" in capsys.readouterr().err

@@ -19,7 +19,9 @@ import numpy.typing as npt
 from safetensors.numpy import save_file
 from scipy.optimize import linear_sum_assignment
 
+from annotator.errors import EXIT_USAGE, AnnotatorError, UsageError
 from annotator.formats import mots
+from annotator.formats.whole import whole_file
 from annotator.instances import Instances, Truth
 from annotator.masks import iou
 from annotator.options import TrackingOptions
@@ -132,7 +134,10 @@ def _objects(found: Instances, truth: Instances) -> npt.NDArray[np.int64]:
 
 
 def fit(sequences: Sequence[LabelledSequence]) -> Arrays:
-    """Grow trees anew, round by round: arrays as `BoostedTrees.from_arrays` reads them."""
+    """Grow trees anew, round by round: arrays as `BoostedTrees.from_arrays` reads them.
+
+    Raises UsageError without scikit-learn.
+    """
     trees = stitching_trees() if FILE.exists() else None
     for _ in range(FIT.rounds):
         arrays = _grow(sequences, trees)
@@ -142,8 +147,10 @@ def fit(sequences: Sequence[LabelledSequence]) -> Arrays:
 
 def _grow(sequences: Sequence[LabelledSequence], trees: BoostedTrees | None) -> Arrays:
     """New trees, from the pairs that the old ones meet."""
-    from sklearn.ensemble import HistGradientBoostingClassifier
-
+    try:
+        from sklearn.ensemble import HistGradientBoostingClassifier
+    except ImportError as error:
+        raise UsageError('the fit needs scikit-learn: pip install "spatialemb-annotate[fit]"') from error
     parts = [each.pairs(trees) for each in sequences]
     features = np.concatenate([features for features, _ in parts]).astype(np.float32)
     is_one = np.concatenate([is_one for _, is_one in parts])
@@ -193,12 +200,20 @@ def main() -> None:
     parser.add_argument("detections", type=Path, nargs="+", metavar="DETECTIONS")
     parser.add_argument("--out", type=Path, required=True, metavar="TREES", help="a .safetensors file")
     options = parser.parse_args()
-    sequences = [
-        LabelledSequence.read(path, folder / path.name)
-        for folder in options.detections
-        for path in sorted(options.truth.glob("*.txt"))
-    ]
-    save_file(fit(sequences), options.out)
+    try:
+        sequences = _read_all(options.truth, options.detections)
+        arrays = fit(sequences)
+        with whole_file(options.out) as unfinished:
+            save_file(arrays, unfinished)
+    except (AnnotatorError, OSError) as error:
+        parser.exit(EXIT_USAGE, f"error: {error}\n")
+
+
+def _read_all(truth: Path, detections: Sequence[Path]) -> list[LabelledSequence]:
+    paths = sorted(truth.glob("*.txt"))
+    if not paths:
+        raise UsageError(f"{truth}: holds no MOTS text (*.txt)")
+    return [LabelledSequence.read(path, folder / path.name) for folder in detections for path in paths]
 
 
 if __name__ == "__main__":
