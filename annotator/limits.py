@@ -12,7 +12,7 @@ import stat
 from pathlib import Path
 
 LARGEST_SIDE = 65_535  # pixels of a frame; what JPEG and most codecs hold
-MOST_PIXELS = 1 << 28  # of a frame: 16,384 x 16,384; pycocotools crashes from 2^32 on
+MOST_PIXELS = 1 << 27  # of a frame: 16,384 x 8,192; pycocotools crashes from 2^32 on
 MOST_FRAMES = 10_000_000  # of a recording, four days at 30 a second: what is beyond is no number of a frame
 MOST_UNLABELLED = (
     1_000_000  # frames in a row without a label, nine hours: they are made up where a format leaves them out
@@ -23,6 +23,11 @@ MOST_DRAWN_VERTICES = 100_000  # of a polygon that Pillow fills: its work follow
 LARGEST_IMAGE_LABELS = 1 << 28  # bytes of a label file of one image, which may hold the image too
 MOST_UNPACKED = 1 << 26  # bytes that are unpacked from a zip whatever their size there
 DENSEST_ZIP = 100  # times that more may be as large as it is packed
+DEEPEST_XML = 64  # elements in each other; CVAT's are ten deep
+LONGEST_TAG = 1 << 22  # bytes of a single tag or text of XML
+MOST_ELEMENTS = 1 << 18  # of XML within one that is kept until it ends
+DEEPEST_JSON = 24  # lists and objects in each other, within a record
+LONGEST_RECORD = 1 << 26  # bytes of a record of JSON
 MOST_SETTINGS = 1 << 20  # bytes of a TOML file
 FARTHEST = 1_000_000  # pixels from a frame's corner where a vertex may lie
 MOST_VERTICES = 1_000_000  # of a polygon

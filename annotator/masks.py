@@ -6,7 +6,7 @@ Every encoder here gives the bytes that pycocotools gives for the same pixels, s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import cv2
@@ -22,6 +22,7 @@ Rle = dict[str, Any]  # {"size": [H, W], "counts": bytes}
 Window = tuple[npt.NDArray[np.bool_], int, int]  # a mask within a box, top and left of the box
 
 MERGED_ONE_BY_ONE = 32  # masks for which that is faster
+SHORT_RUN = 24  # pixels on average: shorter ones are painted pixel by pixel, which is faster and takes memory
 SPECK = 0.01  # of a mask: smaller parts are left out, smaller holes are filled
 
 
@@ -194,7 +195,13 @@ def paint(rles: Sequence[Rle], size: tuple[int, int]) -> npt.NDArray[np.int32]:
     columns = np.zeros((size[1], size[0]), np.int32)
     flat = columns.ravel()
     for k, lengths in reversed([*enumerate(_lengths_of_all(rles))]):
-        flat[_pixels(lengths)] = k + 1
+        bounds = np.cumsum(lengths)
+        starts, on = bounds[:-1:2], lengths[1::2]
+        if on.sum() < SHORT_RUN * len(on):
+            flat[np.arange(on.sum()) + np.repeat(starts - np.cumsum(on) + on, on)] = k + 1
+        else:
+            for start, end in zip(starts.tolist(), bounds[1::2].tolist(), strict=True):
+                flat[start:end] = k + 1
     return columns.T
 
 
@@ -231,14 +238,15 @@ def _merged(rles: Sequence[Rle]) -> Rle:
 
 def decode_window(rle: Rle) -> Window:
     """The mask within its box (h, w), with the top and the left of the box; (0, 0) for an empty mask."""
-    return decode_windows([rle])[0]
+    return next(decode_windows([rle]))
 
 
-def decode_windows(rles: Sequence[Rle]) -> list[Window]:
-    """`decode_window` of N masks, decompressed all at once."""
+def decode_windows(rles: Sequence[Rle]) -> Iterator[Window]:
+    """Yield `decode_window` of N masks, which are decompressed all at once; of windows, memory holds one."""
     boxes = boxes_xywh(rles).astype(int).tolist()
     heights = (rle["size"][0] for rle in rles)
-    return [_in_box(*parts) for parts in zip(_lengths_of_all(rles), boxes, heights, strict=True)]
+    for parts in zip(_lengths_of_all(rles), boxes, heights, strict=True):
+        yield _in_box(*parts)
 
 
 def without_specks(mask: npt.NDArray[np.bool_], share: float = SPECK) -> npt.NDArray[np.bool_]:
@@ -361,15 +369,6 @@ def _from_runs(
     if counts[-1] == 0:
         counts = counts[:-1]
     return dict(coco.frPyObjects({"size": list(size), "counts": counts}, *size))
-
-
-def _pixels(lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """The numbers of all on pixels, down the columns, given the lengths of all runs."""
-    bounds = np.cumsum(lengths)
-    starts, on = bounds[:-1:2], lengths[1::2]
-    before = np.cumsum(on) - on
-    pixels: npt.NDArray[np.int64] = np.arange(on.sum()) + np.repeat(starts - before, on)
-    return pixels
 
 
 def _lengths_of_all(rles: Sequence[Rle]) -> list[npt.NDArray[np.int64]]:

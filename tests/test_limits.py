@@ -36,13 +36,13 @@ def task(path: Path, size: int, *frames: tuple[int, int]) -> Path:
     return path
 
 
-@pytest.mark.parametrize("size", [(16_384, 16_384), (8_192, 8_192), (1, 65_535)])
+@pytest.mark.parametrize("size", [(16_384, 8_192), (8_192, 8_192), (1, 65_535)])
 def test_frames_that_people_have_are_read(size: tuple[int, int]) -> None:
     require_frame_size(*size)
 
 
 @pytest.mark.parametrize(
-    "size", [(46_341, 46_341), (65_536, 1), (1, 1 << 32), (16_385, 16_384), (0, 4), (10**400, 2)]
+    "size", [(46_341, 46_341), (65_536, 1), (1, 1 << 32), (8_193, 16_384), (0, 4), (10**400, 2)]
 )
 def test_frames_beyond_are_refused_in_few_words(size: tuple[int, int]) -> None:
     with pytest.raises(ValueError, match=r"no frame is|a frame of .* is too large") as refused:

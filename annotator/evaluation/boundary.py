@@ -56,9 +56,9 @@ class BoundaryQuality:
         width = boundary_width(overlap.frame.size)
         pairs = [(p, t) for p, t in _pairs(overlap) if int(overlap.truth.class_ids[t]) in self._tallies]
         windows = masks.decode_windows([rle for p, t in pairs for rle in (found.masks[p], true.masks[t])])
-        for k, (_, t) in enumerate(pairs):
+        for _, t in pairs:
             tally = self._tallies[int(overlap.truth.class_ids[t])]
-            a, b = _in_one_window(*windows[2 * k : 2 * k + 2])
+            a, b = _in_one_window(next(windows), next(windows))
             tally.pairs += 1
             tally.boundary_iou += boundary_iou(a, b, width)
             tally.contour_px += contour_distance(a, b)

@@ -20,12 +20,10 @@ from defusedxml.ElementTree import ParseError, iterparse
 from annotator.errors import FormatError
 from annotator.formats import zips
 from annotator.formats.fields import shown, whole
+from annotator.limits import DEEPEST_XML, LONGEST_TAG, MOST_ELEMENTS
 
 CONTAINERS = ("image", "track")
-DEEPEST = 64  # elements in each other; CVAT's are ten deep
-LONGEST = 1 << 22  # bytes of a single tag or text
 CHUNK = 1 << 16  # bytes read at once: expat scans a long tag anew with each
-MOST = 1 << 18  # elements within one that is kept until it ends
 
 
 STEP = re.compile(r"step\s*=\s*([1-9]\d*)")
@@ -104,8 +102,8 @@ class _Watched:
     def read(self, count: int = -1) -> bytes:
         content = self._file.read(max(count, CHUNK))
         self._silent += len(content)
-        if self._silent > LONGEST:
-            raise ValueError(f"a tag or a text of more than {LONGEST >> 20} MB")
+        if self._silent > LONGEST_TAG:
+            raise ValueError(f"a tag or a text of more than {LONGEST_TAG >> 20} MB")
         return content
 
     def is_heard(self) -> None:
@@ -126,7 +124,7 @@ def _open(path: Path) -> Iterator[_Watched]:
 def _check(above: list[Element], kept: int) -> None:
     if above[0].tag != "annotations":
         raise ValueError(f"its root is <{above[0].tag}>, not <annotations>")
-    if len(above) > DEEPEST:
-        raise ValueError(f"elements in more than {DEEPEST} others")
-    if kept > MOST:
-        raise ValueError(f"more than {MOST} elements in one")
+    if len(above) > DEEPEST_XML:
+        raise ValueError(f"elements in more than {DEEPEST_XML} others")
+    if kept > MOST_ELEMENTS:
+        raise ValueError(f"more than {MOST_ELEMENTS} elements in one")

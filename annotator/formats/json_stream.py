@@ -20,10 +20,9 @@ import orjson
 from annotator.errors import OutputError
 from annotator.formats import zips
 from annotator.formats.names import BOM
+from annotator.limits import DEEPEST_JSON, LONGEST_RECORD
 
 CHUNK = 1 << 18  # bytes read at once
-LONGEST = 1 << 26  # bytes of a record
-DEEPEST = 24  # lists and objects in each other, within a record
 KEPT = 1 << 63  # whole numbers below are kept by orjson; it makes floats of some above
 
 SPACE = re.compile(rb"[ \t\r\n]*+")
@@ -38,7 +37,7 @@ def _nested(depth: int) -> bytes:
 
 
 KEY = re.compile(rb"(" + TEXT + rb")[ \t\r\n]*+:", re.DOTALL)
-VALUE = re.compile(_nested(DEEPEST) + rb"|" + TEXT, re.DOTALL)
+VALUE = re.compile(_nested(DEEPEST_JSON) + rb"|" + TEXT, re.DOTALL)
 
 
 class Element(NamedTuple):
@@ -155,10 +154,10 @@ class JsonFile:
     def _match(self, pattern: re.Pattern[bytes], what: str) -> bytes:
         """What comes next, which is as a pattern."""
         while not (found := pattern.match(self._buffer, self._pos)):
-            is_too_long = len(self._buffer) - self._pos > LONGEST
+            is_too_long = len(self._buffer) - self._pos > LONGEST_RECORD
             if is_too_long or not self._fill():
-                sense = f"is longer than {LONGEST >> 20} MB" if is_too_long else "does not end"
-                raise self._fault(f"{what} that {sense}, or has more than {DEEPEST} lists in each other")
+                sense = f"is longer than {LONGEST_RECORD >> 20} MB" if is_too_long else "does not end"
+                raise self._fault(f"{what} that {sense}, or has more than {DEEPEST_JSON} lists in each other")
         self._pos = found.end()
         return found[0]
 
