@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +14,7 @@ from annotator.labels import BY_ID
 from annotator.options import EditJob
 from annotator.publishing import Recording, publish_all, recording_of, run_folder
 from annotator.run import FILE_NAME as RUN_FILE
-from annotator.run import Run
+from annotator.run import Run, read_about
 from annotator.store import Store
 
 RENEWED = (
@@ -80,11 +79,7 @@ def locked(recording: Recording, folder: Path) -> Iterator[Run | None]:
 
 def _about(path: Path) -> dict[str, Any]:
     """What run.json says of the run as a whole; nothing when it can't be read."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return {key: value for key, value in content.items() if key not in RENEWED}
+    return {key: value for key, value in read_about(path).items() if key not in RENEWED}
 
 
 # ---- in the store

@@ -8,12 +8,12 @@ import platform
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from importlib import metadata
 from itertools import islice
 from pathlib import Path
-from types import TracebackType
+from types import TracebackType, UnionType
 from typing import Any, Protocol
 
 import annotator
@@ -69,6 +69,15 @@ class SourceRecord:
     error: str | None = None  # one sentence
     seconds: float = 0.0  # spent on it by the run that brought it to this state
     fingerprint: Mapping[str, Any] | None = None  # all that shaped its labels
+
+
+KINDS: dict[str, type | UnionType] = {  # of the fields of a SourceRecord in JSON
+    **dict.fromkeys(("name", "path", "state", "error"), str),
+    **dict.fromkeys(("frames", "gaps", "instances", "tracks"), int),
+    **dict.fromkeys(("gap_reasons", "remarks"), list),
+    **dict.fromkeys(("losses", "fingerprint"), dict),
+    "seconds": int | float,
+}
 
 
 class Run:
@@ -224,18 +233,34 @@ def write_json(path: Path, content: object) -> None:
         ) from error
 
 
+def read_about(path: Path) -> dict[str, Any]:
+    """What a run.json says; nothing when there is no readable one."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
 def read_records(path: Path) -> dict[str, SourceRecord]:
     """The records of the runs before this one; none when there is no readable run.json."""
-    try:
-        sources = json.loads(path.read_text(encoding="utf-8"))["sources"]
-        known = {field.name for field in fields(SourceRecord)}
-        records = [SourceRecord(**{key: source[key] for key in known & source.keys()}) for source in sources]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return {}
+    sources = read_about(path).get("sources")
+    records = (
+        [record for source in sources if (record := _record(source))] if isinstance(sources, list) else []
+    )
     return {
         record.name: replace(record, state=INTERRUPTED) if record.state == RUNNING else record
         for record in records
     }
+
+
+def _record(source: Any) -> SourceRecord | None:
+    """A record with the fields that are of the right kind; None when it names no source."""
+    if not isinstance(source, dict):
+        return None
+    kept = {name: source[name] for name, kind in KINDS.items() if isinstance(source.get(name), kind)}
+    is_named = kept.get("name") and "path" in kept
+    return SourceRecord(**kept) if is_named else None
 
 
 def _now() -> str:

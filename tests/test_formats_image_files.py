@@ -386,6 +386,23 @@ def test_scores_and_tracks_behind_the_points(tmp_path: Path) -> None:
     assert (both.scores.tolist(), both.track_ids.tolist()) == ([0.5, 0.25], [7, 1])
 
 
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        (f"2147483647 {LEFT_HALF}", "class 2.14748e+09 is no whole number below 10,000"),
+        (f"{'9' * 400} {LEFT_HALF}", "class inf is no whole number"),
+        (f"0 {LEFT_HALF} 1e999", "inf is no track id"),
+        (f"0 {LEFT_HALF} 0.5 1e999", "inf is no track id"),
+    ],
+)
+def test_numbers_that_no_class_and_no_track_has_are_bad_lines(
+    tmp_path: Path, line: str, sentence: str
+) -> None:
+    path = yolo(tmp_path, a=f"{line}\n0 {LEFT_HALF}", b=f"0 {LEFT_HALF}")
+    assert sentence in refused(path)
+    assert [len(truth.instances) for truth in truths(path, skip_bad=True)] == [1, 1]
+
+
 def test_boxes_of_yolo_are_left_out_and_counted(tmp_path: Path) -> None:
     path = yolo(tmp_path, a=f"0 0.5 0.5 0.2 0.2\n0 0.5 0.5 0.2 0.2 0.9\n0 {LEFT_HALF}")
     assert [len(truth.instances) for truth in truths(path)] == [1]

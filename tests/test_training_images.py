@@ -262,7 +262,7 @@ def test_an_even_choice_spans_the_whole_set(tmp_path: Path) -> None:
 
 
 def toml(folder: Path, text: str) -> Path:
-    (folder / "mix.toml").write_text(text)
+    (folder / "mix.toml").write_text(text, encoding="utf-8", errors="surrogateescape")
     return folder / "mix.toml"
 
 
@@ -315,7 +315,16 @@ def test_without_shares_images_count_alike(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("training = 3", "mix.toml"),
+        ("training = 3", r"mix.toml: training is 3; it takes sets, each below a \[\[training\]\]"),
+        ("training = [3]", r"training is \[3\]; it takes sets"),
+        ("[[training]]\nlabels = 3", "labels is 3; it takes a path"),
+        ("[[training]]\nlabels = 'a'\nimages = ['b']", r"images is \[\"b\"\]; it takes a path"),
+        ("[[training]]\nlabels = 'a'\nshare = 'b'", 'share is "b"; it takes a number'),
+        ("[[training]]\nlabels = 'a'\nlabelled = 'car'", 'labelled is "car"; it takes a list of classes'),
+        ("[[training]]\nlabels = 'a'\nlabelled = [3]", r"labelled is \[3\]; it takes a list of classes"),
+        ("[[training]]\nlabels = 'a'\nclasses = 'car'", 'classes is "car"; it takes a table'),
+        ("[[training]]\nlabels = 'a'\nskip_bad = 'no'", 'skip_bad is "no"; it takes true or false'),
+        ("[[training]]\nlabels = '\udcff'", r"no TOML \(it is no text in UTF-8\)"),
         ("[[train]]\nlabels = 'a'", "train means nothing"),
         ("[[training]]\nlabel = 'a'", "label means nothing"),
         ("[[training]]\nlabels = 'a'\nrendered = 3", "either labels or"),

@@ -9,9 +9,10 @@ import csv
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 from annotator.errors import FormatError
-from annotator.formats.fields import whole
+from annotator.formats.fields import shown, whole
 from annotator.formats.interface import LabelReader, Recorded, Written
 from annotator.formats.survey import text
 from annotator.formats.whole import insist, whole_file
@@ -57,13 +58,22 @@ def _rows(path: Path) -> Iterator[FrameRef]:
                 require_frames(index + 1)
                 yield FrameRef(
                     index=index,
-                    pts=whole("time_s in microseconds", round(float(row["time_s"]) / MICROSECOND)),
+                    pts=_microseconds(row["time_s"]),
                     time_base=MICROSECOND,
                     size=(height, width),
                     name=row["file"],
                 )
+        except UnicodeDecodeError as error:
+            raise FormatError(f"{path}: no frames.csv of this tool (it is no text in UTF-8)") from error
         except (KeyError, TypeError, ValueError, OverflowError, csv.Error) as error:
             raise FormatError(f"{path}: no frames.csv of this tool ({error})") from error
+
+
+def _microseconds(text: Any) -> int:
+    try:
+        return whole("time_s", round(float(text) / MICROSECOND))
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError(f"time_s {shown(text)} is no number of seconds") from None
 
 
 def _check(path: Path, count: int) -> None:

@@ -35,6 +35,7 @@ LINE = re.compile(rf"\d+(?:\.0*)?(?:[ \t]+{NUMBER}){{4,}}")
 NAMES = ("data.yaml", "data.yml", "dataset.yaml", "classes.txt", "obj.names", "predefined_classes.txt")
 NO_LABELS = {"classes.txt", "predefined_classes.txt", "train.txt", "val.txt", "valid.txt", "test.txt"}
 NO_LABELS |= {"readme.txt", "readme.dataset.txt", "readme.roboflow.txt", "labels.txt", "requirements.txt"}
+MOST_CLASSES = 10_000
 ABOVE = 3  # folders above the labels where names are looked for
 LARGEST_NAMES = 1 << 20  # bytes
 OUTSIDE = 0.5  # of the frame by which polygons may leave it; what is further out is no share of it
@@ -223,7 +224,7 @@ class _Reading:
         if not all(map(self.classes.knows, new)):
             lines = (line for frame in found if frame.text for line in _lines(frame.text))
             first = {line.split(None, 1)[0] for line in lines if LINE.fullmatch(line.strip())}
-            new = {_label(float(number), labels) for number in first if float(number) < 10_000}
+            new = {_label(float(number), labels) for number in first if float(number) < MOST_CLASSES}
         return self.classes.ids_of(sorted(new))
 
 
@@ -258,15 +259,15 @@ def _parts(values: Sequence[float], are_tracked: bool) -> tuple[Points, float, i
     points = np.array(coordinates).reshape(-1, 2)
     if not np.all((points >= -OUTSIDE) & (points <= 1 + OUTSIDE)):
         raise ValueError("numbers that are no shares of the frame's width and height")
-    if track != int(track) or (track and int(track) not in TRACK_IDS):
+    if not 0 <= track < TRACK_IDS.stop or track != int(track):
         raise ValueError(f"{track:g} is no track id")
     return points, score_of(score), int(track)
 
 
 def _label(number: float, labels: Sequence[str]) -> str:
     """What a class is called: its number where nothing names it."""
-    if number != int(number):
-        raise ValueError(f"class {number:g} is no whole number")
+    if number >= MOST_CLASSES or number != int(number):
+        raise ValueError(f"class {number:g} is no whole number below {MOST_CLASSES:,}")
     return labels[int(number)] if int(number) < len(labels) and labels[int(number)] else str(int(number))
 
 

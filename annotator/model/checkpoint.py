@@ -135,9 +135,11 @@ def _read_safetensors(path: Path) -> Contents:
         spec, provenance = NetworkSpec.from_dict(described["spec"]), described["provenance"]
         _check(spec)
         if not isinstance(provenance, dict):
-            raise TypeError("provenance is no dictionary")
-    except (KeyError, TypeError, ValueError, RecursionError) as error:
+            raise ValueError("provenance is no dictionary")
+    except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
         missing = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+        if isinstance(error, (TypeError, AttributeError)):
+            missing = "a field is missing, unknown, or holds a value of another kind"
         raise CheckpointError(
             f"{path} doesn't describe a network of this tool ({missing[:200]}); {REMEDY}"
         ) from error

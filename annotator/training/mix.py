@@ -27,11 +27,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import UnionType
 from typing import Any
 
 from annotator.errors import UsageError
 from annotator.formats.classes import Classes
-from annotator.formats.fields import whole
+from annotator.formats.fields import shown, whole
 from annotator.formats.recognise import bad_input, recognise
 from annotator.instances import Truth
 from annotator.labels import class_ids
@@ -41,6 +42,16 @@ from annotator.training.frame_files import frame_files
 from annotator.training.images import ImageFiles, LabelledImages, RenderedImages, Size
 
 KEYS = {"labels", "images", "share", "labelled", "classes", "skip_bad", "rendered"}
+KINDS: dict[
+    str, tuple[type | UnionType, str]
+] = {  # of what they take, but for those that are looked at closer
+    "labels": (str, "a path"),
+    "images": (str, "a path"),
+    "share": (int | float, "a number"),
+    "labelled": (list, "a list of classes"),
+    "classes": (dict, 'a table, as { lorry = "truck" }'),
+    "skip_bad": (bool, "true or false"),
+}
 
 
 @dataclass(frozen=True)
@@ -105,6 +116,8 @@ def read_mix(path: Path, reading: ReadingOptions = AS_WRITTEN) -> Mix:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageError(f"{path}: can't be read ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path}: no TOML (it is no text in UTF-8)") from error
     except RecursionError as error:
         raise UsageError(f"{path}: no TOML (lists or tables too deep in each other)") from error
     except ValueError as error:
@@ -112,6 +125,9 @@ def read_mix(path: Path, reading: ReadingOptions = AS_WRITTEN) -> Mix:
     if unknown := content.keys() - {"training", "validation"}:
         raise UsageError(f"{path}: {min(unknown)} means nothing; it takes [[training]] and [[validation]]")
     try:
+        for kind, entries in content.items():
+            if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+                raise ValueError(f"{kind} is {shown(entries)}; it takes sets, each below a [[{kind}]]")
         sets = {
             kind: tuple(_source(entry, path.parent, reading) for entry in content.get(kind, ()))
             for kind in ("training", "validation")
@@ -124,6 +140,11 @@ def read_mix(path: Path, reading: ReadingOptions = AS_WRITTEN) -> Mix:
 def _source(entry: Mapping[str, Any], folder: Path, reading: ReadingOptions) -> DataSource:
     if unknown := entry.keys() - KEYS:
         raise ValueError(f"{min(unknown)} means nothing; a set takes {', '.join(sorted(KEYS))}")
+    for key, (kind, called) in KINDS.items():
+        if key in entry and not isinstance(entry[key], kind):
+            raise ValueError(f"{key} is {shown(entry[key])}; it takes {called}")
+    if not all(isinstance(name, str) for name in entry.get("labelled", ())):
+        raise ValueError(f"labelled is {shown(entry['labelled'])}; it takes {KINDS['labelled'][1]}")
     if ("labels" in entry) == ("rendered" in entry):
         raise ValueError("a set has either labels or a number of rendered streets")
     streets = whole("rendered", entry.get("rendered", 0))

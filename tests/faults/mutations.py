@@ -121,7 +121,9 @@ def _change_node(rng: Random, root: list[Any]) -> None:
             other, at = rng.choice(places)
             parent[key] = copy.deepcopy(other[at])
         case 6 if isinstance(parent[key], (int, float)):
-            parent[key] = rng.choice([str, bool, lambda x: -x, lambda x: x * 1e9, lambda x: [x]])(parent[key])
+            parent[key] = rng.choice([str, bool, lambda x: -x, lambda x: x * 1000, lambda x: [x]])(
+                parent[key]
+            )
         case 7 if isinstance(parent, dict):
             parent[rng.choice(["", "id", "x", "segmentation", key.upper()])] = parent.pop(key)
         case _:
@@ -362,7 +364,7 @@ def _change_table(rng: Random, connection: sqlite3.Connection) -> None:
         case 5:
             pragma = rng.choice(["user_version", "application_id"])
             connection.execute(f"PRAGMA {pragma} = {rng.choice([0, 1, 2, 7, 2**31 - 1])}")
-        case _:
+        case _ if row is not None:
             at = columns.index(column)
             value = _other_cell(rng, row[at])
             connection.execute(f"UPDATE {table} SET {column} = ? WHERE {which}", (value, *row))
