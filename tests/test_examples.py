@@ -10,12 +10,16 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from annotator.instances import Instances
 from annotator.masks import decode, encode
+from annotator.model.checkpoint import load_checkpoint, save_checkpoint
 from annotator.store import Store
 from annotator.synthetic import Street, write_drive
 from tests.builders import frame_ref
+from tests.labelled import DrawnImages, write_coco
+from tests.test_training import tiny_network
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -93,3 +97,47 @@ def test_score_model_scores_by_source_and_class(
     (tmp_path / "truth.json").write_text(json.dumps(truth))
     run("score_model.py", tmp_path / "truth.json", tmp_path, monkeypatch=monkeypatch)
     assert "street" in capsys.readouterr().out
+
+
+def test_train_street_packs_and_trains(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Three images packed, one of a city kept aside, and two steps."""
+    pytest.importorskip("lightning_fabric")
+    data = tmp_path / "data"
+    drawn = [DrawnImages().image(k) for k in range(4)]
+    names = [f"cityscapes_{city}_{k}.png" for k, city in enumerate(("ulm", "bremen", "aachen", "jena"))]
+    for name, chosen in (("train", range(3)), ("val", [3])):
+        file = write_coco(tmp_path / name, [drawn[k] for k in chosen])
+        content = json.loads(file.read_text())
+        for k, image in zip(chosen, content["images"], strict=True):
+            (data / "images").mkdir(parents=True, exist_ok=True)
+            (file.parent / "images" / image["file_name"]).rename(data / "images" / names[k])
+            image |= {"file_name": names[k], "source": "Cityscapes", "labelled": [24, 26]}
+        (data / f"{name}.json").write_text(json.dumps(content))
+    save_checkpoint(tmp_path / "start.safetensors", tiny_network(), {}, torch.float32)
+
+    run("train_street.py", "pack", data, tmp_path / "pack.zip", monkeypatch=monkeypatch)
+    assert "train-Cityscapes: 2 images, 6 objects" in capsys.readouterr().out
+    weights = ("--weights", tmp_path / "start.safetensors")
+    run("train_street.py", "compare", data, tmp_path / "pack.zip", *weights, monkeypatch=monkeypatch)
+    assert capsys.readouterr().out.count("1 images, AP 0") == 2
+    options = (
+        *weights,
+        "--device",
+        "cpu",
+        "--batch",
+        2,
+        "--crop",
+        64,
+        96,
+        "--workers",
+        0,
+        "--validation-images",
+        1,
+    )
+    arguments = ("run", tmp_path / "pack.zip", tmp_path / "out", *options)
+    run("train_street.py", *arguments, "--steps", 2, monkeypatch=monkeypatch)
+    results = {path.name for path in (tmp_path / "out" / "results").iterdir()}
+    assert results >= {"last.safetensors", "best.safetensors", "training.csv", "validation.csv"}
+    assert load_checkpoint(tmp_path / "out" / "results" / "last.safetensors").provenance["step"] == 2

@@ -16,7 +16,7 @@ from torch import Tensor
 from annotator.options import LossOptions
 from annotator.training.loss import NEGLIGIBLE_PHI, Target
 
-MOST_AT_ONCE = 1 << 28  # object pixels looked at together, each of which takes some 30 bytes for a while
+MOST_AT_ONCE = 1 << 26  # object pixels looked at together, each of which takes some 30 bytes for a while
 
 
 class BatchTarget(NamedTuple):
