@@ -266,6 +266,14 @@ def test_shapes_of_labelme_are_objects(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("points", [[], [[6, 4]], [[6, 4], [6, 6], [7, 7]]])
+def test_a_circle_has_two_points(tmp_path: Path, points: list[list[float]]) -> None:
+    path = labelme(tmp_path, shape("bus", points, "circle"), shape("car", BOX))
+    assert "--skip-bad" in refused(path)
+    (truth,) = truths(path, skip_bad=True)
+    assert truth.instances.class_ids.tolist() == [CAR]
+
+
 def test_shapes_of_a_group_are_one_object(tmp_path: Path) -> None:
     right = [[9, 1], [10, 1], [10, 3], [9, 3]]
     path = labelme(

@@ -168,6 +168,10 @@ def _shape(entry: Any, size: Size, left_out: Counter[str]) -> Shape | None:
         raise ValueError(f"shape_type {shown(kind)} is not known")
     score = 1.0 if entry.get("score") is None else score_of(entry["score"])
     points = points_xy(entry.get("points", ()), fewest=2)
+    if kind == "circle" and len(points) != 2:
+        raise ValueError(
+            f"a circle of {len(points)} points, where a centre and a point of its edge should be"
+        )
     if kind == "mask":
         mask = _pasted(entry.get("mask"), points[0].tolist(), size)
     else:

@@ -154,7 +154,10 @@ def _source(entry: Mapping[str, Any], folder: Path, reading: ReadingOptions) -> 
     if share is not None and not 0 < share < float("inf"):
         raise ValueError(f"share {share} is not positive")
     named = tuple(f"{name}={known}" for name, known in entry.get("classes", {}).items())
-    Classes.parse(named)  # now, and not when the other sets are open
+    try:
+        Classes.parse(named)  # now, and not when the other sets are open
+    except UsageError as error:
+        raise ValueError(f"classes can't be meant so ({error})") from error
     return DataSource(
         labels=folder / entry["labels"] if "labels" in entry else None,
         images=folder / entry["images"] if "images" in entry else None,

@@ -45,7 +45,7 @@ from tests.toy import ToyRuntime, loader_of
 SIZE = (48, 64)
 TYPED = re.compile(  # by Python, and not for a user
     r"Traceback|unexpected fault|NoneType|object of type|not supported between|object is not|has no attribute"
-    r"|unhashable|invalid literal|could not convert|not subscriptable|out of bounds for|positional argument"
+    r"|unhashable|invalid literal for|could not convert|not subscriptable|out of bounds for|positional argument"
     r"|unsupported operand|expected str,|codec can't|too large to convert|cannot convert float|argument must be"
 )
 Call = tuple[click.Command, list[Any]]
