@@ -268,3 +268,14 @@ def test_reading_takes_no_more_memory_for_a_longer_recording(tmp_path: Path) -> 
             peaks.append(tracemalloc.get_traced_memory()[1])
             tracemalloc.stop()
     assert peaks[1] < 2 * peaks[0]  # it would be 10 if frames were kept
+
+
+def test_a_schema_that_is_no_text_is_told_as_damage(tmp_path: Path) -> None:
+    with Store.open(tmp_path, FINGERPRINT) as store:
+        store.add([found(0)])
+    with sqlite3.connect(tmp_path / "labels.sqlite") as connection:
+        connection.execute("PRAGMA writable_schema = ON")
+        broken = "UPDATE sqlite_master SET sql = CAST(x'4352454154452054d842' AS TEXT) WHERE name = 'frames'"
+        connection.execute(broken)
+    with pytest.raises(SourceError, match="damaged"):
+        Store.read(tmp_path)

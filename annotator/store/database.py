@@ -215,6 +215,8 @@ def faults(path: Path, is_reading: bool = False) -> Iterator[None]:
         if sentence is None:
             raise
         raise sentence from error
+    except UnicodeDecodeError as error:  # Python's, where SQLite cites bytes of a damaged schema
+        raise damaged(path, "its schema is no text in UTF-8") from error
 
 
 def _fault(path: Path, error: sqlite3.DatabaseError, is_reading: bool) -> AnnotatorError | None:
