@@ -199,3 +199,26 @@ def test_crops_go_to_small_objects_when_asked_to() -> None:
         ]
         at_far = sum(abs((16 - row[2]) / row[0] - 200) < 30 for row in placed)
         assert at_least <= at_far <= (60 if not small else 80)
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device here")
+def test_a_gpu_makes_the_crops_and_the_loss_of_a_cpu() -> None:
+    gpu = torch.device("cuda", 0)
+    crops, on_cpu = both(pasted=0.5)
+    on_gpu = DeviceCrops(crops, DeviceImages([part.images for part in crops.parts], gpu, 0))
+    for first in (0, 16):
+        images, target = on_gpu.batch(range(first, first + 16))
+        expected_images, expected = on_cpu.batch(range(first, first + 16))
+        noise = [bool(on_cpu.plan(k).look and on_cpu.plan(k).look.noise) for k in range(first, first + 16)]
+        apart = (images.cpu().int() - expected_images.int()).abs().float().mean((1, 2, 3))
+        assert max(d for d, is_noisy in zip(apart.tolist(), noise, strict=True) if not is_noisy) < 0.5
+        assert (target.instance.cpu() != expected.instance).float().mean() < 1e-3
+        raw = torch.randn(16, 12, 32, 48)
+        given = Grid(1, 65, 1, 65).coordinates((32, 48)), 2, torch.full((8,), 10.0)
+        loss = batched_loss(
+            raw.to(gpu), expected.to(gpu), given[0].to(gpu), 2, given[2].to(gpu), LossOptions()
+        )
+        torch.testing.assert_close(
+            loss.cpu(), batched_loss(raw, expected, *given, LossOptions()), rtol=1e-4, atol=1e-5
+        )
