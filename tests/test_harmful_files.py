@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import resource
 import struct
 import subprocess
@@ -147,6 +148,10 @@ HARMFUL: dict[
     "instance ids of 900 million pixels": (cityscapes(png(30_000, 30_000, 16, bytes(1 << 20))), "too large"),
     "instance ids of 2^62 pixels": (cityscapes(png((1 << 31) - 1, (1 << 31) - 1, 16)), "too large"),
     "instance ids in a picture of 8 bits": (cityscapes(png(1 << 20, 1 << 20, 8)), "instead of 16 bits"),
+    "instance ids in a chunk that says it has 3.5 GB": (
+        cityscapes(re.sub(b"....IDAT", b"\xd5\0\0\0IDAT", png(768, 384, 16, bytes(999)), flags=re.DOTALL)),
+        "no picture that can be read",
+    ),
     "a benchmark's mask of 2^34 pixels": (results(png(1 << 17, 1 << 17, 8)), "not a picture"),
     "a benchmark's mask without a whole header": (
         results(png(9, 9, 8).replace(b"\x00\x00\x00\x0dIHDR", b"\x00\x00\x00\x02IHDR")),

@@ -52,7 +52,7 @@ def decode_grey(content: bytes, bits: int) -> npt.NDArray[Any]:
     require_frame_size(height, width)
     rows = inflate(content)
     pixels = unfilter(rows) if rows else None
-    if pixels is None:  # interlaced, or not sound in every bit
+    if pixels is None and _is_whole(content):  # interlaced, or not sound in every bit
         pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
     if pixels is None or pixels.ndim != 2 or pixels.dtype.itemsize * 8 != bits:
         raise ValueError("no picture that can be read")
@@ -109,6 +109,14 @@ def _store(rows: Rows) -> bytes:
     for kind, content in ((b"IHDR", [head]), (b"IDAT", stored), (b"IEND", [])):
         parts += [LENGTH.pack(sum(map(len, content))), kind, *content, NO_CHECKSUM]
     return b"".join(parts)
+
+
+def _is_whole(content: bytes) -> bool:
+    """Whether chunks are as long as they say: OpenCV takes memory for what they say."""
+    at = len(SIGNATURE)
+    while content[at + 4 : at + 8] not in (b"IEND", b""):
+        at += LENGTH.unpack_from(content, at)[0] + 12
+    return at + 12 <= len(content)
 
 
 def _chunks(content: bytes, kind: bytes) -> Iterator[bytes]:
