@@ -18,6 +18,7 @@ from annotator.evaluation.comparison import compare
 from annotator.fingerprint import identity
 from annotator.formats import PLACES
 from annotator.formats.cvat_reader import DELETED
+from annotator.formats.finished import insist_on_finished
 from annotator.formats.names import GENERAL
 from annotator.formats.recognise import Kind, Labels, bad_input, recognise
 from annotator.formats.whole import scratch_folder, whole_folder
@@ -149,7 +150,9 @@ def _imports(job: ConversionJob) -> list[Import]:
         return _imports_like(job, job.like)
     with bad_input():
         imports = []
-        for labels in recognise(job.source, job.reading).labels:
+        side = recognise(job.source, job.reading)
+        insist_on_finished(side, job.reading)
+        for labels in side.labels:
             losses = Counter[str]()
             frames = _frames(labels, losses)
             imports.append(Import(labels, _recording(labels), frames, losses))

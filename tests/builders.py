@@ -67,11 +67,17 @@ class Recording:
     path: Path = Path("/data/day_1/drive.mp4")
 
 
+def finish(store: Store) -> None:
+    """Note that all of a recording is labelled and tracked."""
+    store.set_note("detected", True)
+    store.set_note("tracked", {"enabled": True})
+
+
 def add_recording(run: Path, name: str, path: Path, found: Sequence[Instances]) -> None:
     """Add a tracked recording to a run folder."""
     with Store.open(run / name, {"weights": "c0ffee"}) as store:
         store.add(found)
-        store.set_note("tracked", {"enabled": True})
+        finish(store)
     content = json.loads((run / "run.json").read_text()) if (run / "run.json").exists() else {"sources": []}
     content["sources"].append({"name": name, "path": str(path), "state": "done"})
     (run / "run.json").write_text(json.dumps(content))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -80,16 +81,16 @@ def test_a_damaged_store_is_told_and_the_other_recording_goes_on(
 ) -> None:
     DAMAGES[damage](folder / "run" / "drive")
     store = folder / "run" / "drive" / "labels.sqlite"
-    for name in ("convert", "track", "convert to run"):
+    for name in ("eval", "diff"):
+        answer = run(name)
+        assert answer.returncode == 2, name
+        assert_one_sentence(answer, f"{store}: is damaged (", "use --overwrite")
+    for name in ("convert", "convert to run", "track"):
         answer = run(name)
         assert answer.returncode == 1, name
         assert_one_sentence(answer, f"{store}: is damaged (", "use --overwrite")
         assert "healthy: 8 frames" in answer.stdout
         shutil.rmtree(folder / "out", ignore_errors=True)
-    for name in ("eval", "diff"):
-        answer = run(name)
-        assert answer.returncode == 2, name
-        assert_one_sentence(answer, f"{store}: is damaged (", "use --overwrite")
     answer = run("edit")
     assert answer.returncode in (1, 2)
     assert_one_sentence(answer, f"{store}: is damaged (", "use --overwrite")
@@ -135,3 +136,50 @@ def test_overwriting_a_store_that_cannot_be_read_leaves_no_old_label_files(
     DAMAGES["cut off"](folder / "run" / "drive")
     assert run("annotate", "--overwrite").returncode == 0
     assert not (folder / "run" / "drive" / "mots.txt").exists()
+
+
+# ---- runs that are not finished
+
+
+def interrupt(folder: Path) -> None:
+    """Leave the recording as a kill amid its frames does."""
+    with Store.read(folder) as store:
+        made_with = store.fingerprint
+    with Store.open(folder, made_with) as store:
+        store.set_note("detected", None)
+
+
+def untrack(folder: Path) -> None:
+    """Leave the recording as a kill amid association does."""
+    with Store.read(folder) as store:
+        made_with = store.fingerprint
+    with Store.open(folder, made_with) as store:
+        store.set_note("tracked", None)
+
+
+def fail(folder: Path) -> None:
+    """Leave the recording as one that can't be read."""
+    shutil.rmtree(folder)
+    content = json.loads((folder.parent / "run.json").read_text())
+    content["sources"][0] |= {"state": "failed", "frames": 0}
+    (folder.parent / "run.json").write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize("name", ["convert", "convert to run", "eval", "diff"])
+@pytest.mark.parametrize(
+    ("leave", "lacking"),
+    [
+        (interrupt, "drive (8 frames so far)"),
+        (untrack, "drive (without its tracks)"),
+        (fail, "drive (failed)"),
+    ],
+)
+def test_half_a_run_is_not_taken_for_the_whole_unless_told(
+    folder: Path, run: Commands, name: str, leave: Callable[[Path], None], lacking: str
+) -> None:
+    leave(folder / "run" / "drive")
+    answer = run(name)
+    assert answer.returncode == 2
+    assert_one_sentence(answer, f"{folder / 'run'}: is not finished: {lacking};", "--unfinished")
+    assert not list((folder / "out").glob("*/*"))
+    assert run(name, "--unfinished").returncode == 0

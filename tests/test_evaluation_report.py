@@ -24,7 +24,7 @@ from annotator.instances import Instances
 from annotator.labels import BY_NAME
 from annotator.options import METRICS
 from annotator.store import Store
-from tests.builders import REAL_DATA, Labels, Recording, frame_ref, needs_real_data
+from tests.builders import REAL_DATA, Labels, Recording, finish, frame_ref, needs_real_data
 from tests.scenes import scene
 from tests.test_evaluation_sides import WRITERS
 
@@ -173,6 +173,7 @@ def test_identities_of_two_recordings_are_different_ones(tmp_path: Path) -> None
             with Store.open(tmp_path / side / name, {}) as store:
                 store.add([found(k, *drawn, tracked=False) for k in range(3)])
                 store.set_tracks((k, i, i + 1) for k in range(3) for i in range(2))
+                finish(store)
     report = evaluate(tmp_path / "a", tmp_path / "b")
     assert report.counts.compared == 6
     assert report.figure("HOTA") == pytest.approx(1)
@@ -200,6 +201,7 @@ def test_memory_does_not_grow_with_frames(tmp_path: Path) -> None:
                     store.add(
                         [Instances.of(frame_ref(k, (90, 160)), some.masks, some.class_ids, some.scores)]
                     )
+                finish(store)
             sides.append(tmp_path / f"{side}{frames}")
         tracemalloc.start()
         evaluate(*sides, ("boundary", "edits"))  # AP keeps a few bytes for every prediction

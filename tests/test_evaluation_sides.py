@@ -21,7 +21,7 @@ from annotator.formats.recognise import bad_input, recognise
 from annotator.instances import Instances, Region
 from annotator.labels import BY_NAME
 from annotator.store import Store
-from tests.builders import REAL_DATA, Labels, Recording, frame_ref, mask, needs_real_data
+from tests.builders import REAL_DATA, Labels, Recording, finish, frame_ref, mask, needs_real_data
 
 CAR, PERSON = BY_NAME["car"].id, BY_NAME["person"].id
 VIDEO = Recording("drive", True, Path("/data/drive.mp4"))
@@ -57,6 +57,7 @@ def stored(folder: Path, labels: Labels, source: Recording) -> Path:
             for found in labels.found
             for k, track in enumerate(found.track_ids)
         )
+        finish(store)
     (folder / "run" / "run.json").write_text("{}")
     return folder / "run"
 

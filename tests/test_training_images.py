@@ -24,7 +24,7 @@ from annotator.training.augmentation import target
 from annotator.training.images import UNKNOWN, CachedImages, ImageFiles, RenderedImages, evenly
 from annotator.training.loop import foreground_weights
 from annotator.training.mix import DataSource, Part, mix_of, open_files, open_parts, read_mix
-from tests.builders import blob
+from tests.builders import blob, finish
 from tests.labelled import ALL, CAR, PERSON, RIDER, SIZE, DrawnImages, labelled_image, write_coco
 from tests.toy import write_video
 
@@ -202,6 +202,7 @@ def test_frames_of_a_video_become_files_once(tmp_path: Path) -> None:
         for index in (1, 4):
             frame = FrameRef(index, index, Fraction(1, 10), size)
             store.add([Instances.of(frame, [masks.encode(blob(size, 20, 20, 8))], [CAR], [1])])
+        finish(store)
     (run / "run.json").write_text(json.dumps({"sources": [{"name": "drive", "path": str(video)}]}))
     images = opened(run)
     assert [file.name for file in images.files] == ["000001.jpg", "000004.jpg"]
@@ -365,6 +366,7 @@ def test_labels_of_a_single_image_find_it(tmp_path: Path) -> None:
     with Store.open(run / "photo", {"version": "1"}) as store:
         frame = FrameRef(0, 0, Fraction(1), (48, 64), "photo.png")
         store.add([Instances.of(frame, [masks.encode(blob((48, 64), 20, 20, 8))], [CAR], [1])])
+        finish(store)
     (run / "run.json").write_text(json.dumps({"sources": [{"name": "photo", "path": str(image)}]}))
     assert opened(run).files == [image]
 

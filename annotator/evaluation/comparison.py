@@ -15,6 +15,7 @@ from typing import TypeVar
 import numpy as np
 
 from annotator.errors import FormatError, UsageError
+from annotator.formats.finished import insist_on_finished
 from annotator.formats.pairing import By, FrameNames, Pair, by_name, by_number, repeated
 from annotator.formats.recognise import Kind, Labels, Side, Size, bad_input, recognise
 from annotator.frames import FrameRef
@@ -201,6 +202,8 @@ def compare(
     """
     with bad_input():
         ours, theirs = recognise(prediction, reading), recognise(truth, reading)
+        for side in (ours, theirs):
+            insist_on_finished(side, reading)
         counts = Counts()
         recordings = [
             Recording(name, predicted, true, counts, pairing.match)

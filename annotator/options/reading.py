@@ -25,6 +25,10 @@ class ReadingOptions:
             "Leave out annotations that can't be read, and count them; else their file is refused."
         ),
     )
+    unfinished: bool = field(
+        default=False,
+        metadata=option("Take runs of this tool that are not finished as they are; else they are refused."),
+    )
     image_folder: Path | None = field(
         default=None,
         metadata=option(

@@ -33,6 +33,7 @@ from typing import Any
 from annotator.errors import UsageError
 from annotator.formats.classes import Classes
 from annotator.formats.fields import shown, whole
+from annotator.formats.finished import insist_on_finished
 from annotator.formats.recognise import bad_input, recognise
 from annotator.instances import Truth
 from annotator.labels import class_ids
@@ -166,6 +167,7 @@ def _source(entry: Mapping[str, Any], folder: Path, reading: ReadingOptions) -> 
         reading=ReadingOptions(
             map=(*reading.map, *named),
             skip_bad=reading.skip_bad or bool(entry.get("skip_bad")),
+            unfinished=reading.unfinished,
         ),
         streets=streets,
     )
@@ -201,7 +203,9 @@ def open_files(source: DataSource, size: Size, kept: Path) -> ImageFiles:
     left_out = Counter[str]()
     with bad_input():
         reading = replace(source.reading, image_folder=source.images or source.reading.image_folder)
-        for labels in recognise(source.labels, reading).labels:
+        side = recognise(source.labels, reading)
+        insist_on_finished(side, reading)
+        for labels in side.labels:
             of_recording = list(labels.truth())
             refs = [truth.instances.frame for truth in of_recording]
             files += frame_files(labels, refs, source.images, kept) if refs else []

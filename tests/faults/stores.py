@@ -76,6 +76,11 @@ DAMAGES: dict[str, Callable[[Path], None]] = {  # met by all that reads labels
     "a page of zeros": _bytes(_zero_a_page),
     "a page of ones": _bytes(_set_all_bits),
     "a table has another name": _schema("tracks", "trucks"),
+    "a table whose name is no UTF-8": _bytes(
+        lambda content: content.__setitem__(
+            slice(None), content.replace(b"CREATE TABLE gaps", b"CREATE TABLE \xd8aps")
+        )
+    ),
     "a column has another name": _schema("score REAL", "scare REAL"),
     "a view in place of a table": _sql(
         "CREATE VIEW more AS WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x FROM n) SELECT x FROM n"

@@ -1,0 +1,54 @@
+"""Whether runs hold all that they are to hold, so that half of a recording is not taken for the whole."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from annotator.errors import SourceError, UsageError
+from annotator.formats.recognise import RUN, Kind, Labels, Side
+from annotator.options import ReadingOptions
+from annotator.store import Store
+
+DONE = "done"  # in run.json
+MOST_NAMED = 5
+
+
+def insist_on_finished(side: Side, reading: ReadingOptions) -> None:
+    """Raise UsageError, saying what is lacking, for a run with recordings that are not labelled to their end.
+
+    Nothing is said where `reading` takes them as they are, nor of a store that can't be read, which its reader tells.
+    """
+    if side.kind is not Kind.RUN or reading.unfinished:
+        return
+    found = {labels.name: _lacking(labels) for labels in side.labels}
+    lacking = [f"{name} ({why})" for name, why in found.items() if why]
+    states = _states(side.path / RUN)
+    lacking += [f"{name} ({state})" for name, state in states.items() if name not in found and state != DONE]
+    if lacking:
+        more = f" and {len(lacking) - MOST_NAMED} more" if len(lacking) > MOST_NAMED else ""
+        raise UsageError(
+            f"{side.path}: is not finished: {', '.join(lacking[:MOST_NAMED])}{more}; run spatialemb-annotate again, or"
+            " take what is there with --unfinished"
+        )
+
+
+def _lacking(labels: Labels) -> str:
+    """What the labels of a recording lack, in words; nothing when they are complete."""
+    try:
+        with Store.read(labels.path) as store:
+            if not store.note("detected"):
+                return f"{store.frame_count} frames so far"
+            return "" if store.note("tracked") else "without its tracks"
+    except SourceError:
+        return ""
+
+
+def _states(path: Path) -> Mapping[str, str]:
+    """The recordings of a run and how it went with each; none when there is no run.json that says so."""
+    try:
+        sources = json.loads(path.read_text(encoding="utf-8"))["sources"]
+        return {str(source["name"]): str(source["state"]) for source in sources}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return {}
