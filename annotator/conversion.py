@@ -26,7 +26,7 @@ from annotator.instances import Instances, Truth
 from annotator.masks import iou
 from annotator.options import RUN_FOLDER, ConversionJob
 from annotator.publishing import ALWAYS, Recording, publish_all, recording_of
-from annotator.run import Run
+from annotator.run import FAILED, Run
 from annotator.store import EDITED, Store
 from annotator.store import FILE_NAME as STORE
 
@@ -107,6 +107,8 @@ def _to_run(imports: list[Import], job: ConversionJob) -> Iterator[Converted]:
         for each in imports:
             with attempt():
                 yield _to_recording(each, run)
+        if all(record.state == FAILED for record in run.records):
+            run.forget()
 
 
 def _to_recording(each: Import, run: Run) -> Converted:

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from annotator.errors import UsageError
+from annotator.escape import read_object
 from annotator.formats.recognise import Kind, Labels, bad_input, recognise
 from annotator.labels import BY_ID
 from annotator.options import EditJob
 from annotator.publishing import Recording, publish_all, recording_of, run_folder
 from annotator.run import FILE_NAME as RUN_FILE
-from annotator.run import Run, read_about
+from annotator.run import Run
 from annotator.store import Store
 
 RENEWED = (
@@ -79,7 +80,7 @@ def locked(recording: Recording, folder: Path) -> Iterator[Run | None]:
 
 def _about(path: Path) -> dict[str, Any]:
     """What run.json says of the run as a whole; nothing when it can't be read."""
-    return {key: value for key, value in read_about(path).items() if key not in RENEWED}
+    return {key: value for key, value in read_object(path).items() if key not in RENEWED}
 
 
 # ---- in the store

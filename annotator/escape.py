@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 LONGEST_NAME = 255  # bytes of a file's name, nearly everywhere
@@ -35,6 +36,15 @@ def to_json(content: object, **options: Any) -> str:
     What `encodable` writes within a string is JSON's own escape.
     """
     return encodable(json.dumps(content, ensure_ascii=False, **options))
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """The JSON object in a file; an empty one where it can't be read or holds something else."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def shortened(name: str, most: int) -> str:

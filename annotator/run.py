@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from importlib import metadata
 from itertools import islice
 from pathlib import Path
-from types import TracebackType, UnionType
+from types import TracebackType
 from typing import Any, Protocol
 
 import annotator
 from annotator.errors import OutputError, UsageError
-from annotator.escape import LONGEST_NAME, shortened, to_json
+from annotator.escape import LONGEST_NAME, read_object, shortened, to_json
 from annotator.store import TRACKING_LOSSES, Store
 from annotator.store.lock import LOCK_FILE, RUN_FILE, Lock
 
 FILE_NAME = RUN_FILE
 TRACEBACK_NAME = "traceback.txt"
+ROOM = 1 << 16  # bytes for the last words of a run, beside twice those of the first
 PACKAGES = (
     "torch",
     "torchvision",
@@ -71,15 +71,6 @@ class SourceRecord:
     fingerprint: Mapping[str, Any] | None = None  # all that shaped its labels
 
 
-KINDS: dict[str, type | UnionType] = {  # of the fields of a SourceRecord in JSON
-    **dict.fromkeys(("name", "path", "state", "error"), str),
-    **dict.fromkeys(("frames", "gaps", "instances", "tracks"), int),
-    **dict.fromkeys(("gap_reasons", "remarks"), list),
-    **dict.fromkeys(("losses", "fingerprint"), dict),
-    "seconds": int | float,
-}
-
-
 class Run:
     """A run that holds the lock of its output folder; use it in a `with`.
 
@@ -94,11 +85,14 @@ class Run:
         self._before: SourceRecord | None = None  # what was recorded of the source that is being labelled
         self._since = 0.0
         self._lock = Lock(out / LOCK_FILE)
+        self._is_first = False  # there was no run.json before
+        self._is_forgotten = False
 
     def __enter__(self) -> Run:
         try:
             self.out.mkdir(parents=True, exist_ok=True)
             self._lock.take()
+            self._is_first = not (self.out / FILE_NAME).exists()
         except OSError as error:
             raise UsageError(
                 f"{self.out}: can't be written ({error.strerror}); choose another --out"
@@ -107,6 +101,7 @@ class Run:
         self._about |= {"state": RUNNING, "started": _now(), "ended": None}
         try:
             self._write()
+            self._lock.reserve(ROOM + 2 * (self.out / FILE_NAME).stat().st_size)
         except OutputError:
             self._lock.release()
             raise
@@ -127,12 +122,30 @@ class Run:
                 if record.state == RUNNING:
                     state, why = (INTERRUPTED, None) if interrupted else (FAILED, str(error))
                     self._end(record.name, state=state, error=why)
-            self._write()
+            self._write_last()
         except OutputError:
             if kind is None:
                 raise  # else the first fault is the one to tell
         finally:
             self._lock.release()
+            if self._is_forgotten:
+                with suppress(OSError):
+                    self.out.rmdir()  # unless others have files there
+
+    def forget(self) -> None:
+        """Leave no run.json when this ends, if there was none before: nothing was made."""
+        self._is_forgotten = self._is_first
+
+    def _write_last(self) -> None:
+        """Write how it ended, also where the disk is full: the room for that was reserved."""
+        if self._is_forgotten:
+            (self.out / FILE_NAME).unlink(missing_ok=True)
+            return
+        try:
+            self._write()
+        except OutputError:
+            self._lock.reserve(0)
+            self._write()
 
     @property
     def records(self) -> list[SourceRecord]:
@@ -233,34 +246,60 @@ def write_json(path: Path, content: object) -> None:
         ) from error
 
 
-def read_about(path: Path) -> dict[str, Any]:
-    """What a run.json says; nothing when there is no readable one."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return content if isinstance(content, dict) else {}
-
-
 def read_records(path: Path) -> dict[str, SourceRecord]:
-    """The records of the runs before this one; none when there is no readable run.json."""
-    sources = read_about(path).get("sources")
+    """The records of the runs before this one, as far as they can be understood; none without a readable run.json."""
+    sources = read_object(path).get("sources")
     records = (
-        [record for source in sources if (record := _record(source))] if isinstance(sources, list) else []
+        [_record(source) for source in sources if _is_record(source)] if isinstance(sources, list) else []
     )
-    return {
-        record.name: replace(record, state=INTERRUPTED) if record.state == RUNNING else record
-        for record in records
+    return {record.name: record for record in records}
+
+
+def _is_record(source: Any) -> bool:
+    return isinstance(source, dict) and all(ENTRIES[key](source.get(key)) for key in ("name", "path"))
+
+
+def _record(source: Mapping[str, Any]) -> SourceRecord:
+    """What run.json says of a source; what can be no such value is as if it weren't there."""
+    known: dict[str, Any] = {
+        key: value for key, value in source.items() if key in ENTRIES and ENTRIES[key](value)
     }
+    if known.get("state") == RUNNING:
+        known["state"] = INTERRUPTED
+    lists: dict[str, Any] = {key: tuple(value) for key, value in known.items() if isinstance(value, list)}
+    return SourceRecord(**{**known, **lists})
 
 
-def _record(source: Any) -> SourceRecord | None:
-    """A record with the fields that are of the right kind; None when it names no source."""
-    if not isinstance(source, dict):
-        return None
-    kept = {name: source[name] for name, kind in KINDS.items() if isinstance(source.get(name), kind)}
-    is_named = kept.get("name") and "path" in kept
-    return SourceRecord(**kept) if is_named else None
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and value >= 0
+
+
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(map(_is_text, value))
+
+
+def _are_losses(value: Any) -> bool:
+    return isinstance(value, dict) and all(
+        isinstance(of_format, dict) and all(map(_is_count, of_format.values()))
+        for of_format in value.values()
+    )
+
+
+ENTRIES: Mapping[str, Callable[[Any], bool]] = {  # of SourceRecord, and what they can be
+    "name": lambda value: _is_text(value) and bool(value),
+    "path": lambda value: _is_text(value) and "\0" not in value,
+    "state": lambda value: value in (PENDING, RUNNING, DONE, FAILED, INTERRUPTED),
+    **dict.fromkeys(("frames", "gaps", "instances", "tracks"), _is_count),
+    **dict.fromkeys(("gap_reasons", "remarks"), _are_texts),
+    "losses": _are_losses,
+    "error": lambda value: value is None or _is_text(value),
+    "seconds": lambda value: isinstance(value, int | float),
+    "fingerprint": lambda value: value is None or isinstance(value, dict),
+}
 
 
 def _now() -> str:

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from annotator.editing import edit
+from annotator.escape import read_object
 from annotator.options import EditJob
-from annotator.run import FILE_NAME, SourceRecord, read_about, read_records
+from annotator.run import FILE_NAME, SourceRecord, read_records
 from tests.builders import add_recording
 from tests.test_store import found
 
@@ -29,7 +30,7 @@ def written(folder: Path, content: Any) -> Path:
 def test_what_is_no_run_json_records_nothing(tmp_path: Path, content: Any) -> None:
     path = written(tmp_path, content)
     assert read_records(path) == {}
-    assert isinstance(read_about(path), dict)
+    assert isinstance(read_object(path), dict)
 
 
 @pytest.mark.parametrize(

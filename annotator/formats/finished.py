@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
 from annotator.errors import SourceError, UsageError
+from annotator.escape import read_object
 from annotator.formats.recognise import RUN, Kind, Labels, Side
 from annotator.options import ReadingOptions
 from annotator.store import Store
@@ -47,8 +47,8 @@ def _lacking(labels: Labels) -> str:
 
 def _states(path: Path) -> Mapping[str, str]:
     """The recordings of a run and how it went with each; none when there is no run.json that says so."""
-    try:
-        sources = json.loads(path.read_text(encoding="utf-8"))["sources"]
-        return {str(source["name"]): str(source["state"]) for source in sources}
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    sources = read_object(path).get("sources")
+    if not isinstance(sources, list):
         return {}
+    records = [source for source in sources if isinstance(source, dict) and "state" in source]
+    return {str(source.get("name")): str(source["state"]) for source in records}

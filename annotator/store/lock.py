@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, ClassVar
 
@@ -27,7 +27,7 @@ class Lock:
     def take(self) -> None:
         """Take the lock. Raises UsageError when another run has it, OSError when it can't be written."""
         while self._file is None:
-            file = self._path.open("ab")
+            file = self._path.open("ab", buffering=0)
             try:
                 _lock(file)
                 # Whoever had it may have removed the file since we opened it: then we hold a lock on nothing.
@@ -50,6 +50,13 @@ class Lock:
                 self._path.unlink(missing_ok=True)
             self._file.close()
             self._file = None
+
+    def reserve(self, size: int) -> None:
+        """Keep so many bytes of the disk, for what must be written when it is full; 0 sets them free."""
+        if self._file is not None:
+            with suppress(OSError):
+                self._file.truncate(0)
+                self._file.write(bytes(size))
 
     @property
     def is_ours(self) -> bool:
