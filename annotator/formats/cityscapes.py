@@ -147,7 +147,9 @@ def _numbered(path: Path) -> Iterator[tuple[int, str, Path]]:
 def _load(file: Path) -> npt.NDArray[np.uint16]:
     """The instance ids (H, W) of a frame."""
     if not file.is_file():  # a pipe would have us wait
-        raise FormatError(f"{file}: is no file, or a link that leads nowhere")
+        raise FormatError(
+            f"{file}: not a 16-bit PNG of instance ids (a folder, or a link that leads nowhere)"
+        )
     try:
         return png.decode_grey(file.read_bytes(), 16)
     except ValueError as error:

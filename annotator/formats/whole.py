@@ -77,7 +77,10 @@ def find_whole(folder: Path, pattern: str) -> list[Path]:
     found = []
     for parent, folders, names in os.walk(folder, onerror=_raise_unreadable):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [Path(parent, name) for name in fnmatch.filter(names, pattern) if not name.startswith(".")]
+        matching = fnmatch.filter(
+            (*folders, *names), pattern
+        )  # whoever reads a folder of such a name refuses it
+        found += [Path(parent, name) for name in matching if not name.startswith(".")]
     try:
         for file in found:
             require_file(file)
