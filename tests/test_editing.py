@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -17,7 +19,7 @@ from hypothesis import strategies as st
 
 from annotator import masks
 from annotator.editing import edit
-from annotator.errors import UsageError
+from annotator.errors import SourceError, UsageError
 from annotator.formats import FORMATS
 from annotator.instances import Instances
 from annotator.labels import BY_NAME
@@ -180,6 +182,15 @@ def test_killed_on_the_way_it_is_done_or_not_done_and_the_same_command_goes_on(r
         edit(EditJob(run))
     found = FORMATS["coco"].read(run / "drive" / "coco.json")
     assert TRUCK in {class_id for each in found for class_id in each.class_ids.tolist()}
+
+
+@pytest.mark.parametrize("column", ["track_id", "frame_index", "position"])
+def test_tracks_that_are_damaged_are_not_edited(run: Path, column: str) -> None:
+    with closing(sqlite3.connect(run / "drive" / "labels.sqlite")) as db, db:
+        db.execute(f"UPDATE tracks SET {column} = x'00' WHERE track_id = 1 AND frame_index = 1")
+    for wish in ({"cut": ((1, 2),)}, {"join": ((1, 2),)}, {"delete": (1,)}, {"relabel": ((1, TRUCK),)}):
+        with pytest.raises(SourceError, match=r"labels\.sqlite: is damaged"):
+            edit(EditJob(run, **wish))
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -111,6 +111,16 @@ class Database:
             if found != ("ok",):
                 raise damaged(self.path, " ".join(str(found and found[0]).split()))
 
+    def insist_on_sound_edits(self) -> None:
+        """Raise SourceError where an index disagrees with its table: edits find their rows by indices."""
+        found = self.one("PRAGMA integrity_check(1)")
+        if found != ("ok",):
+            raise damaged(self.path, " ".join(str(found and found[0]).split()))
+        columns = ("track_id", "frame_index", "position")
+        odd = " OR ".join(f"typeof({column}) != 'integer'" for column in columns)
+        if self.one(f"SELECT 1 FROM tracks WHERE {odd} LIMIT 1"):
+            raise damaged(self.path, "it has tracks whose numbers are none")
+
     def begin(self, meta: Iterable[tuple[str, str]]) -> None:
         """Make the tables, with the first rows of `meta`."""
         with self.transaction():

@@ -227,7 +227,9 @@ class Store:
         """The database, to change instances and tracks in it, in one transaction: all of it or nothing.
 
         `what` is done is kept as the note "edits". Positions of a frame must go on from 0 without a gap.
+        Raises SourceError when the tracks, or what finds them, are damaged.
         """
+        self._db.insist_on_sound_edits()
         with self._db.transaction():
             yield self._db.connection
             edits = [*(self.note("edits") or []), *what]
