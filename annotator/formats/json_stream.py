@@ -22,7 +22,7 @@ from annotator.formats import zips
 from annotator.formats.names import BOM
 from annotator.limits import DEEPEST_JSON, LONGEST_RECORD
 
-CHUNK = 1 << 18  # bytes read at once
+CHUNK = 1 << 15  # bytes read at once
 KEPT = 1 << 63  # whole numbers below are kept by orjson; it makes floats of some above
 
 SPACE = re.compile(rb"[ \t\r\n]*+")
