@@ -373,5 +373,5 @@ def test_labels_of_a_single_image_find_it(tmp_path: Path) -> None:
 
 def test_no_rendered_street_is_wrong_usage(tmp_path: Path) -> None:
     (tmp_path / "mix.toml").write_text("[[training]]\nrendered = 0\n")
-    with pytest.raises(UsageError, match="leaves no street to draw"):
+    with pytest.raises(UsageError, match="rendered = 0 streets to draw; it takes 1 to"):
         read_mix(tmp_path / "mix.toml")

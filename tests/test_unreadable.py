@@ -89,7 +89,7 @@ def test_a_pipe_called_as_labels_are_is_not_waited_for(
     os.mkfifo(tmp_path / "x_000000_000000_gtFine_instanceIds.png")
     answer = in_process(cli.convert.command, capsys)(tmp_path, "--to", "coco", "--out", tmp_path / "out")
     assert answer.returncode == 2
-    assert_one_sentence(answer, "is no file")
+    assert_one_sentence(answer, "a pipe", "no file")
 
 
 def test_recordings_that_may_not_be_read_fail_and_the_others_are_labelled(

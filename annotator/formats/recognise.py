@@ -12,7 +12,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Protocol
 
-from annotator.errors import OutputError, SourceError, UsageError, unreadable
+from annotator.errors import OutputError, SourceError, UnreadableError, UsageError, unreadable
 from annotator.formats import labelme, yolo, zips
 from annotator.formats.bad_entries import BadEntries
 from annotator.formats.classes import AS_NAMED, Classes
@@ -199,7 +199,7 @@ def _recognise_file(path: Path) -> Side:
 def _kind_of_json(path: Path, start: bytes) -> Kind:
     """What a JSON object holds, by its first keys."""
     if VIA.search(start):
-        raise UsageError(
+        raise UnreadableError(
             f"{path}: annotations of VIA are not read; let VIA export them in COCO format (menu Annotation), and give"
             " that"
         )

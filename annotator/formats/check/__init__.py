@@ -54,7 +54,14 @@ def _check(path: Path) -> Iterator[Finding]:
     if path.is_dir() and not find_whole(path, "*.sqlite"):
         yield from _check_folder(path)
         return
-    for labels in recognise(path).labels:
+    try:
+        side = recognise(path)
+    except UnreadableError as error:
+        if not path.is_file():
+            raise
+        yield Finding(ERROR, str(path), str(error).removeprefix(f"{path}: "))
+        return
+    for labels in side.labels:
         if labels.kind is Kind.RUN:
             yield from _check_store(labels.path)
             yield from _check_published(labels.path)
