@@ -17,9 +17,9 @@ from annotator.masks import decode, encode
 from annotator.model.checkpoint import load_checkpoint, save_checkpoint
 from annotator.store import Store
 from annotator.synthetic import Street, write_drive
-from tests.builders import frame_ref
-from tests.labelled import DrawnImages, write_coco
-from tests.test_training import tiny_network
+from tests.helpers.builders import frame_ref
+from tests.helpers.labelled import DrawnImages, write_coco
+from tests.training.test_training import tiny_network
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 

@@ -15,8 +15,8 @@ import annotator
 from annotator import Instances, TrackingOptions, read_labels, track, write_labels
 from annotator.errors import UsageError
 from annotator.video import Loader, find_sources
-from tests.test_house import HEAVY
-from tests.toy import CAR, ROOT, ToyDetector, ToyRuntime, write_video
+from tests.helpers.fake_detector import CAR, ROOT, ToyDetector, ToyRuntime, write_video
+from tests.test_architecture import HEAVY
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from scipy import ndimage
 
 from annotator import masks
 from annotator.errors import FormatError
-from tests.builders import mask
+from tests.helpers.builders import mask
 
 SIZES = st.tuples(st.integers(1, 40), st.integers(1, 40))
 MASKS = arrays.arrays(np.bool_, SIZES)

@@ -18,9 +18,9 @@ import cli.evaluate
 import cli.track
 from annotator import masks
 from annotator.instances import Instances
-from tests.builders import add_recording, frame_ref, mask
-from tests.commands import Answer, in_process
-from tests.toy import draw, install, write_video
+from tests.helpers.builders import add_recording, frame_ref, mask
+from tests.helpers.commands import Answer, in_process
+from tests.helpers.fake_detector import draw, install, write_video
 
 ODD_NAMES = {
     "not UTF-8": os.fsdecode(b"caf\xe9 \xff"),

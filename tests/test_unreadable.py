@@ -16,10 +16,10 @@ import cli.evaluate
 import cli.track
 from annotator import masks
 from annotator.instances import Instances
-from tests.builders import add_recording, frame_ref, mask
-from tests.commands import assert_one_sentence, in_process
-from tests.permissions import unreadable
-from tests.toy import install, write_video
+from tests.helpers.builders import add_recording, frame_ref, mask
+from tests.helpers.commands import assert_one_sentence, in_process
+from tests.helpers.fake_detector import install, write_video
+from tests.helpers.permissions import unreadable
 
 BOX = masks.encode(mask(*["....######"] * 8))
 COMMANDS = {

@@ -33,9 +33,9 @@ from annotator.formats import cityscapes, cityscapes_results, coco
 from annotator.frames import FrameRef
 from annotator.instances import Instances, Truth
 from annotator.labels import INSTANCE_CLASSES
-from tests.builders import Labels, Recording, frame_ref
 from tests.golden.cityscapes_cases import shifted
 from tests.golden.make_cityscapes_golden import OUR_NAMES, SCRIPT
+from tests.helpers.builders import Labels, Recording, frame_ref
 
 SIZE = (1024, 2048)
 # As often as in a street: half are cars, a third are persons.

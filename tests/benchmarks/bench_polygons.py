@@ -22,7 +22,7 @@ from annotator.formats.survey import Survey
 from annotator.options import PublishOptions
 from annotator.polygons.borders import trace
 from annotator.store import Store
-from tests.builders import Recording
+from tests.helpers.builders import Recording
 from tests.reference.cvat_interpolation import shown
 
 DEFAULT = PublishOptions()

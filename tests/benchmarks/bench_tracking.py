@@ -35,7 +35,7 @@ from annotator.retracking import retrack
 from annotator.tracking import association
 from annotator.tracking.association import associate_frames
 from annotator.tracking.boosting import BoostedTrees
-from tests.builders import REAL_DATA, SHARED, frame_ref
+from tests.helpers.builders import REAL_DATA, SHARED, frame_ref
 
 TRUTH = REAL_DATA / "mots" / "instances_txt"
 DEGRADE, SCORE = SHARED / "tools" / "degrade_mots.py", SHARED / "tools" / "score_mots.py"

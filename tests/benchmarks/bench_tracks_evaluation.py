@@ -21,7 +21,7 @@ from typing import Any
 
 from tests.golden.make_trackeval_golden import OUR_NAMES, SCRIPT, renamed
 from tests.golden.tracks_cases import MOTS_CLASSES, MOTS_NUMBERS
-from tests.scenes import scene, write_mots
+from tests.helpers.scenes import scene, write_mots
 
 SIZE = (375, 1242)
 OURS = """

@@ -38,9 +38,9 @@ from annotator.publishing import publish_all
 from annotator.store import Store
 from annotator.training import mix
 from cli import annotate, convert, evaluate, shell, track
-from tests.builders import Labels, Recording, add_recording, blob, frame_ref
 from tests.faults.mutations import damaged
-from tests.toy import ToyRuntime, loader_of
+from tests.helpers.builders import Labels, Recording, add_recording, blob, frame_ref
+from tests.helpers.fake_detector import ToyRuntime, loader_of
 
 SIZE = (48, 64)
 TYPED = re.compile(  # by Python, and not for a user

@@ -20,7 +20,7 @@ import numpy as np
 from annotator import masks
 from annotator.instances import Instances
 from annotator.store import Store
-from tests.builders import blob, frame_ref
+from tests.helpers.builders import blob, frame_ref
 
 FRAMES = 4
 WRITES = (b"write", b"pwrite", b"pwrite64", b"ftruncate", b"unlink")  # all that changes a file or a folder

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from annotator.labels import BY_ID, INSTANCE_CLASSES
-from tests.builders import REAL_DATA
+from tests.helpers.builders import REAL_DATA
 
 ROAD, BUILDING, SKY, CARAVAN = 7, 11, 23, 29
 STUFF = (ROAD, BUILDING, SKY, 8, 21)

@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from tests.builders import REAL_DATA
 from tests.golden.tracks_cases import DRAWN, MOTS_CLASSES, SOME_OF_KITTI, Case, degraded
+from tests.helpers.builders import REAL_DATA
 
 PYTHON = os.environ.get("TRACKEVAL_PYTHON", "")
 GOLDEN = Path(__file__).parent / "tracks.json"

@@ -15,8 +15,8 @@ import pycocotools.mask as coco
 from scipy.optimize import linear_sum_assignment
 
 from annotator.labels import BY_ID, INSTANCE_CLASSES
-from tests.builders import REAL_DATA, SHARED
-from tests.scenes import Scene, scene, write_mots
+from tests.helpers.builders import REAL_DATA, SHARED
+from tests.helpers.scenes import Scene, scene, write_mots
 
 MOTS_NUMBERS = {26: 1, 24: 2}
 MOTS_CLASSES = {BY_ID[class_id].name: number for class_id, number in MOTS_NUMBERS.items()}

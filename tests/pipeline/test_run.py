@@ -1,0 +1,130 @@
+"""run.json says how it went, whatever stood there before and however full the disk is."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from annotator import run as runs
+from annotator.conversion import convert
+from annotator.editing import edit
+from annotator.errors import OutputError, UsageError
+from annotator.evaluation.report import evaluate
+from annotator.options import RUN_FOLDER, ConversionJob, EditJob, TrackingJob
+from annotator.retracking import retrack
+from annotator.run import Run, SourceRecord, read_records
+from annotator.store.lock import LOCK_FILE
+from tests.evaluation.test_sides import IN_VIDEO, VIDEO, WRITERS, labelled
+from tests.helpers.builders import Recording
+
+DRIVE = Recording("drive", True, Path("/data/drive.mp4"))
+STRANGE = {
+    "nothing": "",
+    "no JSON": "{",
+    "no UTF-8": b"\xff\xfe\x00",
+    "null": "null",
+    "a list": '[{"name": "drive"}]',
+    "a number": "7",
+    "deep": "[" * 100_000 + "]" * 100_000,
+    "a number of many digits": '{"sources": ' + "9" * 10_000 + "}",
+    "of another tool": '{"id": 3, "sources": {"a": 1}}',
+    "sources that are none": '{"sources": [null, 7, [], {"name": 3, "path": 4}, {"name": "x"}]}',
+    "odd entries": json.dumps(
+        {
+            "sources": [
+                {
+                    "name": "drive",
+                    "path": "/data/drive.mp4",
+                    "state": ["done"],
+                    "frames": "many",
+                    "gap_reasons": 7,
+                    "losses": {"coco": [1]},
+                    "seconds": None,
+                    "fingerprint": "none",
+                }
+            ]
+        }
+    ),
+    "a path that can be none": '{"sources": [{"name": "drive", "path": "a\\u0000b"}]}',
+}
+
+
+def put(path: Path, content: str | bytes) -> None:
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+
+
+@pytest.mark.parametrize("content", STRANGE.values(), ids=STRANGE)
+def test_a_strange_run_json_keeps_nobody_from_the_stores_beside_it(
+    tmp_path: Path, content: str | bytes
+) -> None:
+    run = WRITERS["run"](tmp_path, IN_VIDEO, VIDEO)
+    put(run / "run.json", content)
+    assert evaluate(run, run, ("coco",)).figure("AP") == 1
+    [converted] = convert(ConversionJob(run, "coco", tmp_path / "out"))
+    assert converted.frames == 4
+    assert edit(EditJob(run, delete=(1,)))
+    put(run / "run.json", content)
+    [tracked] = retrack(TrackingJob((run,), overwrite=True))
+    assert tracked.frames == 4
+
+
+@pytest.mark.parametrize("content", STRANGE.values(), ids=STRANGE)
+def test_a_strange_run_json_is_written_anew(tmp_path: Path, content: str | bytes) -> None:
+    put(tmp_path / "run.json", content)
+    with Run(tmp_path, {}, [DRIVE]):
+        pass
+    written = json.loads((tmp_path / "run.json").read_text())
+    assert written["state"] == "done"
+    assert [source["name"] for source in written["sources"]] == ["drive"]
+
+
+def test_what_can_be_understood_of_a_record_is_kept(tmp_path: Path) -> None:
+    source = {"name": "drive", "path": "/data/drive.mp4", "state": "running", "frames": 7, "tracks": -1}
+    put(tmp_path / "run.json", json.dumps({"sources": [source, None]}))
+    assert read_records(tmp_path / "run.json") == {
+        "drive": SourceRecord("drive", "/data/drive.mp4", state="interrupted", frames=7)
+    }
+
+
+def test_how_it_ended_is_written_on_a_full_disk_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write = runs.write_json
+
+    def write_if_there_is_room(path: Path, content: object) -> None:
+        if (tmp_path / LOCK_FILE).stat().st_size:  # what is reserved is all the room there is
+            raise OutputError("the disk is full")
+        write(path, content)
+
+    def label_until_the_disk_is_full() -> None:
+        with Run(tmp_path, {}, [DRIVE]) as run:
+            monkeypatch.setattr(runs, "write_json", write_if_there_is_room)
+            run.started(DRIVE)
+
+    with pytest.raises(OutputError, match="full"):
+        label_until_the_disk_is_full()
+    written: dict[str, Any] = json.loads((tmp_path / "run.json").read_text())
+    assert (written["state"], written["sources"][0]["state"]) == ("failed", "failed")
+    assert not (tmp_path / LOCK_FILE).exists()
+
+
+def test_a_refused_conversion_leaves_nothing(tmp_path: Path) -> None:
+    run = WRITERS["run"](tmp_path, IN_VIDEO, VIDEO)
+    source = WRITERS["coco"](tmp_path / "other", type(IN_VIDEO)([labelled(k + 50) for k in range(4)]), VIDEO)
+    out = tmp_path / "out"
+    for to in (RUN_FOLDER, "cvat"):
+        with pytest.raises(UsageError, match="no frame"):
+            list(convert(ConversionJob(source, to, out, like=run)))
+        assert not out.exists() or not list(out.rglob("*"))
+
+
+def test_a_refused_conversion_leaves_a_run_that_was_there_as_it_was(tmp_path: Path) -> None:
+    run = WRITERS["run"](tmp_path, IN_VIDEO, VIDEO)
+    source = WRITERS["coco"](tmp_path / "other", type(IN_VIDEO)([labelled(k + 50) for k in range(4)]), VIDEO)
+    shutil.copytree(run, out := tmp_path / "out")
+    before = sorted(path.name for path in out.rglob("*"))
+    with pytest.raises(UsageError, match="no frame"):
+        list(convert(ConversionJob(source, RUN_FOLDER, out, like=run, overwrite=True)))
+    assert sorted(path.name for path in out.rglob("*")) == before
