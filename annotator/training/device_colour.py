@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
+from torchvision.transforms.v2.functional import gaussian_blur
 
 from annotator.training.device_images import to_device
 
@@ -59,28 +59,19 @@ def recoloured(images: Tensor, looks: Sequence[Look], generator: torch.Generator
         chosen = np.flatnonzero(strengths)
         if len(chosen):
             at = to_device(chosen, torch.int64, images.device)
-            strength = to_device(np.array(strengths)[chosen], torch.float32, images.device)
-            out[at] = effect(out[at], strength, generator)
+            out[at] = effect(out[at], [strengths[k] for k in chosen], generator)
     return out
 
 
-def _blurred(images: Tensor, deviations: Tensor, _generator: torch.Generator) -> Tensor:
-    """Gaussian blur with a deviation (n,) for each image (n, h, w, 3), edges mirrored."""
-    taps = torch.arange(-RADIUS, RADIUS + 1, device=images.device)
-    weights = torch.exp(-0.5 * (taps / deviations[:, None]).square())
-    weights = weights / weights.sum(1, keepdim=True)
-    values = images.permute(0, 3, 1, 2)
-    for dim in (2, 3):
-        extent = values.shape[dim]
-        padding = (0, 0, RADIUS, RADIUS) if dim == 2 else (RADIUS, RADIUS, 0, 0)
-        padded = F.pad(values, padding, mode="reflect")
-        parts = [
-            padded.narrow(dim, k, extent) * weights[:, k, None, None, None] for k in range(weights.shape[1])
-        ]
-        values = torch.stack(parts).sum(0)
-    return values.permute(0, 2, 3, 1)
+def _blurred(images: Tensor, deviations: Sequence[float], _generator: torch.Generator) -> Tensor:
+    """Gaussian blur with a deviation for each of n images (n, h, w, 3), edges mirrored."""
+    blurred = [
+        gaussian_blur(image, [2 * RADIUS + 1] * 2, [deviation] * 2)
+        for image, deviation in zip(images.permute(0, 3, 1, 2), deviations, strict=True)
+    ]
+    return torch.stack(blurred).permute(0, 2, 3, 1)
 
 
-def _noisy(images: Tensor, strengths: Tensor, generator: torch.Generator) -> Tensor:
+def _noisy(images: Tensor, strengths: Sequence[float], generator: torch.Generator) -> Tensor:
     noise = torch.rand(images.shape, generator=generator, device=images.device) * 255 - 128
-    return images + noise * strengths[:, None, None, None]
+    return images + noise * to_device(strengths, torch.float32, images.device)[:, None, None, None]
