@@ -15,13 +15,13 @@ import annotator
 from annotator.errors import AnnotatorError, FormatError, UsageError, others_go_on
 from annotator.evaluation.comparison import Recording as Pair
 from annotator.evaluation.comparison import compare
+from annotator.files import atomic_folder, scratch_folder
 from annotator.fingerprint import identity
 from annotator.formats import PLACES
 from annotator.formats.cvat_reader import DELETED
 from annotator.formats.finished import insist_on_finished
 from annotator.formats.names import GENERAL
 from annotator.formats.recognise import Kind, Labels, bad_input, recognise
-from annotator.formats.whole import scratch_folder, whole_folder
 from annotator.instances import Instances, Truth
 from annotator.masks import iou
 from annotator.options import RUN_FOLDER, ConversionJob
@@ -115,7 +115,7 @@ def _to_recording(each: Import, run: Run) -> Converted:
     folder = run.folder(each.recording)
     run.started(each.recording)
     try:
-        with whole_folder(folder) as temporary, _filled(temporary, each) as store:
+        with atomic_folder(folder) as temporary, _filled(temporary, each) as store:
             publish_all(store, each.recording, temporary)
             run.count(each.recording, store)
             converted = _converted(each, store, folder)

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from annotator.editing import locked
 from annotator.errors import UsageError, others_go_on
+from annotator.files import scratch_folder
 from annotator.formats import mots
 from annotator.formats.recognise import Kind, Labels, bad_input, recognise
-from annotator.formats.whole import scratch_folder
 from annotator.options import TrackingJob
 from annotator.publishing import Recording, publish_all, recording_of
 from annotator.store import EDITED, TRACKING_LOSSES, Store

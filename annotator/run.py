@@ -17,9 +17,10 @@ from typing import Any, Protocol
 
 import annotator
 from annotator.errors import OutputError, UsageError
-from annotator.escape import LONGEST_NAME, read_object, shortened, to_json
+from annotator.escape import read_object
+from annotator.files import FileLock, write_json
 from annotator.store import TRACKING_LOSSES, Store
-from annotator.store.lock import LOCK_FILE, RUN_FILE, Lock
+from annotator.store.lock import LOCK_FILE, RUN_FILE
 
 FILE_NAME = RUN_FILE
 TRACEBACK_NAME = "traceback.txt"
@@ -84,7 +85,7 @@ class Run:
         self._records = {source.name: SourceRecord(source.name, _path(source)) for source in sources}
         self._before: SourceRecord | None = None  # what was recorded of the source that is being labelled
         self._since = 0.0
-        self._lock = Lock(out / LOCK_FILE)
+        self._lock = FileLock(out / LOCK_FILE)
         self._is_first = False  # there was no run.json before
         self._is_forgotten = False
 
@@ -227,23 +228,6 @@ def versions() -> dict[str, str]:
         with suppress(metadata.PackageNotFoundError):  # opencv-python-headless is as good
             found[package] = metadata.version(package)
     return found
-
-
-def write_json(path: Path, content: object) -> None:
-    """Write a JSON file that appears whole or not at all. Raises OutputError."""
-    temporary = path.with_name(shortened(path.name, LONGEST_NAME - 4) + ".tmp")
-    try:
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(to_json(content, indent=2) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise OutputError(
-            f"{path}: can't be written ({error.strerror}); make room and run the command again"
-        ) from error
 
 
 def read_records(path: Path) -> dict[str, SourceRecord]:

@@ -167,7 +167,7 @@ def diff(
     from annotator.evaluation.diff import diff as compare
     from annotator.evaluation.diff import parse_seconds
     from annotator.evaluation.output import insist_on_files
-    from annotator.run import write_json
+    from annotator.files import write_json
 
     from .tables import show_diff
 

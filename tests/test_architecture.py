@@ -20,6 +20,7 @@ FLOORS = [  # design/house.md: lowest first, and so within a floor; a name cover
         "annotator.escape",
         "annotator.labels",
         "annotator.limits",
+        "annotator.files",
         "annotator.filling",
         "annotator.masks",
     ],

@@ -11,9 +11,9 @@ from annotator.cvat.secrets import printable
 from annotator.cvat.server import IMAGES_FORMAT, Server, insist_on_address
 from annotator.cvat.tasks import LOCK, Task, alone
 from annotator.errors import AnnotatorError, ServerError, UsageError
+from annotator.files import scratch_folder
 from annotator.formats.cvat_xml import step_of_filter
 from annotator.formats.recognise import Kind, bad_input, recognise
-from annotator.formats.whole import scratch_folder
 from annotator.options import RUN_FOLDER, ConversionJob, PullJob
 
 EXPORT = "cvat_export.zip"  # kept beside the labels: `diff` is exact with it

@@ -16,10 +16,10 @@ from annotator.cvat.projects import Project, lacking
 from annotator.cvat.server import Server
 from annotator.cvat.tasks import LOCK, Task, alone
 from annotator.errors import AnnotatorError, ServerError, SourceError, UsageError
+from annotator.files import scratch_folder
 from annotator.formats import cvat
 from annotator.formats.cvat_xml import parts
 from annotator.formats.recognise import Kind, bad_input, recognise
-from annotator.formats.whole import scratch_folder
 from annotator.options import PublishOptions, PushJob
 from annotator.publishing import Recording, recording_of
 from annotator.store import Store

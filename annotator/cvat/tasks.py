@@ -9,8 +9,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from annotator.errors import OutputError, SourceError, UsageError
-from annotator.run import write_json
-from annotator.store.lock import Lock
+from annotator.files import FileLock, write_json
 
 FILE = "cvat_task.json"
 LOCK = ".cvat.lock"
@@ -52,7 +51,7 @@ class Task:
 @contextmanager
 def alone(lock: Path, otherwise: str) -> Iterator[None]:
     """Keep other commands away. Raises SourceError, with what to say `otherwise`, when one is at work already."""
-    held = Lock(lock)
+    held = FileLock(lock)
     try:
         lock.parent.mkdir(parents=True, exist_ok=True)
         held.take()

@@ -11,21 +11,21 @@ from pathlib import Path
 from annotator.errors import UsageError
 from annotator.escape import encodable, to_json
 from annotator.evaluation.report import Report
-from annotator.formats.whole import whole_file
+from annotator.files import atomic_file
 
 COLUMNS = ("part", "class", "metric", "value")
 
 
 def write_json(report: Report, path: Path) -> None:
     """Write `Report.as_json`. Raises OutputError."""
-    with whole_file(path) as temporary:
+    with atomic_file(path) as temporary:
         text = to_json(report.as_json(), indent=2, allow_nan=False)
         temporary.write_text(text + "\n", encoding="utf-8")
 
 
 def write_csv(report: Report, path: Path) -> None:
     """Write a line for every figure; the value is empty where it is not known. Raises OutputError."""
-    with whole_file(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+    with atomic_file(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         lines = csv.writer(file, lineterminator="\n")
         lines.writerow(COLUMNS)
         for *names, value in report.rows():

@@ -18,7 +18,7 @@ from annotator.evaluation.edits import GOOD
 from annotator.evaluation.hota import ALPHAS
 from annotator.evaluation.matching import HALF
 from annotator.evaluation.report import CLASSES, Confusion, Figures, Report, WorstFrame
-from annotator.formats.whole import whole_file, whole_folder
+from annotator.files import atomic_file, atomic_folder
 from annotator.instances import Instances
 from annotator.labels import BY_ID
 
@@ -74,7 +74,7 @@ def _figure(path: Path, onto: Callable[[Axes], None]) -> None:
 
     figure = Figure(figsize=(7, 5), layout="constrained")
     onto(figure.add_subplot())
-    with whole_file(path) as temporary:
+    with atomic_file(path) as temporary:
         figure.savefig(temporary, format="png", dpi=120)
 
 
@@ -143,7 +143,7 @@ def _worst_frames(report: Report, folder: Path) -> list[Path]:
     if not report.worst:
         return []
     names = [f"{rank:02d}.png" for rank in range(1, len(report.worst) + 1)]
-    with whole_folder(folder) as temporary:
+    with atomic_folder(folder) as temporary:
         for name, frame in zip(names, report.worst, strict=True):
             _, content = cv2.imencode(".png", picture(frame)[..., ::-1])
             (temporary / name).write_bytes(content.tobytes())

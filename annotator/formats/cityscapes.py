@@ -18,11 +18,12 @@ import numpy.typing as npt
 
 from annotator import masks
 from annotator.errors import FormatError
+from annotator.files import atomic_folder, find_files
 from annotator.formats import png
+from annotator.formats.findings import verify
 from annotator.formats.interface import LabelReader, Recorded, Written
 from annotator.formats.names import INSTANCE_IDS, frame_stem, numbers
 from annotator.formats.survey import Life, Survey, frame_without_time, lost
-from annotator.formats.whole import find_whole, insist, whole_folder
 from annotator.frames import FrameRef
 from annotator.instances import Instances, Region, Truth
 from annotator.labels import BY_ID, INSTANCE_CLASSES, INSTANCES_PER_CLASS, LABELS, instance_id
@@ -50,7 +51,7 @@ def write(reader: LabelReader, source: Recorded, folder: Path) -> Written:
     goal, losses, instances, frames = folder / FOLDER, Counter[str](), 0, 0
     survey = Survey.of(reader)
     numbers = Numbers(survey.tracks)
-    with whole_folder(goal) as temporary:
+    with atomic_folder(goal) as temporary:
         for found in reader.instances():
             shown = survey.disjoint(found)
             stem = frame_stem(source, found.frame)
@@ -67,7 +68,7 @@ def write(reader: LabelReader, source: Recorded, folder: Path) -> Written:
             frames += 1
         with os.scandir(temporary) as entries:
             written = sum(1 for _ in entries)
-        insist(written == 3 * frames, temporary, f"{written} files of {frames} frames")
+        verify(written == 3 * frames, temporary, f"{written} files of {frames} frames")
     return Written((goal,), frames, instances, +losses)
 
 
@@ -137,7 +138,7 @@ class Numbers:
 
 def _numbered(path: Path) -> Iterator[tuple[int, str, Path]]:
     """Index, CITY_SEQ_FRAME and file of every frame of a folder, by name."""
-    files = find_whole(path, f"*{INSTANCE_IDS}")
+    files = find_files(path, f"*{INSTANCE_IDS}")
     if not files:
         raise FormatError(f"{path}: no *{INSTANCE_IDS} in this folder")
     stems = [file.name.removesuffix(INSTANCE_IDS) for file in files]
@@ -168,9 +169,9 @@ def _instances(frame: FrameRef, rles: dict[int, Rle], file: Path) -> Instances:
 def _save(path: Path, pixels: npt.NDArray[Any], check: bool = False) -> None:
     """Write a PNG; `check` reads it back."""
     done, content = cv2.imencode(".png", pixels)
-    insist(done, path, "it can't be coded")
+    verify(done, path, "it can't be coded")
     path.write_bytes(content.tobytes())
     if check:
         back = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
         is_equal = back is not None and back.dtype == pixels.dtype and np.array_equal(back, pixels)
-        insist(is_equal, path, "it is not read as it was written")
+        verify(is_equal, path, "it is not read as it was written")

@@ -23,15 +23,16 @@ from scipy.spatial import KDTree
 
 from annotator import masks
 from annotator.errors import FormatError
+from annotator.files import atomic_folder, find_files
 from annotator.formats import cityscapes
 from annotator.formats.bad_entries import BadEntries
 from annotator.formats.classes import AS_NAMED, Classes
 from annotator.formats.fields import flag, shown, whole
+from annotator.formats.findings import verify
 from annotator.formats.image_files import Points, Record, Size, entries, load_json, points_xy
 from annotator.formats.interface import LabelReader, Recorded, Written
 from annotator.formats.names import POLYGONS, frame_stem, numbers
 from annotator.formats.survey import Survey, frame_without_time, lost
-from annotator.formats.whole import find_whole, insist, whole_folder
 from annotator.instances import Instances, Truth
 from annotator.labels import BY_ID, BY_NAME, INSTANCES_PER_CLASS, instance_id
 from annotator.limits import require_frame_size
@@ -48,7 +49,7 @@ def write(reader: LabelReader, source: Recorded, folder: Path) -> Written:
     """Write DIR/cityscapes_polygons/. Scores and tracks are lost: the format has neither."""
     goal, losses, instances, frames = folder / FOLDER, Counter[str](), 0, 0
     survey = Survey.of(reader)
-    with whole_folder(goal) as temporary:
+    with atomic_folder(goal) as temporary:
         for found in reader.instances():
             shown = survey.disjoint(found)
             file = temporary / f"{frame_stem(source, found.frame)}_gtFine{POLYGONS}"
@@ -63,7 +64,7 @@ def write(reader: LabelReader, source: Recorded, folder: Path) -> Written:
             instances += len(shown)
             frames += 1
         written = sum(1 for _ in temporary.iterdir())
-        insist(written == frames, temporary, f"{written} files of {frames} frames")
+        verify(written == frames, temporary, f"{written} files of {frames} frames")
     return Written((goal,), frames, instances, +losses)
 
 
@@ -97,7 +98,7 @@ def names(path: Path) -> list[str]:
 
 
 def _find(path: Path) -> list[Path]:
-    files = [path] if path.is_file() else find_whole(path, f"*{POLYGONS}")
+    files = [path] if path.is_file() else find_files(path, f"*{POLYGONS}")
     if not files:
         raise FormatError(f"{path}: no *{POLYGONS} in this folder")
     return sorted(files, key=_stem)

@@ -16,10 +16,10 @@ import numpy as np
 
 from annotator import masks
 from annotator.errors import FormatError
+from annotator.files import find_files
 from annotator.formats import mask_png
 from annotator.formats.names import RESULTS, numbers
 from annotator.formats.survey import EMPTY, frame_without_time
-from annotator.formats.whole import find_whole
 from annotator.frames import FrameRef
 from annotator.instances import Instances, Truth
 from annotator.labels import BY_ID, INSTANCE_CLASSES
@@ -76,7 +76,7 @@ def names(path: Path) -> list[str]:
 def find(path: Path) -> dict[str, Path]:
     """The text file of every frame of a folder, by CITY_SEQ_FRAME, in order."""
     files: dict[str, Path] = {}
-    for file in sorted(find_whole(path, "*.txt"), key=lambda file: file.name):
+    for file in sorted(find_files(path, "*.txt"), key=lambda file: file.name):
         name = RESULTS.fullmatch(file.name)
         if name and name[1] in files:
             raise FormatError(f"{file}: {files[name[1]].name} is of the same frame; remove one")

@@ -15,14 +15,14 @@ from typing import IO
 import orjson
 
 from annotator import masks
+from annotator.files import atomic_file
 from annotator.formats.check.coco import check_coco
-from annotator.formats.check.finding import insist_sound
 from annotator.formats.coco_index import Record
 from annotator.formats.coco_reader import names, read, read_truth
+from annotator.formats.findings import verify_sound
 from annotator.formats.interface import LabelReader, Recorded, Written
 from annotator.formats.names import frame_stem
 from annotator.formats.survey import Survey, lost, shortest, text
-from annotator.formats.whole import whole_file
 from annotator.frames import FrameRef
 
 __all__ = ["names", "read", "read_truth", "write"]
@@ -34,14 +34,14 @@ def write(reader: LabelReader, source: Recorded, folder: Path) -> Written:
     """Write DIR/coco.json: images and tracks in a first pass over the frames, annotations in a second one."""
     goal, losses = folder / FILE, Counter[str]()
     survey = Survey.of(reader)
-    with whole_file(goal) as temporary:
+    with atomic_file(goal) as temporary:
         with temporary.open("wb") as file:
             file.write(orjson.dumps(_head(survey, source))[:-1] + b',"images":[\n')
             frames = _write_lines(file, _images(reader, source))
             file.write(b'],"annotations":[\n')
             instances = _write_lines(file, _annotations(reader, survey, losses))
             file.write(b"]}\n")
-        insist_sound(check_coco(temporary), temporary)
+        verify_sound(check_coco(temporary), temporary)
     return Written((goal,), frames, instances, +losses)
 
 

@@ -23,15 +23,15 @@ from xml.sax.saxutils import escape, quoteattr
 
 import orjson
 
+from annotator.files import atomic_file, atomic_folder
 from annotator.formats.check.cvat import check_cvat
-from annotator.formats.check.finding import insist_sound
 from annotator.formats.cvat_reader import names, read, read_truth
 from annotator.formats.cvat_shapes import Shape, polygon, shapes_of
 from annotator.formats.cvat_tracks import Spool, Tracks
+from annotator.formats.findings import verify_sound
 from annotator.formats.interface import LabelReader, Recorded, Written
 from annotator.formats.names import CVAT_LABELS
 from annotator.formats.survey import Survey, lost, text
-from annotator.formats.whole import whole_file, whole_folder
 from annotator.frames import FrameRef
 from annotator.instances import Instances
 from annotator.labels import BY_ID, Label
@@ -65,7 +65,7 @@ def write(
     losses, instances = Counter[str](), 0
     survey = Survey.of(reader)
     shapes = _Shapes(survey, losses, options)
-    with (whole_folder if options.split_frames else whole_file)(goal) as temporary, ExitStack() as stack:
+    with (atomic_folder if options.split_frames else atomic_file)(goal) as temporary, ExitStack() as stack:
         to_come = _files(temporary, survey, source, options)
         open_: list[_File] = []
         for found in reader.instances():
@@ -83,7 +83,7 @@ def write(
                 file.add(found.frame, drawn)
         for file in (*open_, *map(stack.enter_context, to_come)):
             file.finish()
-        with whole_file(labels_goal) as labels:
+        with atomic_file(labels_goal) as labels:
             labels.write_bytes(label_specification(survey.labels))
     return Written((goal, labels_goal), survey.frame_count, instances, +losses)
 
@@ -239,7 +239,7 @@ class _Images:
     def finish(self) -> None:
         self._file.write(TAIL)
         self._file.close()
-        insist_sound(check_cvat(self._path), self._path)
+        verify_sound(check_cvat(self._path), self._path)
 
 
 class _Video:
@@ -276,7 +276,7 @@ class _Video:
             self._spool.write(file, groups_from if self._is_split else None)
             file.write(TAIL)
         self._stack.close()
-        insist_sound(check_cvat(self._path), self._path)
+        verify_sound(check_cvat(self._path), self._path)
 
 
 def _meta(survey: Survey, source: Recorded, frames: range) -> str:

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from annotator.errors import FormatError
+from annotator.files import atomic_file
 from annotator.formats.fields import shown, whole
+from annotator.formats.findings import verify
 from annotator.formats.interface import LabelReader, Recorded, Written
 from annotator.formats.survey import text
-from annotator.formats.whole import insist, whole_file
 from annotator.frames import FrameRef
 from annotator.instances import Instances
 from annotator.limits import require_frames
@@ -28,7 +29,7 @@ MICROSECOND = Fraction(1, 1_000_000)
 def write(reader: LabelReader, source: Recorded, folder: Path) -> Written:
     """Write DIR/frames.csv; `file` is the image, or the video that the frame is in."""
     goal, count = folder / FILE, 0
-    with whole_file(goal) as temporary:
+    with atomic_file(goal) as temporary:
         with temporary.open("w", encoding="utf-8", newline="") as file:
             lines = csv.writer(file, lineterminator="\n")
             lines.writerow(COLUMNS)
@@ -79,6 +80,6 @@ def _microseconds(text: Any) -> int:
 def _check(path: Path, count: int) -> None:
     seen, last = 0, -1
     for ref in _rows(path):
-        insist(ref.index > last, path, f"frame {ref.index} comes after frame {last}")
+        verify(ref.index > last, path, f"frame {ref.index} comes after frame {last}")
         seen, last = seen + 1, ref.index
-    insist(seen == count, path, f"{seen} of {count} frames")
+    verify(seen == count, path, f"{seen} of {count} frames")

@@ -19,6 +19,7 @@ import numpy as np
 
 from annotator import masks
 from annotator.errors import FormatError
+from annotator.files import find_files
 from annotator.formats.bad_entries import BadEntries
 from annotator.formats.classes import AS_NAMED, Classes
 from annotator.formats.coco_index import WITHOUT_MASKS
@@ -36,7 +37,6 @@ from annotator.formats.image_files import (
     start_of,
 )
 from annotator.formats.survey import frame_without_time
-from annotator.formats.whole import find_whole
 from annotator.instances import Instances, Region, Truth
 from annotator.limits import require_frame_size
 
@@ -91,7 +91,7 @@ def names(path: Path) -> list[str]:
 
 def _find(path: Path) -> list[Path]:
     """Files of labelme; other JSON beside them is not theirs."""
-    files = [path] if path.is_file() else in_order(find_whole(path, "*.json"))
+    files = [path] if path.is_file() else in_order(find_files(path, "*.json"))
     found = [file for file in files if sniff(start_of(file))]
     if not found:
         raise FormatError(f"{path}: no labelme JSON")

@@ -14,14 +14,14 @@ from typing import NamedTuple
 
 from annotator import masks
 from annotator.errors import FormatError
+from annotator.files import atomic_file
 from annotator.formats.bad_entries import BadEntries
-from annotator.formats.check.finding import insist_sound
 from annotator.formats.check.mots import check_mots
 from annotator.formats.fields import score_of, whole
+from annotator.formats.findings import verify_sound
 from annotator.formats.interface import LabelReader, Recorded, Written
 from annotator.formats.names import BOM
 from annotator.formats.survey import Survey, frame_without_time, lost
-from annotator.formats.whole import whole_file
 from annotator.instances import Instances, Region, Truth
 from annotator.labels import BY_ID, BY_NAME
 from annotator.limits import MOST_FRAMES, MOST_UNLABELLED, unlabelled
@@ -66,7 +66,7 @@ def write(reader: LabelReader, source: Recorded, folder: Path) -> Written:
     goal, losses, instances = folder / FILE, Counter[str](), 0
     survey = Survey.of(reader)
     ids = Ids(goal)
-    with whole_file(goal) as temporary:
+    with atomic_file(goal) as temporary:
         with temporary.open("w", encoding="ascii", newline="\n") as file:
             for found in reader.instances():
                 shown = survey.disjoint(found)
@@ -81,7 +81,7 @@ def write(reader: LabelReader, source: Recorded, folder: Path) -> Written:
                     counts = mask["counts"].decode("ascii")
                     file.write(f"{shown.frame.index} {object_id} {mots_class} {height} {width} {counts}\n")
                     instances += 1
-        insist_sound(check_mots(temporary), temporary)
+        verify_sound(check_mots(temporary), temporary)
     return Written((goal,), survey.frame_count, instances, +losses)
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from annotator.errors import OutputError, SourceError, UnreadableError, UsageError, unreadable
+from annotator.files import find_files
 from annotator.formats import labelme, yolo, zips
 from annotator.formats.bad_entries import BadEntries
 from annotator.formats.classes import AS_NAMED, Classes
@@ -28,7 +29,6 @@ from annotator.formats.names import (
     frame_stem,
 )
 from annotator.formats.pairing import FrameNames
-from annotator.formats.whole import find_whole
 from annotator.instances import Instances, Truth
 from annotator.options import AS_WRITTEN, ReadingOptions
 from annotator.store import FILE_NAME as STORE
@@ -240,22 +240,22 @@ def bad_input() -> Iterator[None]:
 
 
 def _recognise_folder(path: Path) -> Side:
-    stores = [file.parent for file in find_whole(path, STORE)]
+    stores = [file.parent for file in find_files(path, STORE)]
     if stores:
         run = next((above for above in (path, *path.absolute().parents) if (above / RUN).is_file()), path)
         labels = [Labels(_relative(folder, run), folder, Kind.RUN) for folder in stores]
         return Side(path, Kind.RUN, tuple(labels))
     if (path / RUN).is_file():
         raise UsageError(f"{path}: a run that has labelled nothing yet; label a recording first")
-    if find_whole(path, f"*{INSTANCE_IDS}"):
+    if find_files(path, f"*{INSTANCE_IDS}"):
         return Side(path, Kind.CITYSCAPES, (Labels(path.name, path, Kind.CITYSCAPES),))
     texts = yolo.labels_of(path)
     if any(yolo.sniff(_without_marks(start_of(file))) for file in texts):
         return Side(path, Kind.YOLO, (Labels(path.name, path, Kind.YOLO),))
     if any(RESULTS.fullmatch(file.name) for file in texts):
         return Side(path, Kind.RESULTS, (Labels(path.name, path, Kind.RESULTS),))
-    xmls = [file for file in find_whole(path, "*.xml") if recognise(file).kind is Kind.CVAT]
-    jsons = [file for file in find_whole(path, "*.json") if file.name != CVAT_LABELS]
+    xmls = [file for file in find_files(path, "*.xml") if recognise(file).kind is Kind.CVAT]
+    jsons = [file for file in find_files(path, "*.json") if file.name != CVAT_LABELS]
     if texts and not xmls and not jsons:
         mots = [Labels(_relative(file.with_suffix(""), path), file, Kind.MOTS) for file in texts]
         return Side(path, Kind.MOTS, tuple(mots))

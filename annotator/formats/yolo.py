@@ -18,6 +18,7 @@ import numpy as np
 
 from annotator import masks
 from annotator.errors import FormatError
+from annotator.files import find_files
 from annotator.formats.bad_entries import BadEntries
 from annotator.formats.classes import AS_NAMED, Classes
 from annotator.formats.coco_index import WITHOUT_MASKS
@@ -26,7 +27,6 @@ from annotator.formats.identity import TRACK_IDS
 from annotator.formats.image_files import Points, Size, checked, image_size, in_order, is_image
 from annotator.formats.names import BOM
 from annotator.formats.survey import frame_without_time
-from annotator.formats.whole import find_whole
 from annotator.instances import Instances, Truth
 from annotator.limits import LARGEST_IMAGE_LABELS, MOST_VERTICES
 
@@ -74,7 +74,7 @@ def labels_of(path: Path) -> list[Path]:
     """The text files of a folder that may be labels, in natural order; of a file itself."""
     if path.is_file():
         return [path]
-    return in_order(file for file in find_whole(path, "*.txt") if file.name.lower() not in NO_LABELS)
+    return in_order(file for file in find_files(path, "*.txt") if file.name.lower() not in NO_LABELS)
 
 
 def read(

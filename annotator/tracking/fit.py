@@ -20,8 +20,8 @@ from safetensors.numpy import save_file
 from scipy.optimize import linear_sum_assignment
 
 from annotator.errors import EXIT_USAGE, AnnotatorError, UsageError
+from annotator.files import atomic_file
 from annotator.formats import mots
-from annotator.formats.whole import whole_file
 from annotator.instances import Instances, Truth
 from annotator.masks import iou
 from annotator.options import TrackingOptions
@@ -203,7 +203,7 @@ def main() -> None:
     try:
         sequences = _read_all(options.truth, options.detections)
         arrays = fit(sequences)
-        with whole_file(options.out) as unfinished:
+        with atomic_file(options.out) as unfinished:
             save_file(arrays, unfinished)
     except (AnnotatorError, OSError) as error:
         parser.exit(EXIT_USAGE, f"error: {error}\n")

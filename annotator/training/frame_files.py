@@ -12,9 +12,9 @@ import cv2
 
 from annotator.errors import SourceError, UsageError
 from annotator.escape import encodable
+from annotator.files import atomic_file, find_files
 from annotator.formats.pairing import FrameNames, by_name
 from annotator.formats.recognise import RUN, Kind, Labels
-from annotator.formats.whole import find_whole, whole_file
 from annotator.frames import Frame, FrameRef
 from annotator.run import read_records
 from annotator.video import Source, find_sources
@@ -77,7 +77,7 @@ def _by_name(labels: Labels, folder: Path) -> list[Path]:
     folder = folder if folder.is_dir() else folder.parent  # of the only image
     files = [
         file
-        for file in sorted(find_whole(folder, "*"), key=natural)
+        for file in sorted(find_files(folder, "*"), key=natural)
         if is_image(file) and not file.name.endswith("_color.png")  # pictures of Cityscapes labels
     ]
     ours = labels.frame_names()
@@ -129,5 +129,5 @@ def _frames(source: Source, last: int) -> Generator[Frame, None, None]:
 
 def _save(frame: Frame, file: Path) -> None:
     _, content = cv2.imencode(".jpg", cv2.cvtColor(frame.image, cv2.COLOR_RGB2BGR), JPEG)
-    with whole_file(file) as temporary:
+    with atomic_file(file) as temporary:
         temporary.write_bytes(content.tobytes())

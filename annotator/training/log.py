@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from annotator.errors import OutputError
-from annotator.formats.whole import whole_file
+from annotator.files import atomic_file
 
 STEP = "step"
 
@@ -82,5 +82,5 @@ def _keep_until(path: Path, step: int) -> None:
         rows = list(csv.reader(file))
     kept = [row for row in rows if row and (not row[0].isdecimal() or int(row[0]) <= step)]
     if kept != rows:
-        with whole_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        with atomic_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
             csv.writer(file).writerows(kept)

@@ -19,7 +19,7 @@ import torch
 from annotator.detection import Detector
 from annotator.detection.openvino_runtime import OpenVinoRuntime, OpenVinoUnusable, convert
 from annotator.errors import AnnotatorError, UsageError
-from annotator.formats.whole import whole_file
+from annotator.files import atomic_file
 from annotator.masks import iou
 from annotator.model.checkpoint import Checkpoint, QuantizedGraph, load_checkpoint, save_checkpoint
 from annotator.model.preprocess import processed_size, resize
@@ -76,7 +76,7 @@ def quantize(job: QuantizationJob) -> Quantized:
         "agreement": round(agreement, 4),
         "AP50": ap50,
     }
-    with whole_file(job.out) as temporary:
+    with atomic_file(job.out) as temporary:
         save_checkpoint(
             temporary, checkpoint.network, checkpoint.provenance, quantized=replace(graph, report=report)
         )

@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel
 
 from annotator.errors import UsageError
-from annotator.formats.whole import whole_file
+from annotator.files import atomic_file
 from annotator.limits import require_file
 from annotator.model.checkpoint import save_checkpoint
 from annotator.model.network import SpatialEmbeddingNetwork
@@ -103,7 +103,7 @@ class State:
             "average": self.average.state_dict(),
             "optimizer": self.optimizer.state_dict(),
         }
-        with whole_file(out / STATE) as temporary:
+        with atomic_file(out / STATE) as temporary:
             try:
                 torch.save(state, temporary)
             except RuntimeError as error:  # which is what torch makes of a full disk
@@ -112,7 +112,7 @@ class State:
 
     def save_checkpoint(self, path: Path) -> None:
         """Write the averaged weights for labelling. Raises OutputError; what was there stays."""
-        with whole_file(path) as temporary:
+        with atomic_file(path) as temporary:
             save_checkpoint(temporary, self.averaged, {**self.about, "step": self.step})
 
 

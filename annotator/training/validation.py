@@ -17,7 +17,7 @@ from annotator.detection import Detector
 from annotator.detection.torch_runtime import TorchRuntime
 from annotator.evaluation.average_precision import CityscapesAP
 from annotator.evaluation.overlap import Overlap
-from annotator.formats.whole import whole_file
+from annotator.files import atomic_file
 from annotator.instances import Instances
 from annotator.model.checkpoint import Checkpoint
 from annotator.model.embedding import decode
@@ -118,5 +118,5 @@ def write_pictures(pictures: Sequence[Picture], folder: Path, step: int) -> None
     """Write them as STEP_NUMBER.png. Raises OutputError."""
     for k, image in enumerate(pictures):
         _, content = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
-        with whole_file(folder / f"{step:06}_{k}.png") as temporary:
+        with atomic_file(folder / f"{step:06}_{k}.png") as temporary:
             temporary.write_bytes(content.tobytes())

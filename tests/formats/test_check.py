@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from annotator.errors import FormatError, UsageError
 from annotator.formats import FORMATS, cvat
 from annotator.formats.check import ERROR, WARNING, Finding, check
-from annotator.formats.check.finding import Numbers
+from annotator.formats.findings import DuplicateFinder
 from annotator.formats.names import BOM
 from annotator.formats.recognise import recognise
 from annotator.instances import Instances
@@ -473,7 +473,7 @@ def test_severities_are_two() -> None:
 
 
 def test_numbers_in_sequence_take_no_memory() -> None:
-    numbers = Numbers()
+    numbers = DuplicateFinder()
     assert all(numbers.is_new(k) for k in range(1000))
     assert not numbers.is_new(5)
     assert numbers.is_new(5000)

@@ -14,10 +14,10 @@ import pytest
 from annotator import publishing
 from annotator.errors import EXIT_INTERRUPTED, FormatError, OutputError, UsageError
 from annotator.events import FramesLabelled, SourceEnded
+from annotator.files import FileLock
 from annotator.options import DetectionOptions, Job, PublishOptions, TrackingOptions
 from annotator.pipeline import annotate
 from annotator.store import Store
-from annotator.store.lock import Lock
 from annotator.tracking.times import rising
 from tests.faults import FullDiskWriter, RaisingWriter, small_disk, text_named_mp4, videos
 from tests.helpers.fake_detector import ToyDetector, ToyRuntime, draw, install, toy_checkpoint, write_video
@@ -482,10 +482,10 @@ def test_two_runs_do_not_write_to_one_folder(tmp_path: Path, toy: ToyRuntime) ->
 
 def test_a_lock_whose_holder_is_gone_is_free(tmp_path: Path) -> None:
     (tmp_path / ".lock").write_text("")
-    lock = Lock(tmp_path / ".lock")
+    lock = FileLock(tmp_path / ".lock")
     lock.take()
     with pytest.raises(UsageError):
-        Lock(tmp_path / ".lock").take()
+        FileLock(tmp_path / ".lock").take()
     lock.release()
     assert not (tmp_path / ".lock").exists()
 

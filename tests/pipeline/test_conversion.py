@@ -18,12 +18,12 @@ from annotator import masks
 from annotator.conversion import STRANGE, Converted, convert
 from annotator.errors import FormatError, UsageError
 from annotator.evaluation.report import evaluate
+from annotator.files import FileLock
 from annotator.formats import FORMATS, read_truth
 from annotator.instances import Instances
 from annotator.labels import BY_NAME
 from annotator.options import RUN_FOLDER, ConversionJob, PublishOptions, ReadingOptions, TrackingOptions
 from annotator.store import Store
-from annotator.store.lock import Lock
 from annotator.tracking import associate
 from tests.evaluation.test_sides import IN_IMAGES, IN_VIDEO, LEFT, TRACKED, VIDEO, WRITERS, labelled, stored
 from tests.formats.test_all_formats import BESIDE, CAR, PERSON, SQUARE, any_labels, expected, instances
@@ -146,7 +146,7 @@ def test_a_run_that_is_there_is_replaced_only_when_told(tmp_path: Path) -> None:
 def test_two_commands_do_not_write_one_run(tmp_path: Path) -> None:
     source = WRITERS["coco"](tmp_path, IN_VIDEO, VIDEO)
     (tmp_path / "run").mkdir()
-    lock = Lock(tmp_path / "run" / ".lock")
+    lock = FileLock(tmp_path / "run" / ".lock")
     lock.take()
     with pytest.raises(UsageError, match="another run is writing here"):
         converted(source, RUN_FOLDER, tmp_path / "run")

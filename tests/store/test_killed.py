@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from annotator.errors import SourceError, UsageError
+from annotator.files import FileLock
 from annotator.store import Store
-from annotator.store.lock import LOCK_FILE, RUN_FILE, Lock
+from annotator.store.lock import LOCK_FILE, RUN_FILE
 from tests.faults.killed import FRAMES, live
 from tests.helpers.fake_detector import ROOT
 from tests.helpers.permissions import permitted
@@ -82,7 +83,7 @@ def stuck(killed: Path, tmp_path: Path) -> Path:
 
 
 def test_a_journal_is_rolled_back_under_the_lock_of_the_run(stuck: Path) -> None:
-    lock = Lock(stuck / LOCK_FILE)
+    lock = FileLock(stuck / LOCK_FILE)
     lock.take()
     with Store.read(stuck / "drive") as store:  # the lock is ours
         assert store.frame_count == FRAMES
@@ -108,8 +109,8 @@ def test_a_run_that_goes_on_elsewhere_is_left_alone(stuck: Path) -> None:
 HOLDER = """
 import sys
 from pathlib import Path
-from annotator.store.lock import Lock
-lock = Lock(Path(sys.argv[1]))
+from annotator.files import FileLock
+lock = FileLock(Path(sys.argv[1]))
 lock.take()
 print("locked", flush=True)
 sys.stdin.read()

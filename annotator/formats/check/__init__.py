@@ -8,17 +8,17 @@ from dataclasses import replace
 from pathlib import Path
 
 from annotator.errors import UnreadableError, UsageError, unreadable
+from annotator.files import find_files
 from annotator.formats import PLACES
 from annotator.formats.check.by_reading import check_labelme, check_polygons, check_results, check_yolo
 from annotator.formats.check.cityscapes import check_cityscapes
 from annotator.formats.check.coco import check_coco
 from annotator.formats.check.cvat import check_cvat
-from annotator.formats.check.finding import ERROR, WARNING, Finding
 from annotator.formats.check.mots import check_mots
 from annotator.formats.classes import AS_FAR_AS_KNOWN
+from annotator.formats.findings import ERROR, WARNING, Finding
 from annotator.formats.names import CVAT_LABELS, INSTANCE_IDS, RESULTS
 from annotator.formats.recognise import Kind, Labels, bad_input, recognise
-from annotator.formats.whole import find_whole
 from annotator.store import FILE_NAME as STORE
 from annotator.store import Store
 
@@ -51,7 +51,7 @@ def check(path: Path) -> Iterator[Finding]:
 
 
 def _check(path: Path) -> Iterator[Finding]:
-    if path.is_dir() and not find_whole(path, "*.sqlite"):
+    if path.is_dir() and not find_files(path, "*.sqlite"):
         yield from _check_folder(path)
         return
     try:
@@ -90,9 +90,9 @@ def _check_folder(path: Path) -> Iterator[Finding]:
         if (kind := recognise(path).kind) in A_FILE_AN_IMAGE:
             yield from CHECKS[kind](path)
             return
-    files = sorted(file for suffix in ("xml", "json", "txt") for file in find_whole(path, f"*.{suffix}"))
+    files = sorted(file for suffix in ("xml", "json", "txt") for file in find_files(path, f"*.{suffix}"))
     files = [file for file in files if file.name != CVAT_LABELS and not RESULTS.fullmatch(file.name)]
-    if find_whole(path, f"*{INSTANCE_IDS}"):
+    if find_files(path, f"*{INSTANCE_IDS}"):
         yield from check_cityscapes(path)
     elif not files:
         recognise(path)  # which says what is lacking

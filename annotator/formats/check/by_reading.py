@@ -9,8 +9,8 @@ from pathlib import Path
 from annotator.errors import FormatError
 from annotator.formats import cityscapes_polygons, cityscapes_results, labelme, yolo
 from annotator.formats.bad_entries import BadEntries
-from annotator.formats.check.finding import ERROR, WARNING, Finding
 from annotator.formats.classes import AS_FAR_AS_KNOWN
+from annotator.formats.findings import ERROR, WARNING, Finding
 from annotator.instances import Truth
 
 Reader = Callable[[Path, Counter[str], BadEntries], Iterator[Truth]]

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from annotator.files import find_files
 from annotator.formats import png
-from annotator.formats.check.finding import ERROR, WARNING, Finding, Said
+from annotator.formats.findings import ERROR, WARNING, Finding, Said
 from annotator.formats.names import INSTANCE_IDS, NAME
-from annotator.formats.whole import find_whole
 from annotator.labels import BY_ID, INSTANCES_PER_CLASS
 
 LABEL_IDS = "_gtFine_labelIds.png"
@@ -20,7 +20,7 @@ LABEL_IDS = "_gtFine_labelIds.png"
 
 def check_cityscapes(path: Path) -> Iterator[Finding]:
     """Yield what is wrong with a folder."""
-    files = find_whole(path, f"*{INSTANCE_IDS}")
+    files = find_files(path, f"*{INSTANCE_IDS}")
     if not files:
         yield Finding(ERROR, str(path), f"no *{INSTANCE_IDS} in this folder")
     stems: dict[str, Path] = {}

@@ -15,11 +15,11 @@ import numpy as np
 
 from annotator import masks
 from annotator.errors import FormatError
-from annotator.formats.check.finding import ERROR, WARNING, Finding, Numbers, Said
 from annotator.formats.classes import AS_NAMED
 from annotator.formats.coco_index import key_of, thing_of
 from annotator.formats.coco_segmentation import is_empty, segmentation_of
 from annotator.formats.fields import shown, whole
+from annotator.formats.findings import ERROR, WARNING, DuplicateFinder, Finding, Said
 from annotator.formats.json_stream import Element, JsonFile, NoList, loads
 from annotator.limits import require_frame_size
 
@@ -68,7 +68,7 @@ class _Content:
     by_id: dict[Any, tuple[int, int]] = field(default_factory=dict)  # of images that are not in sequence
     count: int = 0  # images in sequence, from 1
     files: set[int] = field(default_factory=set)  # hashes of names
-    ids: Numbers = field(default_factory=Numbers)  # of annotations
+    ids: DuplicateFinder = field(default_factory=DuplicateFinder)  # of annotations
     tracks: dict[Any, set[Any]] = field(default_factory=lambda: defaultdict(set))  # in the image at hand
     image_at_hand: Any = None
     is_list: bool = False

@@ -11,9 +11,9 @@ import numpy as np
 
 from annotator.errors import FormatError
 from annotator.filling import require_ring
-from annotator.formats.check.finding import ERROR, WARNING, Finding, Numbers, Said, refusal
 from annotator.formats.classes import AS_NAMED
 from annotator.formats.cvat_xml import faults, parts, step_of
+from annotator.formats.findings import ERROR, WARNING, DuplicateFinder, Finding, Said, refusal
 from annotator.limits import require_frame_size, require_frames
 from annotator.polygons import area
 
@@ -74,7 +74,7 @@ class _Content:
     has_meta: bool = False
     expected: int | None = None  # images
     images: int = 0
-    ids: Numbers = field(default_factory=Numbers)  # of images
+    ids: DuplicateFinder = field(default_factory=DuplicateFinder)  # of images
     names: set[int] = field(default_factory=set)  # hashes of their names
     label: str = ""  # of the track at hand
     track: _Track = field(default_factory=lambda: _Track(""))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from annotator import masks
-from annotator.formats.check.finding import ERROR, WARNING, Finding, Said
+from annotator.formats.findings import ERROR, WARNING, Finding, Said
 from annotator.formats.names import BOM
 from annotator.limits import MOST_FRAMES, MOST_UNLABELLED, unlabelled
 

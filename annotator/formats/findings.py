@@ -1,4 +1,4 @@
-"""What a check finds in a label file."""
+"""What a check finds in a label file, and what a writer verifies of its own."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from annotator.formats.whole import insist
+from annotator.errors import FormatError
 
 ERROR, WARNING = "error", "warning"
 Said = tuple[str, str]  # severity and message
@@ -22,7 +22,7 @@ class Finding:
     message: str
 
 
-class Numbers:
+class DuplicateFinder:
     """Numbers that were met, to tell which are there twice; those in sequence take no memory."""
 
     def __init__(self) -> None:
@@ -56,7 +56,17 @@ def refusal(require: Callable[..., None], *values: Any) -> Iterator[Said]:
         yield ERROR, str(error)
 
 
-def insist_sound(findings: Iterable[Finding], path: Path) -> None:
+def verify_sound(findings: Iterable[Finding], path: Path) -> None:
     """Raise FormatError when a file that was just written is not what it should be."""
     for finding in findings:
-        insist(False, path, f"{finding.where.removeprefix(str(path)).lstrip(', ')}: {finding.message}")
+        verify(False, path, f"{finding.where.removeprefix(str(path)).lstrip(', ')}: {finding.message}")
+
+
+def verify(is_right: bool, path: Path, what: str) -> None:
+    """Raise FormatError when a file that was just written is not what it should be."""
+    if not is_right:
+        goal = path.name.removeprefix(".").removesuffix(".tmp")
+        raise FormatError(
+            f"{path.with_name(goal)}: not published, because what was written is not right ({what});"
+            " please report this"
+        )

@@ -1,4 +1,4 @@
-"""Files and folders that appear whole or not at all."""
+"""Files on disk: files and folders that appear whole or not at all, scratch folders, JSON, and a lock."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NoReturn
+from typing import IO, ClassVar, NoReturn
 
-from annotator.errors import FormatError, cant_be_written, unreadable
-from annotator.escape import LONGEST_NAME, shortened
+from annotator.errors import UsageError, cant_be_written, unreadable
+from annotator.escape import LONGEST_NAME, shortened, to_json
 from annotator.limits import require_file
 
 
 @contextmanager
-def whole_file(goal: Path) -> Iterator[Path]:
+def atomic_file(goal: Path) -> Iterator[Path]:
     """A path beside `goal` to write to: it takes the place of `goal` when all went well, and else vanishes.
 
     Raises OutputError, naming the goal and the remedy, when it can't be written.
@@ -38,8 +38,8 @@ def whole_file(goal: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def whole_folder(goal: Path) -> Iterator[Path]:
-    """An empty folder beside `goal` to write into, which becomes `goal` as `whole_file` does.
+def atomic_folder(goal: Path) -> Iterator[Path]:
+    """An empty folder beside `goal` to write into, which becomes `goal` as `atomic_file` does.
 
     An older folder stays until the new one is complete. A process killed between the two renames leaves it
     under its hidden name, and the next writer puts it back.
@@ -68,7 +68,7 @@ def whole_folder(goal: Path) -> Iterator[Path]:
                 _remove(temporary)
 
 
-def find_whole(folder: Path, pattern: str) -> list[Path]:
+def find_files(folder: Path, pattern: str) -> list[Path]:
     """The files of a folder, however deep, in order; without those in hidden folders, which are not whole yet.
 
     Raises UsageError when a folder can't be listed, or one of them is no file: half of the labels are not to be taken
@@ -107,14 +107,62 @@ def scratch_folder(goal: Path) -> Iterator[Path]:
                 _remove(scratch)
 
 
-def insist(is_right: bool, path: Path, what: str) -> None:
-    """Raise FormatError when a file that was just written is not what it should be."""
-    if not is_right:
-        goal = path.name.removeprefix(".").removesuffix(".tmp")
-        raise FormatError(
-            f"{path.with_name(goal)}: not published, because what was written is not right ({what});"
-            " please report this"
-        )
+def write_json(path: Path, content: object) -> None:
+    """Write a JSON file, indented. Raises OutputError."""
+    with atomic_file(path) as temporary:
+        temporary.write_text(to_json(content, indent=2) + "\n", encoding="utf-8")
+
+
+class FileLock:
+    """A lock file that is free again when its process ends, however it ends.
+
+    Not `filelock`, which leaves its file behind on Unix and keeps no bytes in it for a full disk.
+    """
+
+    _held: ClassVar[set[Path]] = set()  # by this process
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: IO[bytes] | None = None
+
+    def take(self) -> None:
+        """Take the lock. Raises UsageError when another run has it, OSError when it can't be written."""
+        while self._file is None:
+            file = self._path.open("ab", buffering=0)
+            try:
+                _lock(file)
+                # Whoever had it may have removed the file since we opened it: then we hold a lock on nothing.
+                if self._path.exists() and os.path.samestat(os.fstat(file.fileno()), self._path.stat()):
+                    self._file = file
+                    self._held.add(self._path.absolute())
+            except BlockingIOError as error:
+                raise UsageError(
+                    f"{self._path.parent}: another run is writing here; wait for it, or choose another --out"
+                ) from error
+            finally:
+                if self._file is None:
+                    file.close()
+
+    def release(self) -> None:
+        """Remove the lock file and let go of it."""
+        if self._file is not None:
+            self._held.discard(self._path.absolute())
+            if sys.platform != "win32":  # Windows does not remove an open file; there an idle one stays
+                self._path.unlink(missing_ok=True)
+            self._file.close()
+            self._file = None
+
+    def reserve(self, size: int) -> None:
+        """Keep so many bytes of the disk, for what must be written when it is full; 0 sets them free."""
+        if self._file is not None:
+            with suppress(OSError):
+                self._file.truncate(0)
+                self._file.write(bytes(size))
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether this process holds it, by this object or another."""
+        return self._path.absolute() in self._held
 
 
 def _beside(goal: Path, suffix: str) -> Path:
@@ -138,3 +186,18 @@ def _faults(goal: Path) -> Iterator[None]:
             if not place.is_relative_to(goal.parent.absolute()):
                 raise unreadable(error) from error  # what is written is made of it
         raise cant_be_written(goal, error) from error
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _lock(file: IO[bytes]) -> None:
+        try:
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        except PermissionError as error:
+            raise BlockingIOError(*error.args) from error
+else:
+    import fcntl
+
+    def _lock(file: IO[bytes]) -> None:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
