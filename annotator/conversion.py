@@ -27,8 +27,8 @@ from annotator.masks import iou
 from annotator.options import RUN_FOLDER, ConversionJob
 from annotator.publishing import ALWAYS, Recording, publish_all, recording_of
 from annotator.run import FAILED, Run
-from annotator.store import EDITED, Store
 from annotator.store import FILE_NAME as STORE
+from annotator.store import IMPORTED, Store
 
 BATCH = 64  # frames in a transaction
 TWICE = "tracks that had two objects in a frame: the second lost its identity"
@@ -128,7 +128,7 @@ def _to_recording(each: Import, run: Run) -> Converted:
 
 def _converted(each: Import, store: Store, folder: Path) -> Converted:
     by_name = sorted(
-        store.note("published").items(), key=lambda item: item[0] in ALWAYS
+        store.progress.published.items(), key=lambda item: item[0] in ALWAYS
     )  # what was asked for first
     published = [entry for _, entry in by_name]
     unread = Counter({f"{what} left out": count for what, count in each.labels.left_out.items()})
@@ -137,8 +137,8 @@ def _converted(each: Import, store: Store, folder: Path) -> Converted:
         store.frame_count,
         store.instance_count,
         store.track_count,
-        tuple(folder / name for entry in published for name in entry["files"]),
-        sum((Counter(entry["losses"]) for entry in published), each.losses + unread),
+        tuple(folder / name for entry in published for name in entry.files),
+        sum((Counter(entry.losses) for entry in published), each.losses + unread),
         each.labels.classes.unmet,
     )
 
@@ -258,8 +258,7 @@ def _filled(folder: Path, each: Import) -> Iterator[Store]:
                 raise FormatError(f"{path}: {error} near frame {batch[0].frame.index}") from error
         if not store.frame_count:
             raise UsageError(f"{path}: holds no frame")
-        store.set_note("detected", True)
-        store.set_note("tracked", {EDITED: 0})
+        store.update(IMPORTED)
         yield store
 
 

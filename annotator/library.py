@@ -13,7 +13,7 @@ from annotator.formats import PLACES, read_truth
 from annotator.instances import Instances, Truth
 from annotator.options import PublishOptions, TrackingOptions
 from annotator.publishing import Recording, publish_all
-from annotator.store import EDITED, Store
+from annotator.store import IMPORTED, Store
 from annotator.tracking import associate
 
 BATCH = 64  # frames in a transaction
@@ -56,8 +56,8 @@ def write_labels(
     folder = Path(folder)
     with _stored(frames) as store:
         publish_all(store, Recording(name, folder), folder, *formats, options=options)
-        published = store.note("published")
-        return [folder / file for each in formats for file in published[each]["files"]]
+        published = store.progress.published
+        return [folder / file for each in formats for file in published[each].files]
 
 
 @contextmanager
@@ -70,6 +70,5 @@ def _stored(frames: Iterable[Instances]) -> Iterator[Store]:
         waiting = iter(frames)
         while batch := list(islice(waiting, BATCH)):
             store.add(batch)
-        store.set_note("detected", True)
-        store.set_note("tracked", {EDITED: 0})
+        store.update(IMPORTED)
         yield store

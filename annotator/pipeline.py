@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import traceback
 from collections.abc import Generator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,8 @@ from annotator.labels import BY_ID
 from annotator.options import DetectionOptions, Job, TrackingOptions
 from annotator.publishing import publish, unpublish
 from annotator.run import TRACEBACK_NAME, Run
-from annotator.store import EDITED, Store
 from annotator.store import FILE_NAME as STORE_NAME
+from annotator.store import Edited, Store
 from annotator.tracking import associate
 from annotator.video import Findings, Loader, Source, find
 
@@ -75,7 +75,7 @@ def label(source: Source, run: Run, detector: Detector, job: Job) -> Generator[E
 
 def detect(source: Source, detector: Detector, store: Store, batch_size: int) -> Generator[Event, None, bool]:
     """Fill the store with the instances of every frame that it lacks."""
-    if store.note("detected"):
+    if store.progress.detected:
         return False
     options = detector.options
     yield SourceStarted(source.name, expected_frames(source, options))
@@ -91,17 +91,17 @@ def detect(source: Source, detector: Detector, store: Store, batch_size: int) ->
     store.add([], source.gaps)
     if store.frame_count == 0:
         raise SourceError(f"{source.path}: no frame to label; look at --start and --end, or at the file")
-    store.remark("detect", source.remarks)
+    progress = store.progress.with_remarks("detect", tuple(source.remarks))
     # Times out of order can't be put in order without those of the frames between.
-    store.set_note("evenly", options.every > 1 and not source.is_in_order)
-    store.set_note("detected", True)
+    goes_by_index = options.every > 1 and not source.is_in_order
+    store.update(replace(progress, detected=True, goes_by_index=goes_by_index))
     return True
 
 
 def track(source: Source, store: Store, options: TrackingOptions) -> Generator[Event, None, bool]:
     """Follow the instances of the whole recording, unless that is done with these options, or people edited tracks."""
-    tracked = store.note("tracked")
-    if tracked == asdict(options) or (tracked and EDITED in tracked):
+    made_by = store.progress.tracking
+    if made_by == options or isinstance(made_by, Edited):
         return False
     yield StepStarted(source.name, "associate")
     associate(store, options)

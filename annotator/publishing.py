@@ -16,7 +16,7 @@ from annotator.options import PublishOptions
 from annotator.run import FILE_NAME as RUN_FILE
 from annotator.run import read_records
 from annotator.store import FILE_NAME as STORE
-from annotator.store import Store
+from annotator.store import Progress, Publication, Store
 
 LONG = 500  # frames of a recording of which the size of files is told beforehand
 ALWAYS = ("frames",)  # frames.csv says which frame a label belongs to
@@ -67,18 +67,17 @@ def publish(
     Without options they are those of before. A format that can't hold the labels doesn't keep the others from being
     written.
     """
-    published = store.note("published") or {}
-    tracks = {key: store.note(key) for key in ("tracked", "tracks")}
+    progress = store.progress
     refused: list[str] = []
     worked = False
     for name in FORMATS:
-        if name in ALWAYS and refused and not published:
+        if name in ALWAYS and refused and not progress.published:
             break  # there are no labels to tell anything of
-        is_wanted = name in formats or name in published or name in ALWAYS
-        before = published.get(name, {"files": {}})
+        before = progress.published.get(name)
+        is_wanted = name in formats or before or name in ALWAYS
         chosen = _options(options, before) if name == "cvat" else None  # the only format that has any
-        shaped_by = {**tracks, "options": None if chosen is None else asdict(chosen)}
-        if not is_wanted or is_published(folder, published.get(name), shaped_by):
+        made_of = None if chosen is None else asdict(chosen)
+        if not is_wanted or (before and is_published(folder, before, progress, made_of)):
             continue
         yield StepStarted(source.name, f"publish {name}" + _size(store, source, chosen))
         try:
@@ -88,13 +87,14 @@ def publish(
             continue
         except OSError as error:
             raise cant_be_written(folder, error, name) from error
-        _remove(folder, before["files"].keys() - {file.name for file in written.files})
-        published[name] = {
-            **shaped_by,
-            "files": {file.name: count_of(file) for file in written.files},
-            "losses": dict(written.losses),
-        }
-        store.set_note("published", published)
+        files = {file.name: count_of(file) for file in written.files}
+        if before:
+            _remove(folder, before.files.keys() - files)
+        publication = Publication(
+            files, dict(written.losses), progress.tracking, progress.tracks_digest, made_of
+        )
+        progress = progress.with_publication(name, publication)
+        store.update(progress)
         worked = True
     if refused:
         raise FormatError("; ".join(refused))
@@ -107,18 +107,20 @@ def unpublish(folder: Path) -> None:
         return
     try:
         with Store.read(folder) as store:
-            published = store.note("published") or {}
-        names = [name for entry in published.values() for name in entry["files"]]
+            names = [name for each in store.progress.published.values() for name in each.files]
     except AnnotatorError:
         names = [name for places in PLACES.values() for name in places]
     _remove(folder, names)
 
 
-def is_published(folder: Path, entry: Any, shaped_by: Mapping[str, Any]) -> bool:
+def is_published(
+    folder: Path, publication: Publication, progress: Progress, options: Mapping[str, Any] | None
+) -> bool:
     """Whether a format's files are there, of these tracks and options."""
-    if entry is None or any(entry.get(key) != value for key, value in shaped_by.items()):
+    tracks = publication.tracking, publication.tracks_digest
+    if tracks != (progress.tracking, progress.tracks_digest) or publication.options != options:
         return False
-    return all(count_of(folder / name) == count for name, count in entry["files"].items())
+    return all(count_of(folder / name) == count for name, count in publication.files.items())
 
 
 def count_of(path: Path) -> int:
@@ -136,8 +138,8 @@ def _write(
     return cvat.write(store, source, folder, options)
 
 
-def _options(wanted: PublishOptions | None, before: Mapping[str, Any]) -> PublishOptions:
-    return wanted or PublishOptions(**(before.get("options") or {}))
+def _options(wanted: PublishOptions | None, before: Publication | None) -> PublishOptions:
+    return wanted or PublishOptions(**((before and before.options) or {}))
 
 
 def _size(store: Store, source: Recorded, options: PublishOptions | None) -> str:

@@ -16,7 +16,7 @@ from annotator.formats import mots
 from annotator.formats.recognise import Kind, Labels, bad_input, recognise
 from annotator.options import TrackingJob
 from annotator.publishing import Recording, publish_all, recording_of
-from annotator.store import EDITED, TRACKING_LOSSES, Store
+from annotator.store import Edited, Store
 from annotator.tracking import associate
 
 BATCH = 64  # frames in a transaction
@@ -86,12 +86,12 @@ def _goal(labels: Labels, out: Path | None, texts: int) -> Path:
 def _retrack_run(labels: Labels, job: TrackingJob) -> Retracked:
     recording = recording_of(labels.path, labels.name)
     with Store.read(labels.path) as store:
-        made_with = store.fingerprint
-        if EDITED in (store.note("tracked") or {}) and not job.overwrite:
+        made_with, progress = store.fingerprint, store.progress
+        if isinstance(progress.tracking, Edited) and not job.overwrite:
             raise UsageError(
                 f"{labels.path}: has tracks that people made or edited; use --overwrite to make them anew all the same"
             )
-        if not store.note("detected"):
+        if not progress.detected:
             raise UsageError(
                 f"{labels.path}: is not labelled to its end; run spatialemb-annotate again first"
             )
@@ -124,5 +124,4 @@ def _track_text(labels: Labels, goal: Path, job: TrackingJob) -> Retracked:
 
 def _retracked(labels: Labels, store: Store, file: Path) -> Retracked:
     counts = store.frame_count, store.instance_count, store.track_count
-    losses = store.note(TRACKING_LOSSES) or {}
-    return Retracked(labels.name, *counts, losses, file, tuple(store.remarks))
+    return Retracked(labels.name, *counts, store.progress.tracking_losses, file, store.progress.remarks)

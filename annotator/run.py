@@ -19,7 +19,7 @@ import annotator
 from annotator.errors import OutputError, UsageError
 from annotator.escape import read_object
 from annotator.files import FileLock, write_json
-from annotator.store import TRACKING_LOSSES, Store
+from annotator.store import Progress, Store
 from annotator.store.lock import LOCK_FILE, RUN_FILE
 
 FILE_NAME = RUN_FILE
@@ -169,16 +169,17 @@ class Run:
 
     def count(self, source: Named, store: Store) -> None:
         """Record how much the store of a source holds."""
+        progress = store.progress
         gaps = [f"after frame {gap.after_index}: {gap.reason}" for gap in islice(store.gaps(), 20)]
         self._records[source.name] = replace(
             self._records[source.name],
             frames=store.frame_count,
             gaps=store.gap_count,
             gap_reasons=tuple(gaps),
-            remarks=tuple(store.remarks),
+            remarks=progress.remarks,
             instances=store.instance_count,
             tracks=store.track_count,
-            losses=_losses(store),
+            losses=_losses(progress),
             fingerprint=store.fingerprint,
         )
 
@@ -210,10 +211,9 @@ class Run:
         write_json(self.out / FILE_NAME, {**self._about, "sources": sources})
 
 
-def _losses(store: Store) -> Mapping[str, Mapping[str, int]]:
+def _losses(progress: Progress) -> Mapping[str, Mapping[str, int]]:
     """What association and each format lost, in words, and how many."""
-    published = store.note("published") or {}
-    losses = {"tracks": store.note(TRACKING_LOSSES)} | {k: entry["losses"] for k, entry in published.items()}
+    losses = {"tracks": progress.tracking_losses} | {k: each.losses for k, each in progress.published.items()}
     return {name: found for name, found in losses.items() if found}
 
 

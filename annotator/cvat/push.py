@@ -284,8 +284,8 @@ def _hash(path: Path) -> str:
 
 def _write(store: Store, recording: Recording, folder: Path) -> None:
     """Write the tracks as they were published, but in one file, as one task has them."""
-    published = (store.note("published") or {}).get("cvat", {})
-    options = PublishOptions(**(published.get("options") or {}))
+    published = store.progress.published.get("cvat")
+    options = PublishOptions(**((published and published.options) or {}))
     cvat.write(store, recording, folder, replace(options, split_frames=None))
 
 

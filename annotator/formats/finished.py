@@ -38,9 +38,10 @@ def _lacking(labels: Labels) -> str:
     """What the labels of a recording lack, in words; nothing when they are complete."""
     try:
         with Store.read(labels.path) as store:
-            if not store.note("detected"):
+            progress = store.progress
+            if not progress.detected:
                 return f"{store.frame_count} frames so far"
-            return "" if store.note("tracked") else "without its tracks"
+            return "" if progress.tracking else "without its tracks"
     except SourceError:
         return ""
 

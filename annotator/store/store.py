@@ -12,6 +12,7 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import chain, groupby
 from pathlib import Path
 from types import TracebackType
@@ -22,7 +23,7 @@ from annotator.escape import encodable, to_json
 from annotator.frames import FrameRef, Gap
 from annotator.instances import Instances
 from annotator.store.database import Database, Row, damaged, delete
-from annotator.store.notes import EDITED, is_note
+from annotator.store.progress import NOTES, Edited, Progress, from_notes, to_notes
 from annotator.store.rows import (
     frame_of,
     gap_of,
@@ -212,7 +213,7 @@ class Store:
             ) from error
         for name in ("assignments", "made"):
             self._db.execute(f"DROP TABLE temp.{name}")
-        self._set_note("tracks", self._tracks_digest())
+        self._update(replace(self.progress, tracks_digest=self._tracks_digest()))
 
     def _tracks_digest(self) -> str:
         """What tells these tracks from others, made by the same options as they may be."""
@@ -226,59 +227,50 @@ class Store:
     def edited(self, what: Sequence[str]) -> Iterator[sqlite3.Connection]:
         """The database, to change instances and tracks in it, in one transaction: all of it or nothing.
 
-        `what` is done is kept as the note "edits". Positions of a frame must go on from 0 without a gap.
+        `what` is done is kept as the edits of its progress. Positions of a frame must go on from 0 without a gap.
         Raises SourceError when the tracks, or what finds them, are damaged.
         """
         self._db.insist_on_sound_edits()
         with self._db.transaction():
             yield self._db.connection
-            edits = [*(self.note("edits") or []), *what]
-            self._set_note("edits", edits)
-            self._set_note("tracked", {EDITED: len(edits)})
+            edits = (*self.progress.edits, *what)
+            self._update(replace(self.progress, edits=edits, tracking=Edited(len(edits))))
 
-    def set_note(self, key: str, value: Any) -> None:
-        """Keep a fact about the source (what is done, what was published) as JSON."""
+    def update(self, progress: Progress) -> None:
+        """Keep what the recording has been through; what didn't change isn't written."""
         with self._db.transaction():
-            self._set_note(key, value)
+            self._update(progress)
 
-    def remark(self, step: str, sentences: Sequence[str]) -> None:
-        """Keep what a step has to say of the recording, in place of what it said before."""
-        with self._db.transaction():
-            self._set_note("remarks", {**(self.note("remarks") or {}), step: list(sentences)})
+    def _update(self, progress: Progress) -> None:
+        before = to_notes(self.progress)
+        for key, value in to_notes(progress).items():
+            if value != before[key]:
+                self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (f"note.{key}", _json(value)))
 
     # ---- reading
 
     @property
-    def remarks(self) -> list[str]:
-        """What is to be told of the recording, in sentences, by step."""
-        by_step = self.note("remarks") or {}
-        return [sentence for step in sorted(by_step) for sentence in by_step[step]]
-
-    def note(self, key: str) -> Any:
-        """The fact kept under `key`, None when there is none."""
-        return self._meta(f"note.{key}")
-
-    def notes(self) -> Iterator[Any]:
-        """All facts kept, and the fingerprint."""
-        for (key,) in self._db.rows("SELECT key FROM meta"):
-            yield self._meta(key)
+    def progress(self) -> Progress:
+        """What the recording has been through. Raises SourceError where the store says what can't be."""
+        notes = {key: self._meta(f"note.{key}") for key in NOTES}
+        return self._sound(from_notes, notes)
 
     @property
     def fingerprint(self) -> dict[str, Any]:
         """All that shaped the labels of this store."""
-        return self._meta("fingerprint") or {}
+        found = self._meta("fingerprint")
+        if not isinstance(found, dict | None):
+            raise damaged(self.path, "fingerprint is odd")
+        return found or {}
 
     def _meta(self, key: str) -> Any:
         row = self._db.one("SELECT value FROM meta WHERE key = ?", key)
         if row is None:
             return None
         try:
-            value = json.loads(row[0])
+            return json.loads(row[0])
         except (TypeError, ValueError, RecursionError) as error:
             raise damaged(self.path, f"{key} is no JSON") from error
-        if not is_note(key, value):
-            raise damaged(self.path, f"{key} is odd")
-        return value
 
     @property
     def frame_count(self) -> int:
@@ -383,9 +375,6 @@ class Store:
             return made_of(*rows)
         except ValueError as error:
             raise damaged(self.path, str(error)) from error
-
-    def _set_note(self, key: str, value: Any) -> None:
-        self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (f"note.{key}", _json(value)))
 
     def _add_gaps(self, gaps: Iterable[Gap]) -> None:
         rows = [(gap.after_index, gap.pts, encodable(gap.reason)) for gap in gaps]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 from annotator.frames import FrameRef
 from annotator.instances import Instances
 from annotator.options import TrackingOptions
-from annotator.store import TRACKING_LOSSES, FrameTracks, Store
+from annotator.store import FrameTracks, Store
 from annotator.tracking.boosting import BoostedTrees, stitching_trees
 from annotator.tracking.confirmation import confirm
 from annotator.tracking.parameters import CONFIRMATION
@@ -22,24 +22,23 @@ def associate(store: Store, options: TrackingOptions) -> None:
     """Give the instances of a store their tracks, or none if that is asked. Ids count from 1 in order of appearance.
 
     A recording of fewer frames than the shortest track keeps all its instances, and so do images that are no
-    sequence, without tracks. What is lost is kept as the note TRACKING_LOSSES: in words, and how many.
+    sequence, without tracks. What is lost is kept in the store's progress: in words, and how many.
     """
-    store.set_note("tracked", None)  # until all is done
-    tally = Tally()
+    store.update(replace(store.progress, tracking=None))  # until all is done
+    tally, remarks = Tally(), tuple[str, ...]()
     if options.enabled:
-        evenly = bool(store.note("evenly"))
+        evenly = store.progress.goes_by_index
         times = Times.of(store.frames(), evenly)
         usable = replace(options, min_track=1) if store.frame_count < options.min_track else options
         frames = tally.count_frames(store.found())
         tracks = associate_frames(frames, _step_seconds(times), usable, evenly)
         store.set_links(tally.count_tracks(tracks))
-        store.remark("associate", times.remarks())
-    else:
-        store.remark("associate", [])
+        remarks = tuple(times.remarks())
     if not options.enabled or tally.are_unrelated():
         store.set_tracks(())
-    store.set_note(TRACKING_LOSSES, tally.losses(options.min_track))
-    store.set_note("tracked", asdict(options))
+    losses = tally.losses(options.min_track)
+    progress = store.progress.with_remarks("associate", remarks)
+    store.update(replace(progress, tracking=options, tracking_losses=losses))
 
 
 def associate_frames(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -146,7 +147,7 @@ def interrupt(folder: Path) -> None:
     with Store.read(folder) as store:
         made_with = store.fingerprint
     with Store.open(folder, made_with) as store:
-        store.set_note("detected", None)
+        store.update(replace(store.progress, detected=False))
 
 
 def untrack(folder: Path) -> None:
@@ -154,7 +155,7 @@ def untrack(folder: Path) -> None:
     with Store.read(folder) as store:
         made_with = store.fingerprint
     with Store.open(folder, made_with) as store:
-        store.set_note("tracked", None)
+        store.update(replace(store.progress, tracking=None))
 
 
 def fail(folder: Path) -> None:

@@ -174,7 +174,7 @@ def test_a_run_is_tracked_anew_and_published_again(labels: Path, capsys: pytest.
     assert "drive: 24 frames" in capsys.readouterr().out
     assert len(json.loads(published.read_text())["annotations"]) == filled - 5
     with Store.read(labels / "drive") as store:
-        assert store.note("tracked")["fill_gaps"] == 0
+        assert store.progress.tracking == TrackingOptions(min_track=1, fill_gaps=0)
     assert run(labels / "drive") == 0
     assert len(json.loads(published.read_text())["annotations"]) == filled
 
@@ -215,7 +215,7 @@ def test_tracks_that_people_edited_are_kept_unless_told(
     assert "--overwrite" in capsys.readouterr().err
     assert run(labels, "--overwrite") == 0
     with Store.read(labels / "drive") as store:
-        assert store.note("tracked")["min_track"] == TrackingOptions().min_track
+        assert store.progress.tracking == TrackingOptions()
 
 
 def test_out_is_not_for_runs(labels: Path, capsys: pytest.CaptureFixture[str]) -> None:

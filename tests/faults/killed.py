@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -94,9 +95,9 @@ def live(folder: Path) -> None:
     with Store.open(folder, {"weights": "c0ffee"}) as store:
         for k in range(store.next_index(), FRAMES, 2):
             store.add([found(k), found(k + 1)])
-        store.set_note("detected", True)
+        store.update(replace(store.progress, detected=True))
     with Store.open(folder, {"weights": "c0ffee"}) as store:
-        if not store.note("edits"):
+        if not store.progress.edits:
             store.set_tracks((k, k % 2, 1) for k in range(FRAMES))
             with store.edited(["track 1 is track 2"]) as db:
                 db.execute("UPDATE tracks SET track_id = 2")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -14,6 +14,7 @@ import pytest
 
 from annotator.frames import Frame, FrameRef
 from annotator.instances import Instances
+from annotator.options import TrackingOptions
 from annotator.store import Store
 
 SHARED = Path(__file__).parents[3] / "shared"
@@ -69,8 +70,7 @@ class Recording:
 
 def finish(store: Store) -> None:
     """Note that all of a recording is labelled and tracked."""
-    store.set_note("detected", True)
-    store.set_note("tracked", {"enabled": True})
+    store.update(replace(store.progress, detected=True, tracking=TrackingOptions()))
 
 
 def add_recording(run: Path, name: str, path: Path, found: Sequence[Instances]) -> None:

@@ -17,7 +17,7 @@ from annotator.events import FramesLabelled, SourceEnded
 from annotator.files import FileLock
 from annotator.options import DetectionOptions, Job, PublishOptions, TrackingOptions
 from annotator.pipeline import annotate
-from annotator.store import Store
+from annotator.store import Progress, Publication, Store
 from annotator.tracking.times import rising
 from tests.faults import FullDiskWriter, RaisingWriter, small_disk, text_named_mp4, videos
 from tests.helpers.fake_detector import ToyDetector, ToyRuntime, draw, install, toy_checkpoint, write_video
@@ -346,7 +346,7 @@ def test_of_every_third_frame_of_it_too(tmp_path: Path, toy: ToyRuntime) -> None
         path = write_video(tmp_path / name, 60, codec="libx264", b_frames=7)
         ended(job(path, out=tmp_path / "labels", detection=DetectionOptions(every=3)))
         with Store.read(tmp_path / "labels" / path.stem) as store:
-            times = [moment.time_s for moment in rising(store.frames(), store.note("evenly"))]
+            times = [moment.time_s for moment in rising(store.frames(), store.progress.goes_by_index)]
         steps.append(np.diff(times))
     assert steps[0] == pytest.approx(0.3)
     assert steps[1] / steps[1].mean() == pytest.approx(1)
@@ -525,7 +525,8 @@ def test_a_store_from_elsewhere_names_nothing_outside_of_its_folder_for_deletion
 ) -> None:
     (tmp_path / "victim").mkdir()
     with Store.open(tmp_path / "drive", {}) as store:
-        store.set_note("published", {"coco": {"files": {name.format(tmp=tmp_path): 1}}})
+        publication = Publication({name.format(tmp=tmp_path): 1})
+        store.update(Progress(published={"coco": publication}))
     publishing.unpublish(tmp_path / "drive")
     assert (tmp_path / "victim").is_dir()
     assert (tmp_path / "drive").is_dir()

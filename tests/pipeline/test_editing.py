@@ -9,7 +9,7 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +26,7 @@ from annotator.labels import BY_NAME
 from annotator.options import EditJob, TrackingOptions
 from annotator.pipeline import track
 from annotator.publishing import Recording, publish_all
-from annotator.store import Store
+from annotator.store import Progress, Store
 from tests.helpers.builders import frame_ref
 from tests.helpers.fake_detector import ROOT
 
@@ -52,8 +52,7 @@ def run_of(folder: Path, frames: list[list[int]]) -> Path:
     recording = Recording("drive", Path("/data/drive.mp4"))
     with Store.open(folder / "drive", {"weights": "c0ffee"}) as store:
         store.add([labelled(k, tracks) for k, tracks in enumerate(frames)])
-        store.set_note("detected", True)
-        store.set_note("tracked", asdict(TrackingOptions()))
+        store.update(Progress(detected=True, tracking=TrackingOptions()))
         publish_all(store, recording, folder / "drive", "coco")
     sources = [{"name": "drive", "path": "/data/drive.mp4", "state": "done"}]
     (folder / "run.json").write_text(json.dumps({"weights": {"file": "default"}, "sources": sources}))

@@ -21,7 +21,7 @@ from annotator.frames import FrameRef
 from annotator.instances import Instances
 from annotator.labels import BY_NAME
 from annotator.options import TrackingOptions
-from annotator.store import TRACKING_LOSSES, Store
+from annotator.store import Store
 from annotator.tracking import associate
 from annotator.tracking.association import associate_frames
 from annotator.tracking.boosting import stitching_trees
@@ -281,7 +281,7 @@ def tracked(folder: Path, found: Sequence[Instances]) -> tuple[list[int], dict[s
     with Store.open(folder, {}) as store:
         store.add(found)
         associate(store, TrackingOptions())
-        return [int(k) for each in store.instances() for k in each.track_ids], store.note(TRACKING_LOSSES)
+        return [int(k) for each in store.instances() for k in each.track_ids], store.progress.tracking_losses
 
 
 def test_what_is_left_out_is_counted_with_what_keeps_it(tmp_path: Path) -> None:
@@ -412,7 +412,7 @@ def test_an_object_behind_a_pole_is_whole_in_the_labels(tmp_path: Path, speed: i
         associate(store, ALL)
         assert [len(found) for found in store.found()] == [3 if 8 <= k < 11 else 2 for k in range(20)]
         labelled = list(store.instances())
-        assert store.note(TRACKING_LOSSES) == {}  # fragments that are made one are not lost
+        assert store.progress.tracking_losses == {}  # fragments that are made one are not lost
     assert all(sorted(found.track_ids.tolist()) == [1, 2] for found in labelled)
     for found in labelled[8:11]:
         assert sorted(masks.areas(list(found.masks))) == [400, (30 - 3) * 20]
