@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from annotator.detection import Detector
     from annotator.errors import AnnotatorError
     from annotator.evaluation.report import evaluate
-    from annotator.instances import Instances, Truth
+    from annotator.instances import GroundTruth, Instances
     from annotator.library import read_labels, track, write_labels
     from annotator.options import DetectionOptions, Job, PublishOptions, TrackingOptions, TrainingJob
     from annotator.pipeline import annotate
@@ -28,12 +28,12 @@ __all__ = [
     "AnnotatorError",
     "DetectionOptions",
     "Detector",
+    "GroundTruth",
     "Instances",
     "Job",
     "PublishOptions",
     "TrackingOptions",
     "TrainingJob",
-    "Truth",
     "annotate",
     "evaluate",
     "read_labels",
@@ -46,7 +46,7 @@ _MODULES = {
     "annotator.detection": ("Detector",),
     "annotator.errors": ("AnnotatorError",),
     "annotator.evaluation.report": ("evaluate",),
-    "annotator.instances": ("Instances", "Truth"),
+    "annotator.instances": ("Instances", "GroundTruth"),
     "annotator.library": ("read_labels", "track", "write_labels"),
     "annotator.options": ("DetectionOptions", "Job", "PublishOptions", "TrackingOptions", "TrainingJob"),
     "annotator.pipeline": ("annotate",),

@@ -19,10 +19,10 @@ from annotator.files import atomic_folder, scratch_folder
 from annotator.fingerprint import identity
 from annotator.formats import PLACES
 from annotator.formats.cvat_reader import DELETED
-from annotator.formats.finished import insist_on_finished
+from annotator.formats.finished import require_finished
 from annotator.formats.names import GENERAL
-from annotator.formats.recognise import Kind, Labels, bad_input, recognise
-from annotator.instances import Instances, Truth
+from annotator.formats.sniffing import Kind, RecordingLabels, bad_input, sniff
+from annotator.instances import GroundTruth, Instances
 from annotator.masks import iou
 from annotator.options import RUN_FOLDER, ConversionJob
 from annotator.publishing import ALWAYS, Recording, publish_all, recording_of
@@ -57,7 +57,7 @@ class Converted:
 class Import:
     """The labels of a recording on their way into a store."""
 
-    labels: Labels
+    labels: RecordingLabels
     recording: Recording
     frames: Iterator[Instances]
     losses: Counter[str]  # final when the frames are read
@@ -131,7 +131,7 @@ def _converted(each: Import, store: Store, folder: Path) -> Converted:
         store.progress.published.items(), key=lambda item: item[0] in ALWAYS
     )  # what was asked for first
     published = [entry for _, entry in by_name]
-    unread = Counter({f"{what} left out": count for what, count in each.labels.left_out.items()})
+    unread = Counter({f"{what} left out": count for what, count in each.labels.skipped.items()})
     return Converted(
         each.recording.name,
         store.frame_count,
@@ -152,8 +152,8 @@ def _imports(job: ConversionJob) -> list[Import]:
         return _imports_like(job, job.like)
     with bad_input():
         imports = []
-        side = recognise(job.source, job.reading)
-        insist_on_finished(side, job.reading)
+        side = sniff(job.source, job.reading)
+        require_finished(side, job.reading)
         for labels in side.labels:
             losses = Counter[str]()
             frames = _frames(labels, losses)
@@ -161,17 +161,17 @@ def _imports(job: ConversionJob) -> list[Import]:
         return imports
 
 
-def _frames(labels: Labels, losses: Counter[str]) -> Iterator[Instances]:
+def _frames(labels: RecordingLabels, losses: Counter[str]) -> Iterator[Instances]:
     with bad_input():
         for truth in labels.truth():
             losses.update(_not_instances(labels, truth))
             yield truth.instances
 
 
-def _not_instances(labels: Labels, truth: Truth) -> dict[str, int]:
+def _not_instances(labels: RecordingLabels, truth: GroundTruth) -> dict[str, int]:
     """What a frame's labels say beside its instances, which is lost. What Cityscapes ignores is all around."""
-    of_classes = sum(region.class_id > 0 for region in truth.ignored)
-    is_ignoring = labels.kind is Kind.MOTS and len(truth.ignored) > of_classes
+    of_classes = sum(region.class_id > 0 for region in truth.ignore_regions)
+    is_ignoring = labels.kind is Kind.MOTS and len(truth.ignore_regions) > of_classes
     return {NOT_INSTANCES: of_classes, IGNORED: int(is_ignoring)}
 
 
@@ -214,7 +214,7 @@ def _frames_like(pair: Pair, losses: Counter[str]) -> Iterator[Instances]:
         losses[STRANGE] += strange if is_strange else 0
 
 
-def _recording(labels: Labels) -> Recording:
+def _recording(labels: RecordingLabels) -> Recording:
     """What a recording is called: as its run says, as its file, or as the folder of a file with a general name."""
     if labels.kind is Kind.RUN:
         return recording_of(labels.path, labels.name)

@@ -10,7 +10,7 @@ from typing import Any
 
 from annotator.errors import UsageError
 from annotator.escape import read_object
-from annotator.formats.recognise import Kind, Labels, bad_input, recognise
+from annotator.formats.sniffing import Kind, RecordingLabels, bad_input, sniff
 from annotator.labels import BY_ID
 from annotator.options import EditJob
 from annotator.publishing import Recording, publish_all, recording_of, run_folder
@@ -55,10 +55,10 @@ def edit(job: EditJob) -> list[str]:
     return done
 
 
-def one_recording(path: Path) -> Labels:
+def one_recording(path: Path) -> RecordingLabels:
     """The one recording of a run. Raises UsageError when there are several, or it is no run."""
     with bad_input():
-        side = recognise(path)
+        side = sniff(path)
     if side.kind is not Kind.RUN:
         raise UsageError(f"{path}: is {side.kind.value}; make a run of it with spatialemb-convert --to run")
     if len(side.labels) > 1:

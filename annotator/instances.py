@@ -1,4 +1,4 @@
-"""Instances: what one frame holds; the record that every stage passes to the next. Truth: what it should hold."""
+"""Instances: what one frame holds; the record that every stage passes to the next. GroundTruth: what it should hold."""
 
 from __future__ import annotations
 
@@ -98,13 +98,13 @@ class Region:
 
 
 @dataclass(frozen=True)
-class Truth:
+class GroundTruth:
     """What one frame should hold, as people labelled it."""
 
     instances: Instances  # scores mean nothing here
-    ignored: tuple[Region, ...] = ()
+    ignore_regions: tuple[Region, ...] = ()
     class_ids: frozenset[int] | None = None  # those labelled in this frame, None = all; others are not judged
 
     def __post_init__(self) -> None:
-        if any(tuple(region.mask["size"]) != self.instances.frame.size for region in self.ignored):
+        if any(tuple(region.mask["size"]) != self.instances.frame.size for region in self.ignore_regions):
             raise ValueError(f"a region of another size in a frame of {self.instances.frame.size}")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from annotator.errors import UsageError
 from annotator.formats import PLACES, read_truth
-from annotator.instances import Instances, Truth
+from annotator.instances import GroundTruth, Instances
 from annotator.options import PublishOptions, TrackingOptions
 from annotator.publishing import Recording, publish_all
 from annotator.store import IMPORTED, Store
@@ -19,7 +19,7 @@ from annotator.tracking import associate
 BATCH = 64  # frames in a transaction
 
 
-def read_labels(path: str | Path) -> Iterator[Truth]:
+def read_labels(path: str | Path) -> Iterator[GroundTruth]:
     """Read labels of any kind that is known, frame by frame, recording by recording.
 
     Frames have an index, and a name where they are images. Raises UsageError for a path that isn't there or holds no

@@ -11,7 +11,7 @@ from typing import Any
 
 from annotator.errors import AnnotatorError, FormatError, cant_be_written
 from annotator.events import Event, StepStarted
-from annotator.formats import FORMATS, PLACES, Recorded, Written
+from annotator.formats import FORMATS, PLACES, RecordingInfo, Written
 from annotator.options import PublishOptions
 from annotator.run import FILE_NAME as RUN_FILE
 from annotator.run import read_records
@@ -56,7 +56,7 @@ def publish_all(
 
 
 def publish(
-    source: Recorded,
+    source: RecordingInfo,
     store: Store,
     folder: Path,
     formats: Sequence[str],
@@ -129,7 +129,7 @@ def count_of(path: Path) -> int:
 
 
 def _write(
-    name: str, store: Store, source: Recorded, folder: Path, options: PublishOptions | None
+    name: str, store: Store, source: RecordingInfo, folder: Path, options: PublishOptions | None
 ) -> Written:
     if options is None:
         return FORMATS[name].write(store, source, folder)
@@ -142,7 +142,7 @@ def _options(wanted: PublishOptions | None, before: Publication | None) -> Publi
     return wanted or PublishOptions(**((before and before.options) or {}))
 
 
-def _size(store: Store, source: Recorded, options: PublishOptions | None) -> str:
+def _size(store: Store, source: RecordingInfo, options: PublishOptions | None) -> str:
     """How large a file gets whose size depends on what is in it, if that is worth telling beforehand."""
     if options is None or store.frame_count < LONG:
         return ""

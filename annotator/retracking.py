@@ -13,7 +13,7 @@ from annotator.editing import locked
 from annotator.errors import UsageError, others_go_on
 from annotator.files import scratch_folder
 from annotator.formats import mots
-from annotator.formats.recognise import Kind, Labels, bad_input, recognise
+from annotator.formats.sniffing import Kind, RecordingLabels, bad_input, sniff
 from annotator.options import TrackingJob
 from annotator.publishing import Recording, publish_all, recording_of
 from annotator.store import Edited, Store
@@ -43,7 +43,7 @@ def retrack(job: TrackingJob) -> Iterator[Retracked]:
     the format can't hold; where other recordings go on, a SourceError behind them, with all that was wrong.
     """
     with bad_input():
-        found = [labels for path in job.inputs for labels in recognise(path).labels]
+        found = [labels for path in job.inputs for labels in sniff(path).labels]
     goals = _goals(found, job)
     with others_go_on(len(found)) as attempt:
         for labels, goal in zip(found, goals, strict=True):
@@ -51,7 +51,7 @@ def retrack(job: TrackingJob) -> Iterator[Retracked]:
                 yield _retrack_run(labels, job) if labels.kind is Kind.RUN else _track_text(labels, goal, job)
 
 
-def _goals(found: list[Labels], job: TrackingJob) -> list[Path]:
+def _goals(found: list[RecordingLabels], job: TrackingJob) -> list[Path]:
     """Where the tracks of each recording go."""
     out = job.out
     texts = [labels for labels in found if labels.kind is Kind.MOTS]
@@ -75,7 +75,7 @@ def _goals(found: list[Labels], job: TrackingJob) -> list[Path]:
     return goals
 
 
-def _goal(labels: Labels, out: Path | None, texts: int) -> Path:
+def _goal(labels: RecordingLabels, out: Path | None, texts: int) -> Path:
     assert out is not None
     is_file = out.suffix == SUFFIX and not out.is_dir()
     if is_file and texts > 1:
@@ -83,7 +83,7 @@ def _goal(labels: Labels, out: Path | None, texts: int) -> Path:
     return out if is_file else out / labels.path.name
 
 
-def _retrack_run(labels: Labels, job: TrackingJob) -> Retracked:
+def _retrack_run(labels: RecordingLabels, job: TrackingJob) -> Retracked:
     recording = recording_of(labels.path, labels.name)
     with Store.read(labels.path) as store:
         made_with, progress = store.fingerprint, store.progress
@@ -105,7 +105,7 @@ def _retrack_run(labels: Labels, job: TrackingJob) -> Retracked:
         return _retracked(labels, store, labels.path)
 
 
-def _track_text(labels: Labels, goal: Path, job: TrackingJob) -> Retracked:
+def _track_text(labels: RecordingLabels, goal: Path, job: TrackingJob) -> Retracked:
     """By way of a store, so that memory does not grow with the text."""
     with ExitStack() as stack:
         scratch = stack.enter_context(scratch_folder(goal))
@@ -122,6 +122,6 @@ def _track_text(labels: Labels, goal: Path, job: TrackingJob) -> Retracked:
         return _retracked(labels, store, goal)
 
 
-def _retracked(labels: Labels, store: Store, file: Path) -> Retracked:
+def _retracked(labels: RecordingLabels, store: Store, file: Path) -> Retracked:
     counts = store.frame_count, store.instance_count, store.track_count
     return Retracked(labels.name, *counts, store.progress.tracking_losses, file, store.progress.remarks)

@@ -67,8 +67,8 @@ def show_diff(found: Diff, most: int, assumed: Mapping[str, float]) -> None:
 def _diff_remarks(found: Diff, most: int, assumed: Mapping[str, float]) -> Iterator[str]:
     yield f"compared {_plural(found.frames, 'frame')}, {len(found.changed)} of them changed"
     yield from _pairing(found.pairing)
-    if found.left_out:
-        left = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in found.left_out.items())
+    if found.skipped:
+        left = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in found.skipped.items())
         yield f"left out: {left} that the other side lacks"
     yield from _unread(found.unread)
     times = ", ".join(f"{kind} {seconds:g} s" for kind, seconds in assumed.items())

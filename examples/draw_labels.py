@@ -11,7 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from annotator.formats.survey import Survey
+from annotator.formats.summary import LabelSummary
 from annotator.instances import Instances
 from annotator.labels import BY_ID
 from annotator.masks import boxes_xywh, decode
@@ -29,7 +29,7 @@ def main() -> None:
     wanted = {int(index) for index in options.frames.split(",")}
 
     with Store.read(options.labels) as store:
-        survey = Survey.of(store)  # as labels are published: disjoint, and a track has one class
+        survey = LabelSummary.of(store)  # as labels are published: disjoint, and a track has one class
         frames = (found for found in store.instances() if found.frame.index in wanted)
         labelled = {found.frame.index: survey.disjoint(found) for found in frames}
     [source] = find_sources([options.recording])

@@ -13,7 +13,7 @@ from annotator.cvat.tasks import LOCK, Task, alone
 from annotator.errors import AnnotatorError, ServerError, UsageError
 from annotator.files import scratch_folder
 from annotator.formats.cvat_xml import step_of_filter
-from annotator.formats.recognise import Kind, bad_input, recognise
+from annotator.formats.sniffing import Kind, bad_input, sniff
 from annotator.options import RUN_FOLDER, ConversionJob, PullJob
 
 EXPORT = "cvat_export.zip"  # kept beside the labels: `diff` is exact with it
@@ -36,7 +36,7 @@ def pull(job: PullJob) -> Iterator[Pulled]:
     """
     insist_on_address(job.url)
     with bad_input():
-        side = recognise(job.run)
+        side = sniff(job.run)
     if side.kind is not Kind.RUN:
         raise UsageError(f"{job.run}: is {side.kind.value}; give the run that was pushed")
     tasks = [Task.read(labels.path, job.url) for labels in side.labels]

@@ -19,7 +19,7 @@ from annotator.errors import AnnotatorError, ServerError, SourceError, UsageErro
 from annotator.files import scratch_folder
 from annotator.formats import cvat
 from annotator.formats.cvat_xml import parts
-from annotator.formats.recognise import Kind, bad_input, recognise
+from annotator.formats.sniffing import Kind, bad_input, sniff
 from annotator.options import PublishOptions, PushJob
 from annotator.publishing import Recording, recording_of
 from annotator.store import Store
@@ -66,7 +66,7 @@ def push(job: PushJob, tell: Tell = lambda done, total: None) -> Iterator[Pushed
     Raises UsageError when the run, the project or the token is no good, ServerError when the server is away.
     """
     with bad_input():
-        side = recognise(job.run)
+        side = sniff(job.run)
     if side.kind is not Kind.RUN:
         raise UsageError(
             f"{job.run}: is {side.kind.value}; make a run of it with spatialemb-convert --to run"

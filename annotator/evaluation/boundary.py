@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from annotator import masks
 from annotator.evaluation.overlap import Overlap, judged
-from annotator.instances import Instances, Truth
+from annotator.instances import GroundTruth, Instances
 from annotator.labels import BY_ID, INSTANCE_CLASSES
 from annotator.masks import Window
 
@@ -50,7 +50,7 @@ class BoundaryQuality:
     def __init__(self, class_ids: Sequence[int] = INSTANCE_CLASSES) -> None:
         self._tallies = {class_id: _Tally() for class_id in class_ids}
 
-    def add(self, prediction: Instances, truth: Truth, overlap: Overlap) -> None:
+    def add(self, prediction: Instances, truth: GroundTruth, overlap: Overlap) -> None:
         """Count a frame: what `overlap` was made of."""
         found, true = judged(prediction, truth), judged(truth.instances, truth)
         width = boundary_width(overlap.frame.size)

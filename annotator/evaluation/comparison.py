@@ -15,11 +15,11 @@ from typing import TypeVar
 import numpy as np
 
 from annotator.errors import FormatError, UsageError
-from annotator.formats.finished import insist_on_finished
+from annotator.formats.finished import require_finished
 from annotator.formats.pairing import By, FrameNames, Pair, by_name, by_number, repeated
-from annotator.formats.recognise import Kind, Labels, Side, Size, bad_input, recognise
+from annotator.formats.sniffing import Kind, LabelSet, RecordingLabels, Size, bad_input, sniff
 from annotator.frames import FrameRef
-from annotator.instances import Instances, Truth
+from annotator.instances import GroundTruth, Instances
 from annotator.options import (
     AS_WRITTEN,
     MATCH_AUTO,
@@ -30,7 +30,7 @@ from annotator.options import (
     ReadingOptions,
 )
 
-Pairs = Iterator[tuple[Instances, Truth]]
+Pairs = Iterator[tuple[Instances, GroundTruth]]
 Item = TypeVar("Item")
 
 
@@ -55,8 +55,8 @@ class Recording:
     """Labels of a recording on both sides. Several on a side are frames of one: tracks are lost there."""
 
     name: str
-    predicted: tuple[Labels, ...]
-    true: tuple[Labels, ...]
+    predicted: tuple[RecordingLabels, ...]
+    true: tuple[RecordingLabels, ...]
     counts: Counts
     match: str = MATCH_AUTO  # what frames meet by
 
@@ -112,7 +112,7 @@ class Recording:
     def _by_pairs(
         self,
         predictions: Iterator[Instances],
-        truths: Iterator[Truth],
+        truths: Iterator[GroundTruth],
         pairs: Mapping[Pair, By],
         lengths: tuple[int, int],
     ) -> Pairs:
@@ -134,7 +134,7 @@ class Recording:
             self.counts.paired_by[by] += 1
             yield waiting.pop(i), truth
 
-    def _by_index(self, predictions: Iterator[Instances], truths: Iterator[Truth]) -> Pairs:
+    def _by_index(self, predictions: Iterator[Instances], truths: Iterator[GroundTruth]) -> Pairs:
         predictions = _ascending(predictions, lambda found: found.frame, self.predicted)
         found = next(predictions, None)
         kind = self.predicted[0].kind
@@ -164,8 +164,8 @@ class Recording:
 class Comparison:
     """Predictions and truth, recording by recording."""
 
-    prediction: Side
-    truth: Side
+    prediction: LabelSet
+    truth: LabelSet
     counts: Counts
     only_predicted: tuple[str, ...]  # recordings that truth lacks
     only_true: tuple[str, ...]
@@ -175,7 +175,7 @@ class Comparison:
         """What could not be read of each side's labels, in words; to be asked when all have been read."""
         sides = {"predicted": self.prediction, "true": self.truth}
         return {
-            name: dict(sum((labels.left_out for labels in side.labels), Counter()))
+            name: dict(sum((labels.skipped for labels in side.labels), Counter()))
             for name, side in sides.items()
         }
 
@@ -201,9 +201,9 @@ def compare(
     Faults that show when frames are compared, as masks of different sizes, are to be turned by `bad_input`, too.
     """
     with bad_input():
-        ours, theirs = recognise(prediction, reading), recognise(truth, reading)
+        ours, theirs = sniff(prediction, reading), sniff(truth, reading)
         for side in (ours, theirs):
-            insist_on_finished(side, reading)
+            require_finished(side, reading)
         counts = Counts()
         recordings = [
             Recording(name, predicted, true, counts, pairing.match)
@@ -222,10 +222,10 @@ def compare(
 
 # ---- recordings
 
-Matched = tuple[str, tuple[Labels, ...], tuple[Labels, ...]]
+Matched = tuple[str, tuple[RecordingLabels, ...], tuple[RecordingLabels, ...]]
 
 
-def _matched(ours: Side, theirs: Side) -> list[Matched]:
+def _matched(ours: LabelSet, theirs: LabelSet) -> list[Matched]:
     """The recordings that two sides have in common: name, predicted labels, true labels."""
     if len(ours.labels) == len(theirs.labels) == 1:
         return [(theirs.labels[0].name, ours.labels, theirs.labels)]
@@ -242,7 +242,7 @@ def _matched(ours: Side, theirs: Side) -> list[Matched]:
     )
 
 
-def _by_name(side: Side, shorten: Callable[[str], str]) -> dict[str, Labels]:
+def _by_name(side: LabelSet, shorten: Callable[[str], str]) -> dict[str, RecordingLabels]:
     """The recordings of a side that have a short name of their own."""
     times = Counter(shorten(labels.name) for labels in side.labels)
     return {shorten(labels.name): labels for labels in side.labels if times[shorten(labels.name)] == 1}
@@ -252,7 +252,7 @@ def _last_part(name: str) -> str:
     return name.rsplit("/", 1)[-1]
 
 
-def _some(side: Side) -> str:
+def _some(side: LabelSet) -> str:
     names = [labels.name for labels in side.labels]
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
@@ -260,13 +260,13 @@ def _some(side: Side) -> str:
 # ---- frames
 
 
-def _predictions(labels: Sequence[Labels], size: Size) -> Iterator[Instances]:
+def _predictions(labels: Sequence[RecordingLabels], size: Size) -> Iterator[Instances]:
     for each in labels:
         for found in each.instances(size):
             yield found if len(labels) == 1 else _without_tracks(found)
 
 
-def _truths(labels: Sequence[Labels]) -> Iterator[Truth]:
+def _truths(labels: Sequence[RecordingLabels]) -> Iterator[GroundTruth]:
     for each in labels:
         for truth in each.truth():
             yield truth if len(labels) == 1 else replace(truth, instances=_without_tracks(truth.instances))
@@ -285,7 +285,7 @@ def _peek(items: Iterator[Item]) -> tuple[Item | None, Iterator[Item]]:
 
 
 def _ascending(
-    items: Iterator[Item], ref_of: Callable[[Item], FrameRef], labels: Sequence[Labels]
+    items: Iterator[Item], ref_of: Callable[[Item], FrameRef], labels: Sequence[RecordingLabels]
 ) -> Iterator[Item]:
     last = -1
     for item in items:
@@ -296,19 +296,19 @@ def _ascending(
         yield item
 
 
-def _frame_names(labels: Sequence[Labels]) -> FrameNames:
+def _frame_names(labels: Sequence[RecordingLabels]) -> FrameNames:
     """What the frames of some labels are called, one behind the other; those of several in a folder each."""
     if len(labels) == 1:
         return labels[0].frame_names()
     return FrameNames.of_all({each.name: each.frame_names() for each in labels})
 
 
-def _insist_on_one_each(names: FrameNames, others: FrameNames, labels: Sequence[Labels]) -> None:
+def _insist_on_one_each(names: FrameNames, others: FrameNames, labels: Sequence[RecordingLabels]) -> None:
     if twice := repeated(names, others):
         raise FormatError(f"{_paths(labels)}: {len(twice)} names belong to several frames, one is {twice[0]}")
 
 
-def _paths(labels: Sequence[Labels]) -> str:
+def _paths(labels: Sequence[RecordingLabels]) -> str:
     return str(labels[0].path) + (f" and {len(labels) - 1} more" if len(labels) > 1 else "")
 
 

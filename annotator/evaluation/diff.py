@@ -21,9 +21,9 @@ from annotator.evaluation.edits import CUT, JOIN, Links, is_ignored, paired
 from annotator.evaluation.matching import EPSILON, Pairs, assign
 from annotator.evaluation.overlap import Overlap, is_background, judged, without_void
 from annotator.evaluation.tracks import disjoint
-from annotator.formats.recognise import Kind, Labels, bad_input
-from annotator.formats.survey import Survey
-from annotator.instances import Instances, Truth
+from annotator.formats.sniffing import Kind, RecordingLabels, bad_input
+from annotator.formats.summary import LabelSummary
+from annotator.instances import GroundTruth, Instances
 from annotator.labels import BY_ID
 from annotator.options import AS_WRITTEN, PAIRED_AS_NAMED, PairingOptions, ReadingOptions
 from annotator.store import Store
@@ -78,7 +78,7 @@ class Diff:
     corrected: Path
     frames: int = 0  # compared
     pairing: Counts = field(default_factory=Counts)  # what frames were paired by
-    left_out: Mapping[str, int] = field(default_factory=dict)  # frames and recordings that one side has alone
+    skipped: Mapping[str, int] = field(default_factory=dict)  # frames and recordings that one side has alone
     unread: Mapping[str, Mapping[str, int]] = field(default_factory=dict)  # of both sides, in words
     counts: Counter[tuple[str, int]] = field(default_factory=Counter)  # by kind and class
     acts: Counter[str] = field(default_factory=Counter)  # by kind
@@ -121,7 +121,7 @@ class Diff:
             "corrected": str(self.corrected),
             "frames": self.frames,
             "paired_by": self.pairing.told_pairs(),
-            "left_out": dict(self.left_out),
+            "left_out": dict(self.skipped),
             "unread": self.unread,
             "edits": {kind: self.total(kind) for kind in KINDS},
             "classes": {BY_ID[c].name: {kind: self.counts[kind, c] for kind in KINDS} for c in classes},
@@ -150,7 +150,7 @@ def diff(
     kept_iou: float = 0.9,
     pairing: PairingOptions = PAIRED_AS_NAMED,
 ) -> Diff:
-    """Compare labels with what people made of them, each whatever `recognise` knows.
+    """Compare labels with what people made of them, each whatever `sniff` knows.
 
     From `kept_iou` on an outline counts as kept. Raises UsageError for labels that can't be read or compared.
     """
@@ -162,7 +162,7 @@ def diff(
         comparison.insist_on_frames()
     result.frames, result.pairing = comparison.counts.compared, comparison.counts
     result.unread = comparison.unread()
-    result.left_out = {name: count for name, count in _left_out(comparison).items() if count}
+    result.skipped = {name: count for name, count in _left_out(comparison).items() if count}
     return result
 
 
@@ -187,7 +187,7 @@ def _as_sent(recording: Recording) -> Recording:
     return replace(recording, predicted=tuple(_sent(labels) for labels in recording.predicted))
 
 
-def _is_of_cvat(labels: Labels) -> bool:
+def _is_of_cvat(labels: RecordingLabels) -> bool:
     """Whether labels are an export of CVAT, or a run made of one."""
     if labels.kind is not Kind.RUN:
         return labels.kind is Kind.CVAT
@@ -195,18 +195,18 @@ def _is_of_cvat(labels: Labels) -> bool:
         return store.fingerprint.get("converted") == Kind.CVAT.value
 
 
-def _sent(labels: Labels) -> Labels:
+def _sent(labels: RecordingLabels) -> RecordingLabels:
     files = [labels.path / name for name in SENT] if labels.kind is Kind.RUN else []
     file = next((file for file in files if file.exists()), None)
     return replace(labels, path=file, kind=Kind.CVAT) if file else labels
 
 
-def _surveys(labels: tuple[Labels, ...]) -> Survey | None:
+def _surveys(labels: tuple[RecordingLabels, ...]) -> LabelSummary | None:
     """What a run is seen from afar: as it is published, a track has one class."""
     if len(labels) != 1 or labels[0].kind is not Kind.RUN:
         return None
     with Store.read(labels[0].path) as store:
-        return Survey.of(store)
+        return LabelSummary.of(store)
 
 
 class _Reading:
@@ -228,7 +228,7 @@ class _Reading:
             self._add(place, found, truth)
         self._result.drawn += self._drawing.counts[ADDED]
 
-    def _add(self, place: int, found: Instances, truth: Truth) -> None:
+    def _add(self, place: int, found: Instances, truth: GroundTruth) -> None:
         found = self._machine.disjoint(found) if self._machine else found
         true = self._corrected.disjoint(truth.instances) if self._corrected else truth.instances
         found, _ = disjoint(judged(found, truth))

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from annotator import masks
 from annotator.errors import FormatError
 from annotator.frames import FrameRef
-from annotator.instances import Instances, Truth
+from annotator.instances import GroundTruth, Instances
 
 ANY_CLASS = 0
 
@@ -61,7 +61,7 @@ class Overlap:
     shared_with_regions: npt.NDArray[np.int64]  # (P, R) pixels in both
 
     @classmethod
-    def of(cls, prediction: Instances, truth: Truth) -> Overlap:
+    def of(cls, prediction: Instances, truth: GroundTruth) -> Overlap:
         """Compare predictions with truth; objects of classes that truth does not label are left out.
 
         Work follows the runs of masks whose boxes overlap. Raises FormatError when sizes differ.
@@ -74,7 +74,7 @@ class Overlap:
             )
         predicted, true = judged(prediction, truth), judged(truth.instances, truth)
         # All at once: what pycocotools does is quick, and calling it is not.
-        others = (*true.masks, *(region.mask for region in truth.ignored))
+        others = (*true.masks, *(region.mask for region in truth.ignore_regions))
         areas = masks.areas((*predicted.masks, *others))
         of_predicted, of_true, of_regions = np.split(areas, [len(predicted), len(predicted) + len(true)])
         shared = masks.shared(predicted.masks, others, of_predicted)
@@ -82,7 +82,9 @@ class Overlap:
             frame=frame,
             predicted=Objects.of(predicted, of_predicted),
             truth=Objects.of(true, of_true),
-            regions=Regions(of_regions, np.array([region.class_id for region in truth.ignored], np.uint8)),
+            regions=Regions(
+                of_regions, np.array([region.class_id for region in truth.ignore_regions], np.uint8)
+            ),
             shared=shared[:, : len(true)],
             shared_with_regions=shared[:, len(true) :],
         )
@@ -107,7 +109,7 @@ class Overlap:
         )
 
 
-def judged(found: Instances, truth: Truth) -> Instances:
+def judged(found: Instances, truth: GroundTruth) -> Instances:
     """The instances of classes that truth labels: those of an overlap's table, with their masks."""
     if truth.class_ids is None or truth.class_ids.issuperset(found.class_ids.tolist()):
         return found

@@ -159,7 +159,7 @@ def picture(frame: WorstFrame) -> Image:
     overlap, true = frame.overlap, frame.truth.instances
     fits = overlap.iou() * (overlap.predicted.class_ids[:, None] == overlap.truth.class_ids)
     canvas = np.zeros((*true.frame.size, 3), np.uint8)
-    for region in frame.truth.ignored if len(overlap.regions) else ():  # background is no region there
+    for region in frame.truth.ignore_regions if len(overlap.regions) else ():  # background is no region there
         canvas[masks.decode(region.mask)] = IGNORED
     left = _side(canvas, true, fits.max(axis=0, initial=0), f"truth of {_name(frame)}")
     right = _side(

@@ -18,8 +18,8 @@ from annotator.evaluation.comparison import Comparison, Counts, compare
 from annotator.evaluation.edits import Edits
 from annotator.evaluation.overlap import Overlap, is_background, judged, without_void
 from annotator.evaluation.tracks import TrackMetrics, disjoint
-from annotator.formats.recognise import Kind, Side, bad_input
-from annotator.instances import Instances, Truth
+from annotator.formats.sniffing import Kind, LabelSet, bad_input
+from annotator.instances import GroundTruth, Instances
 from annotator.labels import BY_ID, INSTANCE_CLASSES
 from annotator.options import AS_WRITTEN, METRICS, PAIRED_AS_NAMED, PairingOptions, ReadingOptions
 
@@ -42,7 +42,7 @@ class WorstFrame:
     recording: str
     edits: int  # objects to correct
     prediction: Instances
-    truth: Truth
+    truth: GroundTruth
     overlap: Overlap
 
 
@@ -134,7 +134,7 @@ def evaluate(
     reading: ReadingOptions = AS_WRITTEN,
     pairing: PairingOptions = PAIRED_AS_NAMED,
 ) -> Report:
-    """Score predictions against truth, each whatever `recognise` knows, with some of METRICS.
+    """Score predictions against truth, each whatever `sniff` knows, with some of METRICS.
 
     Without `metrics` all that apply: tracks only where both sides have identities. Labels are read once, frame by
     frame. Only the eight classes are judged, and of these what truth labels. Where masks must not overlap (tracks and
@@ -186,7 +186,7 @@ class _Scoring:
         self.hidden_predicted = self.hidden_true = self.unlabelled_frames = 0
         self._worst = _Worst()
 
-    def add(self, recording: str, found: Instances, truth: Truth) -> None:
+    def add(self, recording: str, found: Instances, truth: GroundTruth) -> None:
         """Count a frame; of one recording in order."""
         labelled = frozenset(INSTANCE_CLASSES)
         if truth.class_ids is not None:
@@ -206,7 +206,9 @@ class _Scoring:
             overlap = without_void(overlap) if is_unlabelled else overlap
             self._add_disjoint(recording, found, truth, overlap)
 
-    def _disjoint(self, found: Instances, truth: Truth, overlap: Overlap) -> tuple[Instances, Truth, Overlap]:
+    def _disjoint(
+        self, found: Instances, truth: GroundTruth, overlap: Overlap
+    ) -> tuple[Instances, GroundTruth, Overlap]:
         """What is judged of a frame, without overlaps within a side."""
         found, hidden_predicted = disjoint(judged(found, truth))
         true, hidden_true = disjoint(judged(truth.instances, truth))
@@ -215,7 +217,7 @@ class _Scoring:
         self.hidden_true += hidden_true
         return found, truth, Overlap.of(found, truth) if hidden_predicted or hidden_true else overlap
 
-    def _add_disjoint(self, recording: str, found: Instances, truth: Truth, overlap: Overlap) -> None:
+    def _add_disjoint(self, recording: str, found: Instances, truth: GroundTruth, overlap: Overlap) -> None:
         if "tracks" in self._chosen:
             self.tracks.add(overlap)
         if "edits" in self._chosen:
@@ -292,7 +294,7 @@ def _may_have_tracks(comparison: Comparison) -> bool:
     )
 
 
-def _without_identities(comparison: Comparison) -> Side | None:
+def _without_identities(comparison: Comparison) -> LabelSet | None:
     """A side of which the format holds none."""
     sides = (comparison.prediction, comparison.truth)
     return next((side for side in sides if side.kind in WITHOUT_TRACKS), None)

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from annotator.formats.interface import Format, LabelReader, Recorded, Written
-from annotator.instances import Truth
+from annotator.formats.interface import Format, LabelReader, RecordingInfo, Written
+from annotator.instances import GroundTruth
 
 if TYPE_CHECKING:
     FORMATS: dict[str, Format]
@@ -19,19 +19,19 @@ PLACES = {
     "cityscapes-polygons": ("cityscapes_polygons",),
 }
 
-__all__ = ["FORMATS", "PLACES", "Format", "LabelReader", "Recorded", "Written", "read_truth"]
+__all__ = ["FORMATS", "PLACES", "Format", "LabelReader", "RecordingInfo", "Written", "read_truth"]
 
 
-def read_truth(path: Path) -> Iterator[Truth]:
+def read_truth(path: Path) -> Iterator[GroundTruth]:
     """Yield every frame that a path holds labels of, recording by recording, with what is not labelled in it.
 
-    `path` is whatever `recognise` knows: a run of this tool or one recording of it, Cityscapes, COCO, CVAT XML, MOTS.
+    `path` is whatever `sniff` knows: a run of this tool or one recording of it, Cityscapes, COCO, CVAT XML, MOTS.
     Frames have an index, and a name where they are images. Track ids are those of one recording. Raises UsageError
     when it isn't known, FormatError or SourceError when it can't be read.
     """
-    from annotator.formats.recognise import recognise
+    from annotator.formats.sniffing import sniff
 
-    for labels in recognise(path).labels:
+    for labels in sniff(path).labels:
         yield from labels.truth()
 
 

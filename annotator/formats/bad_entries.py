@@ -6,7 +6,7 @@ a whole (no JSON, no frames, two recordings in one) stays a FormatError of the r
 A reader takes a collector as its last argument, notes entries in it, goes on without them, and sends its frames
 through `sift`, which refuses the file when all entries were looked at, unless they are to be left out::
 
-    def read(path, classes=AS_NAMED, left_out=None, bad=None):
+    def read(path, classes=IDENTITY_MAP, skipped=None, bad=None):
         bad = bad or BadEntries()
         return bad.sift(path, _frames(path, bad))
 
@@ -34,12 +34,12 @@ Frame = TypeVar("Frame")
 class BadEntries:
     """What one reading of a file met that is no label."""
 
-    def __init__(self, is_skipping: bool = False, left_out: Counter[str] | None = None) -> None:
-        """With `is_skipping` they are left out, and counted in `left_out`; else the file is refused."""
+    def __init__(self, is_skipping: bool = False, skipped: Counter[str] | None = None) -> None:
+        """With `is_skipping` they are left out, and counted in `skipped`; else the file is refused."""
         self.is_skipping = is_skipping
         self.count = 0
         self._first: list[str] = []
-        self._left_out = Counter[str]() if left_out is None else left_out
+        self._left_out = Counter[str]() if skipped is None else skipped
 
     def add(self, what: str) -> None:
         """Note an entry, by what names it and what is wrong with it."""

@@ -21,11 +21,11 @@ from annotator.errors import FormatError
 from annotator.files import atomic_folder, find_files
 from annotator.formats import png
 from annotator.formats.findings import verify
-from annotator.formats.interface import LabelReader, Recorded, Written
+from annotator.formats.interface import LabelReader, RecordingInfo, Written
 from annotator.formats.names import INSTANCE_IDS, frame_stem, numbers
-from annotator.formats.survey import Life, Survey, frame_without_time, lost
+from annotator.formats.summary import LabelSummary, TrackSummary, frame_without_time, lost
 from annotator.frames import FrameRef
-from annotator.instances import Instances, Region, Truth
+from annotator.instances import GroundTruth, Instances, Region
 from annotator.labels import BY_ID, INSTANCE_CLASSES, INSTANCES_PER_CLASS, LABELS, instance_id
 from annotator.masks import Rle
 
@@ -46,14 +46,14 @@ for _label in LABELS:
         INSTANCES_AND_IGNORED[_label.id] = VOID if _label.ignore_in_eval else _name
 
 
-def write(reader: LabelReader, source: Recorded, folder: Path) -> Written:
+def write(reader: LabelReader, source: RecordingInfo, folder: Path) -> Written:
     """Write DIR/cityscapes/. A frame without instances gets PNGs of background."""
     goal, losses, instances, frames = folder / FOLDER, Counter[str](), 0, 0
-    survey = Survey.of(reader)
-    numbers = Numbers(survey.tracks)
+    summary = LabelSummary.of(reader)
+    numbers = InstanceNumbers(summary.tracks)
     with atomic_folder(goal) as temporary:
         for found in reader.instances():
-            shown = survey.disjoint(found)
+            shown = summary.disjoint(found)
             stem = frame_stem(source, found.frame)
             if (temporary / f"{stem}_gtFine_instanceIds.png").exists():
                 raise FormatError(f"{source.path}: two images would both be labelled as {stem}; rename one")
@@ -84,7 +84,7 @@ def read(path: Path) -> Iterator[Instances]:
         yield _instances(frame_without_time(index, ids.shape, stem), rles, file)
 
 
-def read_truth(path: Path) -> Iterator[Truth]:
+def read_truth(path: Path) -> Iterator[GroundTruth]:
     """Yield the frames of a folder of instanceIds as `read` does, with what official metrics do not count.
 
     Void, one region of class 0, are pixels with the plain id of a label that evaluation ignores; groups are
@@ -95,12 +95,12 @@ def read_truth(path: Path) -> Iterator[Truth]:
         yield truth_of(ids, frame_without_time(index, ids.shape, stem), file)
 
 
-def truth_of(ids: npt.NDArray[np.uint16], frame: FrameRef, file: Path) -> Truth:
+def truth_of(ids: npt.NDArray[np.uint16], frame: FrameRef, file: Path) -> GroundTruth:
     """What instance ids (H, W) say of a frame; `file` is where they are from. Raises FormatError."""
     rles = masks.encode_label_map(ids, names=INSTANCES_AND_IGNORED)
     void = [Region(0, rles.pop(VOID))] if VOID in rles else []
     groups = [Region(c, rles.pop(c)) for c in INSTANCE_CLASSES if c in rles]
-    return Truth(_instances(frame, rles, file), (*void, *groups))
+    return GroundTruth(_instances(frame, rles, file), (*void, *groups))
 
 
 def names(path: Path) -> list[str]:
@@ -108,10 +108,10 @@ def names(path: Path) -> list[str]:
     return [stem for _, stem, _ in _numbered(path)]
 
 
-class Numbers:
+class InstanceNumbers:
     """The k of every instance: the smallest free one of its class, kept from a track's birth to its end."""
 
-    def __init__(self, tracks: dict[int, Life]) -> None:
+    def __init__(self, tracks: dict[int, TrackSummary]) -> None:
         self._tracks = tracks
         self._held: dict[int, int] = {}  # by the id of a track that lives
 

@@ -26,14 +26,14 @@ from annotator.errors import FormatError
 from annotator.files import atomic_folder, find_files
 from annotator.formats import cityscapes
 from annotator.formats.bad_entries import BadEntries
-from annotator.formats.classes import AS_NAMED, Classes
+from annotator.formats.class_map import IDENTITY_MAP, ClassMap
 from annotator.formats.fields import flag, shown, whole
 from annotator.formats.findings import verify
 from annotator.formats.image_files import Points, Record, Size, entries, load_json, points_xy
-from annotator.formats.interface import LabelReader, Recorded, Written
+from annotator.formats.interface import LabelReader, RecordingInfo, Written
 from annotator.formats.names import POLYGONS, frame_stem, numbers
-from annotator.formats.survey import Survey, frame_without_time, lost
-from annotator.instances import Instances, Truth
+from annotator.formats.summary import LabelSummary, frame_without_time, lost
+from annotator.instances import GroundTruth, Instances
 from annotator.labels import BY_ID, BY_NAME, INSTANCES_PER_CLASS, instance_id
 from annotator.limits import require_frame_size
 
@@ -45,13 +45,13 @@ JOINED = "objects in parts, which lines join"
 NO_CLASS = "polygons of labels that are left out"
 
 
-def write(reader: LabelReader, source: Recorded, folder: Path) -> Written:
+def write(reader: LabelReader, source: RecordingInfo, folder: Path) -> Written:
     """Write DIR/cityscapes_polygons/. Scores and tracks are lost: the format has neither."""
     goal, losses, instances, frames = folder / FOLDER, Counter[str](), 0, 0
-    survey = Survey.of(reader)
+    summary = LabelSummary.of(reader)
     with atomic_folder(goal) as temporary:
         for found in reader.instances():
-            shown = survey.disjoint(found)
+            shown = summary.disjoint(found)
             file = temporary / f"{frame_stem(source, found.frame)}_gtFine{POLYGONS}"
             if file.exists():
                 raise FormatError(
@@ -70,26 +70,26 @@ def write(reader: LabelReader, source: Recorded, folder: Path) -> Written:
 
 def read(
     path: Path,
-    classes: Classes = AS_NAMED,
-    left_out: Counter[str] | None = None,
+    classes: ClassMap = IDENTITY_MAP,
+    skipped: Counter[str] | None = None,
     bad: BadEntries | None = None,
 ) -> Iterator[Instances]:
     """Yield the frames of a folder of polygons, or of one file, as `cityscapes.read` does those of instanceIds."""
-    return (truth.instances for truth in read_truth(path, classes, left_out, bad))
+    return (truth.instances for truth in read_truth(path, classes, skipped, bad))
 
 
 def read_truth(
     path: Path,
-    classes: Classes = AS_NAMED,
-    left_out: Counter[str] | None = None,
+    classes: ClassMap = IDENTITY_MAP,
+    skipped: Counter[str] | None = None,
     bad: BadEntries | None = None,
-) -> Iterator[Truth]:
+) -> Iterator[GroundTruth]:
     """Yield the frames as `cityscapes.read_truth` does those of instanceIds, void and groups with them.
 
-    Polygons that are none go to `bad`; what is deleted is counted in `left_out`. Raises FormatError.
+    Polygons that are none go to `bad`; what is deleted is counted in `skipped`. Raises FormatError.
     """
     bad = bad or BadEntries()
-    return bad.sift(path, _truths(path, classes, Counter() if left_out is None else left_out, bad))
+    return bad.sift(path, _truths(path, classes, Counter() if skipped is None else skipped, bad))
 
 
 def names(path: Path) -> list[str]:
@@ -109,13 +109,13 @@ def _stem(file: Path) -> str:
     return found[1] if found else file.stem
 
 
-def _truths(path: Path, classes: Classes, left_out: Counter[str], bad: BadEntries) -> Iterator[Truth]:
+def _truths(path: Path, classes: ClassMap, skipped: Counter[str], bad: BadEntries) -> Iterator[GroundTruth]:
     files = _find(path)
     stems = [_stem(file) for file in files]
     for index, stem, file in zip(numbers(stems), stems, files, strict=True):
         content = load_json(file)
         size = _size(content, file)
-        canvas = _Canvas(size, classes, left_out)
+        canvas = _Canvas(size, classes, skipped)
         for number, entry in enumerate(entries(content, "objects", file)):
             drawn = None
             with bad.entry(f"{file.name}: object {number}"):
@@ -123,7 +123,7 @@ def _truths(path: Path, classes: Classes, left_out: Counter[str], bad: BadEntrie
             if drawn:
                 canvas.add(*drawn, file)
             elif drawn is not None:
-                left_out[DELETED] += 1
+                skipped[DELETED] += 1
         yield cityscapes.truth_of(canvas.ids(), frame_without_time(index, size, stem), file)
 
 
@@ -150,8 +150,8 @@ def _polygon(entry: Any) -> tuple[str, Points] | tuple[()]:
 class _Canvas:
     """The instanceIds of a frame while its polygons are drawn, from back to front."""
 
-    def __init__(self, size: Size, classes: Classes, left_out: Counter[str]) -> None:
-        self._classes, self._left_out = classes, left_out
+    def __init__(self, size: Size, classes: ClassMap, skipped: Counter[str]) -> None:
+        self._classes, self._left_out = classes, skipped
         self._picture = Image.new("I", (size[1], size[0]), 0)
         self._draw = ImageDraw.Draw(self._picture)
         self._counts = Counter[int]()  # instances by class

@@ -19,9 +19,9 @@ from annotator.errors import FormatError
 from annotator.files import find_files
 from annotator.formats import mask_png
 from annotator.formats.names import RESULTS, numbers
-from annotator.formats.survey import EMPTY, frame_without_time
+from annotator.formats.summary import EMPTY, frame_without_time
 from annotator.frames import FrameRef
-from annotator.instances import Instances, Truth
+from annotator.instances import GroundTruth, Instances
 from annotator.labels import BY_ID, INSTANCE_CLASSES
 from annotator.masks import Rle
 
@@ -37,35 +37,35 @@ class Line(NamedTuple):
 
 
 def read(
-    path: Path, size: tuple[int, int] | None = None, left_out: Counter[str] | None = None
+    path: Path, size: tuple[int, int] | None = None, skipped: Counter[str] | None = None
 ) -> Iterator[Instances]:
     """Yield the frames of a folder of results, by name; index and name as in `cityscapes.read`.
 
     Empty masks and objects of other classes than the eight are left out, a mask that is named twice counts as
     its last line says, and scores keep their 64 bits: all as in the official script. What is left out is counted in
-    `left_out`, which the script doesn't. `size` (H, W) is for frames without a mask; by default it is that of the
+    `skipped`, which the script doesn't. `size` (H, W) is for frames without a mask; by default it is that of the
     first mask of the folder. Raises FormatError, also when all classes are trainIds.
     """
-    left_out = Counter() if left_out is None else left_out
+    skipped = Counter() if skipped is None else skipped
     files = find(path)
     _insist_on_label_ids(files.values(), path)
     size = size or _first_size(files.values(), path)
     for index, (stem, file) in zip(numbers(list(files)), files.items(), strict=True):
-        named = _judged(lines(file, path), left_out)
+        named = _judged(lines(file, path), skipped)
         rles = [mask_png.read(line.mask) for line in named]
         sizes = {(rle["size"][0], rle["size"][1]) for rle in rles} or {size}
         if len(sizes) > 1:
             raise FormatError(f"{file}: its masks are not all of one size")
         seen = np.flatnonzero(masks.areas(rles))
-        left_out[EMPTY] += len(rles) - len(seen)
+        skipped[EMPTY] += len(rles) - len(seen)
         yield _instances(
             frame_without_time(index, sizes.pop(), stem), [named[k] for k in seen], [rles[k] for k in seen]
         )
 
 
-def read_truth(path: Path, left_out: Counter[str] | None = None) -> Iterator[Truth]:
+def read_truth(path: Path, skipped: Counter[str] | None = None) -> Iterator[GroundTruth]:
     """Yield the frames as `read` does: all that a file names is labelled."""
-    return map(Truth, read(path, left_out=left_out))
+    return map(GroundTruth, read(path, skipped=skipped))
 
 
 def names(path: Path) -> list[str]:
@@ -102,14 +102,14 @@ def lines(file: Path, root: Path) -> list[Line]:
     return list(found.values())
 
 
-def _judged(named: Iterable[Line], left_out: Counter[str]) -> list[Line]:
+def _judged(named: Iterable[Line], skipped: Counter[str]) -> list[Line]:
     """The lines of classes that the benchmark judges."""
     judged = []
     for line in named:
         if line.class_id in INSTANCE_CLASSES:
             judged.append(line)
         else:
-            left_out[f"lines of class {line.class_id} ({BY_ID[line.class_id].name})"] += 1
+            skipped[f"lines of class {line.class_id} ({BY_ID[line.class_id].name})"] += 1
     return judged
 
 

@@ -20,9 +20,9 @@ from annotator.formats.check.coco import check_coco
 from annotator.formats.coco_index import Record
 from annotator.formats.coco_reader import names, read, read_truth
 from annotator.formats.findings import verify_sound
-from annotator.formats.interface import LabelReader, Recorded, Written
+from annotator.formats.interface import LabelReader, RecordingInfo, Written
 from annotator.formats.names import frame_stem
-from annotator.formats.survey import Survey, lost, shortest, text
+from annotator.formats.summary import LabelSummary, lost, shortest, text
 from annotator.frames import FrameRef
 
 __all__ = ["names", "read", "read_truth", "write"]
@@ -30,27 +30,27 @@ __all__ = ["names", "read", "read_truth", "write"]
 FILE = "coco.json"
 
 
-def write(reader: LabelReader, source: Recorded, folder: Path) -> Written:
+def write(reader: LabelReader, source: RecordingInfo, folder: Path) -> Written:
     """Write DIR/coco.json: images and tracks in a first pass over the frames, annotations in a second one."""
     goal, losses = folder / FILE, Counter[str]()
-    survey = Survey.of(reader)
+    summary = LabelSummary.of(reader)
     with atomic_file(goal) as temporary:
         with temporary.open("wb") as file:
-            file.write(orjson.dumps(_head(survey, source))[:-1] + b',"images":[\n')
+            file.write(orjson.dumps(_head(summary, source))[:-1] + b',"images":[\n')
             frames = _write_lines(file, _images(reader, source))
             file.write(b'],"annotations":[\n')
-            instances = _write_lines(file, _annotations(reader, survey, losses))
+            instances = _write_lines(file, _annotations(reader, summary, losses))
             file.write(b"]}\n")
         verify_sound(check_coco(temporary), temporary)
     return Written((goal,), frames, instances, +losses)
 
 
-def _head(survey: Survey, source: Recorded) -> Record:
+def _head(summary: LabelSummary, source: RecordingInfo) -> Record:
     return {
         "info": {"description": f"instances of {text(source.name)}, labelled by spatialemb-annotate"},
         "licenses": [],
         "categories": [
-            {"id": label.id, "name": label.name, "supercategory": label.category} for label in survey.labels
+            {"id": label.id, "name": label.name, "supercategory": label.category} for label in summary.labels
         ],
         "tracks": [
             {
@@ -60,12 +60,12 @@ def _head(survey: Survey, source: Recorded) -> Record:
                 "first_frame": life.first,
                 "last_frame": life.last,
             }
-            for track_id, life in survey.tracks.items()
+            for track_id, life in summary.tracks.items()
         ],
     }
 
 
-def _images(reader: LabelReader, source: Recorded) -> Iterator[Record]:
+def _images(reader: LabelReader, source: RecordingInfo) -> Iterator[Record]:
     for image_id, ref in enumerate(reader.frames(), 1):
         yield {
             "id": image_id,
@@ -77,15 +77,15 @@ def _images(reader: LabelReader, source: Recorded) -> Iterator[Record]:
         }
 
 
-def _file_name(source: Recorded, ref: FrameRef) -> str:
+def _file_name(source: RecordingInfo, ref: FrameRef) -> str:
     """The image; for a frame of a video, which has no file, the name that its Cityscapes labels have."""
     return ref.name or f"{frame_stem(source, ref)}.png"
 
 
-def _annotations(reader: LabelReader, survey: Survey, losses: Counter[str]) -> Iterator[Record]:
+def _annotations(reader: LabelReader, summary: LabelSummary, losses: Counter[str]) -> Iterator[Record]:
     annotation_id = 0
     for image_id, found in enumerate(reader.instances(), 1):
-        shown = survey.disjoint(found)
+        shown = summary.disjoint(found)
         losses.update(lost(found, shown))
         areas, boxes = masks.areas(shown.masks), masks.boxes_xywh(shown.masks).astype(int)
         for k, mask in enumerate(shown.masks):

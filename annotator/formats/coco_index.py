@@ -55,7 +55,7 @@ class CocoIndex:
 
     db: sqlite3.Connection
     file: JsonFile
-    left_out: Counter[str]
+    skipped: Counter[str]
     bad: BadEntries
     is_list: bool = False  # of results, which don't say what is labelled
     categories: dict[str, str] = field(default_factory=dict)  # names by key
@@ -65,10 +65,10 @@ class CocoIndex:
 
     @classmethod
     @contextmanager
-    def opened(cls, path: Path, left_out: Counter[str], bad: BadEntries) -> Iterator[CocoIndex]:
+    def opened(cls, path: Path, skipped: Counter[str], bad: BadEntries) -> Iterator[CocoIndex]:
         """The index of a file. Raises ValueError for what is no COCO as a whole, OutputError without room."""
         with JsonFile.opened(path) as file, temporary_database(SCHEMA) as db:
-            index = cls(db, file, left_out, bad)
+            index = cls(db, file, skipped, bad)
             index._read()
             yield index
 
@@ -159,7 +159,7 @@ class CocoIndex:
             query = "SELECT name FROM images WHERE key = ?"
             [other] = self.db.execute(query, row[:1]).fetchone()
             if other is not None and other == row[2]:
-                self.left_out[TWICE] += 1
+                self.skipped[TWICE] += 1
                 return
             self._twice.add(key)
             raise ValueError(
@@ -224,7 +224,7 @@ class CocoIndex:
                 why = "no RLE, and a list of results says nothing of the size of images"
                 self.bad.add(f"{image}: a result is {why}")
             else:
-                self.left_out[WITHOUT_MASKS] += boxes
+                self.skipped[WITHOUT_MASKS] += boxes
             self.db.execute("DELETE FROM annotations WHERE image = ?", (key,))
             self.db.execute("DELETE FROM images WHERE key = ?", (key,))
 

@@ -21,7 +21,7 @@ import numpy as np
 from annotator import masks
 from annotator.errors import FormatError
 from annotator.formats.bad_entries import BadEntries
-from annotator.formats.classes import AS_NAMED, Classes
+from annotator.formats.class_map import IDENTITY_MAP, ClassMap
 from annotator.formats.coco_index import (
     WITHOUT_MASKS,
     CocoIndex,
@@ -36,8 +36,8 @@ from annotator.formats.coco_index import (
 from annotator.formats.coco_segmentation import is_empty, segmentation_of
 from annotator.formats.fields import flag, score_of
 from annotator.formats.identity import track_id, track_ids
-from annotator.formats.survey import frame_without_time
-from annotator.instances import Instances, Region, Truth
+from annotator.formats.summary import frame_without_time
+from annotator.instances import GroundTruth, Instances, Region
 from annotator.labels import BY_ID, INSTANCE_CLASSES
 
 CLAIM = "no COCO instance labels"
@@ -46,34 +46,34 @@ WITHIN = 0.95  # of a shape's pixels that another one has where it lies within t
 
 def read(
     path: Path,
-    classes: Classes = AS_NAMED,
-    left_out: Counter[str] | None = None,
+    classes: ClassMap = IDENTITY_MAP,
+    skipped: Counter[str] | None = None,
     bad: BadEntries | None = None,
 ) -> Iterator[Instances]:
     """Yield the images of a file, by image id, with RLE or polygon masks; crowds left out.
 
-    Images whose ids are texts come by name as people count. What has no mask is counted in `left_out`, annotations and
+    Images whose ids are texts come by name as people count. What has no mask is counted in `skipped`, annotations and
     images that are none go to `bad`. Memory holds the annotations of one image. Raises FormatError.
     """
-    return (truth.instances for truth in read_truth(path, classes, left_out, bad))
+    return (truth.instances for truth in read_truth(path, classes, skipped, bad))
 
 
 def read_truth(
     path: Path,
-    classes: Classes = AS_NAMED,
-    left_out: Counter[str] | None = None,
+    classes: ClassMap = IDENTITY_MAP,
+    skipped: Counter[str] | None = None,
     bad: BadEntries | None = None,
-) -> Iterator[Truth]:
+) -> Iterator[GroundTruth]:
     """Yield the images as `read` does, with crowds as regions of their class.
 
     An image may list in `labelled` the category ids that are labelled in it; by default it is those of the file.
     """
     bad = bad or BadEntries()
-    return bad.sift(path, _truths(path, classes, Counter() if left_out is None else left_out, bad), CLAIM)
+    return bad.sift(path, _truths(path, classes, Counter() if skipped is None else skipped, bad), CLAIM)
 
 
-def _truths(path: Path, classes: Classes, left_out: Counter[str], bad: BadEntries) -> Iterator[Truth]:
-    with _opened(path, left_out, bad) as index:
+def _truths(path: Path, classes: ClassMap, skipped: Counter[str], bad: BadEntries) -> Iterator[GroundTruth]:
+    with _opened(path, skipped, bad) as index:
         content = _Content.of(index, classes)
         for image in index.images():
             yield content.truth(image)
@@ -92,10 +92,10 @@ def by_number(path: Path) -> list[str]:
 
 
 @contextmanager
-def _opened(path: Path, left_out: Counter[str], bad: BadEntries) -> Iterator[CocoIndex]:
+def _opened(path: Path, skipped: Counter[str], bad: BadEntries) -> Iterator[CocoIndex]:
     """The index of a file; what is wrong with the file as a whole is turned into a sentence."""
     try:
-        with CocoIndex.opened(path, left_out, bad) as index:
+        with CocoIndex.opened(path, skipped, bad) as index:
             yield index
     except (ValueError, FormatError) as error:
         raise FormatError(f"{path}: {CLAIM} ({error})") from error
@@ -122,12 +122,12 @@ class _Content:
     track_ids: dict[Thing, int]
 
     @classmethod
-    def of(cls, index: CocoIndex, classes: Classes) -> _Content:
+    def of(cls, index: CocoIndex, classes: ClassMap) -> _Content:
         uids = {thing: str(thing) if isinstance(thing, int) else uid for thing, uid in index.things.items()}
         numbers_first = dict(sorted(uids.items(), key=lambda item: not isinstance(item[0], int)))
         return cls(index, _class_ids(index, classes), track_ids(numbers_first))
 
-    def truth(self, image: Image) -> Truth:
+    def truth(self, image: Image) -> GroundTruth:
         """What an image holds."""
         labels = list(self._labels(image))
         labels, rles = self._with_masks(labels, image.size)
@@ -142,7 +142,7 @@ class _Content:
             track_ids=[labels[k].track_id for k in objects],
         )
         regions = [Region(labels[k].class_id, rles[k]) for k in crowds]
-        return Truth(found, tuple(regions), None if self.index.is_list else self._labelled(image))
+        return GroundTruth(found, tuple(regions), None if self.index.is_list else self._labelled(image))
 
     def _labels(self, image: Image) -> Iterator[_Label]:
         kind = "result" if self.index.is_list else "annotation"
@@ -153,9 +153,9 @@ class _Content:
             if category not in self.class_ids:
                 self.index.bad.add(f"{named} is of category {category}, which is not there")
             elif self.class_ids[category] is None:
-                self.index.left_out[f"annotations of category {category}"] += 1
+                self.index.skipped[f"annotations of category {category}"] += 1
             elif is_empty(entry.get("segmentation")):
-                self.index.left_out[WITHOUT_MASKS] += 1
+                self.index.skipped[WITHOUT_MASKS] += 1
             else:
                 with self.index.bad.entry(named):
                     yield self._label(named, self.class_ids[category] or 0, entry, image, there)
@@ -200,7 +200,7 @@ class _Content:
         return self.track_ids[thing]
 
 
-def _class_ids(index: CocoIndex, classes: Classes) -> dict[str, int | None]:
+def _class_ids(index: CocoIndex, classes: ClassMap) -> dict[str, int | None]:
     """The class of every category that is known, or used."""
     names = index.categories
     if index.is_list:

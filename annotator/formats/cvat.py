@@ -27,11 +27,11 @@ from annotator.files import atomic_file, atomic_folder
 from annotator.formats.check.cvat import check_cvat
 from annotator.formats.cvat_reader import names, read, read_truth
 from annotator.formats.cvat_shapes import Shape, polygon, shapes_of
-from annotator.formats.cvat_tracks import Spool, Tracks
+from annotator.formats.cvat_tracks import TrackBuffer, Tracks
 from annotator.formats.findings import verify_sound
-from annotator.formats.interface import LabelReader, Recorded, Written
+from annotator.formats.interface import LabelReader, RecordingInfo, Written
 from annotator.formats.names import CVAT_LABELS
-from annotator.formats.survey import Survey, lost, text
+from annotator.formats.summary import LabelSummary, lost, text
 from annotator.frames import FrameRef
 from annotator.instances import Instances
 from annotator.labels import BY_ID, Label
@@ -58,15 +58,15 @@ DRAWN_BY_HAND = {
 
 
 def write(
-    reader: LabelReader, source: Recorded, folder: Path, options: PublishOptions = PUBLISHED_AS_USUAL
+    reader: LabelReader, source: RecordingInfo, folder: Path, options: PublishOptions = PUBLISHED_AS_USUAL
 ) -> Written:
     """Write DIR/cvat.xml, or DIR/cvat/FIRST-LAST.xml if they are split, and DIR/cvat_labels.json."""
     goal, labels_goal = folder / (FOLDER if options.split_frames else FILE), folder / CVAT_LABELS
     losses, instances = Counter[str](), 0
-    survey = Survey.of(reader)
-    shapes = _Shapes(survey, losses, options)
+    summary = LabelSummary.of(reader)
+    shapes = _Shapes(summary, losses, options)
     with (atomic_folder if options.split_frames else atomic_file)(goal) as temporary, ExitStack() as stack:
-        to_come = _files(temporary, survey, source, options)
+        to_come = _files(temporary, summary, source, options)
         open_: list[_File] = []
         for found in reader.instances():
             drawn = shapes.of(found)
@@ -84,11 +84,11 @@ def write(
         for file in (*open_, *map(stack.enter_context, to_come)):
             file.finish()
         with atomic_file(labels_goal) as labels:
-            labels.write_bytes(label_specification(survey.labels))
-    return Written((goal, labels_goal), survey.frame_count, instances, +losses)
+            labels.write_bytes(label_specification(summary.labels))
+    return Written((goal, labels_goal), summary.frame_count, instances, +losses)
 
 
-def expected_size(reader: LabelReader, source: Recorded, options: PublishOptions, instances: int) -> int:
+def expected_size(reader: LabelReader, source: RecordingInfo, options: PublishOptions, instances: int) -> int:
     """About how many bytes the XML of this many instances will have, judged by the first SAMPLE frames."""
     first = _First(reader)
     with TemporaryDirectory() as folder:
@@ -137,7 +137,7 @@ def label_specification(labels: Iterable[Label]) -> bytes:
 # ---- shapes
 
 
-class Drawn(NamedTuple):
+class DrawnObject(NamedTuple):
     """An object in a frame."""
 
     track_id: int  # 0 = none
@@ -149,13 +149,13 @@ class Drawn(NamedTuple):
 class _Shapes:
     """What is drawn of frames that come in order."""
 
-    survey: Survey
+    summary: LabelSummary
     losses: Counter[str]
     options: PublishOptions
     _seen: dict[int, int] = field(default_factory=dict)  # by track id: the last frame
 
-    def of(self, found: Instances) -> list[Drawn]:
-        shown = self.survey.disjoint(found)
+    def of(self, found: Instances) -> list[DrawnObject]:
+        shown = self.summary.disjoint(found)
         self.losses.update(lost(found, shown))
         looks = dict(zip(found.track_ids.tolist(), found.class_ids.tolist(), strict=True))
         drawn = []
@@ -163,7 +163,7 @@ class _Shapes:
             track_id, class_id = int(shown.track_ids[k]), int(shown.class_ids[k])
             review = tuple(self._review(track_id, class_id, looks[track_id], found.frame.index))
             review = ("not found, filled in",) if shown.interpolated[k] else review
-            drawn.append(Drawn(track_id, class_id, [shape._replace(review=review) for shape in shapes]))
+            drawn.append(DrawnObject(track_id, class_id, [shape._replace(review=review) for shape in shapes]))
         return drawn
 
     def _review(self, track_id: int, class_id: int, looks_like: int, index: int) -> Iterator[str]:
@@ -172,7 +172,7 @@ class _Shapes:
             return
         if looks_like != class_id:
             yield f"looks like {BY_ID[looks_like].name}"
-        hidden = (index - self._seen.get(track_id, index)) // self.survey.step - 1
+        hidden = (index - self._seen.get(track_id, index)) // self.summary.step - 1
         if hidden > 0:
             yield f"same after {hidden} frames?"
         self._seen[track_id] = index
@@ -190,31 +190,31 @@ class _File(Protocol):
 
     def __exit__(self, *_: object) -> None: ...
 
-    def add(self, ref: FrameRef, drawn: list[Drawn]) -> None: ...
+    def add(self, ref: FrameRef, drawn: list[DrawnObject]) -> None: ...
 
     def finish(self) -> None: ...
 
 
-def _files(path: Path, survey: Survey, source: Recorded, options: PublishOptions) -> list[_File]:
+def _files(path: Path, summary: LabelSummary, source: RecordingInfo, options: PublishOptions) -> list[_File]:
     """The files to write, by their first frame: `path` itself, or in this folder."""
     is_split = options.split_frames is not None
     kind = partial(_Video, min_iou=options.keyframe_iou, is_split=is_split) if source.is_video else _Images
-    frames = range(survey.first, survey.last + 1, survey.step)
+    frames = range(summary.first, summary.last + 1, summary.step)
     if not options.split_frames:
-        return [kind(path, survey, source, frames)]
+        return [kind(path, summary, source, frames)]
     overlap = OVERLAP if source.is_video else 0
     starts = range(0, max(len(frames) - overlap, 1), options.split_frames - overlap)
     stretches = [frames[start : start + options.split_frames] for start in starts]
     names = [f"{part.start:06d}-{part[-1] if part else 0:06d}.xml" for part in stretches]
-    return [kind(path / name, survey, source, part) for name, part in zip(names, stretches, strict=True)]
+    return [kind(path / name, summary, source, part) for name, part in zip(names, stretches, strict=True)]
 
 
 class _Images:
     """The images dialect."""
 
-    def __init__(self, path: Path, survey: Survey, source: Recorded, frames: range) -> None:
+    def __init__(self, path: Path, summary: LabelSummary, source: RecordingInfo, frames: range) -> None:
         self.frames = frames
-        self._path, self._head = path, _meta(survey, source, frames)
+        self._path, self._head = path, _meta(summary, source, frames)
 
     def __enter__(self) -> _Images:
         self._file = self._path.open("w", encoding="utf-8", newline="\n")
@@ -224,7 +224,7 @@ class _Images:
     def __exit__(self, *_: object) -> None:
         self._file.close()
 
-    def add(self, ref: FrameRef, drawn: list[Drawn]) -> None:
+    def add(self, ref: FrameRef, drawn: list[DrawnObject]) -> None:
         name = quoteattr(text(ref.name))
         self._file.write(
             f'<image id="{ref.index}" name={name} width="{ref.size[1]}" height="{ref.size[0]}">\n'
@@ -246,15 +246,21 @@ class _Video:
     """The video dialect."""
 
     def __init__(
-        self, path: Path, survey: Survey, source: Recorded, frames: range, min_iou: float, is_split: bool
+        self,
+        path: Path,
+        summary: LabelSummary,
+        source: RecordingInfo,
+        frames: range,
+        min_iou: float,
+        is_split: bool,
     ) -> None:
         self.frames = frames
-        self._path, self._head = path, _meta(survey, source, frames)
-        self._survey, self._min_iou, self._is_split = survey, min_iou, is_split
+        self._path, self._head = path, _meta(summary, source, frames)
+        self._survey, self._min_iou, self._is_split = summary, min_iou, is_split
         self._stack = ExitStack()
 
     def __enter__(self) -> _Video:
-        self._spool = self._stack.enter_context(Spool.beside(self._path))
+        self._spool = self._stack.enter_context(TrackBuffer.beside(self._path))
         last = self.frames[-1] if self.frames else -1
         exact = {*self.frames[: OVERLAP + 1], *self.frames[-OVERLAP:]} if self._is_split else ()
         self._tracks = Tracks(self._spool, self._min_iou, self.frames.step, last, exact)
@@ -263,7 +269,7 @@ class _Video:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def add(self, ref: FrameRef, drawn: list[Drawn]) -> None:
+    def add(self, ref: FrameRef, drawn: list[DrawnObject]) -> None:
         for track_id, class_id, shapes in drawn:
             self._tracks.add(track_id, class_id, shapes)
         self._tracks.end(t for t in self._tracks.alive() if self._survey.tracks[t].last <= ref.index)
@@ -279,7 +285,7 @@ class _Video:
         verify_sound(check_cvat(self._path), self._path)
 
 
-def _meta(survey: Survey, source: Recorded, frames: range) -> str:
+def _meta(summary: LabelSummary, source: RecordingInfo, frames: range) -> str:
     attributes = "".join(
         f"<attribute><name>{name}</name><mutable>{mutable}</mutable><input_type>text</input_type>"
         f"<default_value>{DRAWN_BY_HAND[name]}</default_value><values>{DRAWN_BY_HAND[name]}</values></attribute>"
@@ -288,14 +294,14 @@ def _meta(survey: Survey, source: Recorded, frames: range) -> str:
     labels = "".join(
         f"<label><name>{label.name}</name><color>{_color(label)}</color><type>any</type>"
         f"<attributes>{attributes}</attributes></label>\n"
-        for label in survey.labels
+        for label in summary.labels
     )
-    height, width = survey.size
+    height, width = summary.size
     return (
-        f"<meta><task><name>{escape(text(source.name))}</name><size>{min(len(frames), survey.frame_count)}</size>"
+        f"<meta><task><name>{escape(text(source.name))}</name><size>{min(len(frames), summary.frame_count)}</size>"
         f"<mode>{'interpolation' if source.is_video else 'annotation'}</mode><overlap>0</overlap>\n"
         f"<start_frame>{frames.start}</start_frame><stop_frame>{frames[-1] if frames else -1}</stop_frame>"
-        f"<frame_filter>step={survey.step}</frame_filter>\n<labels>\n{labels}</labels>\n"
+        f"<frame_filter>step={summary.step}</frame_filter>\n<labels>\n{labels}</labels>\n"
         f"<original_size><width>{width}</width><height>{height}</height></original_size>"
         f"<source>{escape(text(source.path.name))}</source></task></meta>\n"
     )

@@ -49,7 +49,7 @@ class Piece:
 
 
 @dataclass
-class Objects:
+class ObjectMerger:
     """The objects of one or several files, by numbers, once their tracks have come in."""
 
     uids: dict[int, str] = field(

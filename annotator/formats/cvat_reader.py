@@ -26,17 +26,17 @@ from annotator import masks
 from annotator.errors import FormatError
 from annotator.filling import require_ring
 from annotator.formats.bad_entries import BadEntries
-from annotator.formats.classes import AS_NAMED, Classes
-from annotator.formats.cvat_identity import Key, Objects, Piece, key_of
+from annotator.formats.class_map import IDENTITY_MAP, ClassMap
+from annotator.formats.cvat_identity import Key, ObjectMerger, Piece, key_of
 from annotator.formats.cvat_interpolation import interpolate
-from annotator.formats.cvat_spool import BLOCK, MASK, POLYGON, Drawn, ShapeSpool
+from annotator.formats.cvat_spool import BLOCK, MASK, POLYGON, ShapeBuffer, ShapeRow
 from annotator.formats.cvat_xml import faults, parts, step_of
 from annotator.formats.fields import score_of, shown, whole
 from annotator.formats.identity import track_id, track_ids
 from annotator.formats.names import PART
-from annotator.formats.survey import frame_without_time
+from annotator.formats.summary import frame_without_time
 from annotator.frames import FrameRef
-from annotator.instances import Instances, Truth
+from annotator.instances import GroundTruth, Instances
 from annotator.limits import (
     LONGEST_BETWEEN,
     MOST_FRAMES,
@@ -55,18 +55,18 @@ CLAIM = "no CVAT XML of instances"
 
 def read(
     path: Path,
-    classes: Classes = AS_NAMED,
-    left_out: Counter[str] | None = None,
+    classes: ClassMap = IDENTITY_MAP,
+    skipped: Counter[str] | None = None,
     bad: BadEntries | None = None,
 ) -> Iterator[Instances]:
     """Yield the frames of a file, in order; scores that are not there are 1.
 
-    What is neither polygon nor mask is left out, and counted in `left_out` by kind; shapes that are none go to `bad`.
+    What is neither polygon nor mask is left out, and counted in `skipped` by kind; shapes that are none go to `bad`.
     Shapes go by way of a temporary file: memory follows the number of tracks. Raises FormatError.
     """
     bad = bad or BadEntries()
-    with ShapeSpool.opened() as spool:
-        content = _Content(spool, classes, Counter() if left_out is None else left_out, bad)
+    with ShapeBuffer.opened() as spool:
+        content = _Content(spool, classes, Counter() if skipped is None else skipped, bad)
         for file in files(path):
             with faults(file):
                 content.add(file, f" of {file.name}" if path.is_dir() else "")
@@ -78,12 +78,12 @@ def read(
 
 def read_truth(
     path: Path,
-    classes: Classes = AS_NAMED,
-    left_out: Counter[str] | None = None,
+    classes: ClassMap = IDENTITY_MAP,
+    skipped: Counter[str] | None = None,
     bad: BadEntries | None = None,
-) -> Iterator[Truth]:
+) -> Iterator[GroundTruth]:
     """Yield the frames as `read` does: all that a file shows is labelled."""
-    return map(Truth, read(path, classes, left_out, bad))
+    return map(GroundTruth, read(path, classes, skipped, bad))
 
 
 def names(path: Path) -> list[str]:
@@ -134,7 +134,7 @@ class _Shape(NamedTuple):
 
     is_keyframe: bool
     ring: Ring | None  # None: a mask
-    drawn: Drawn
+    drawn: ShapeRow
 
 
 @dataclass
@@ -150,9 +150,9 @@ class _Image:
 class _Content:
     """What a file holds."""
 
-    spool: ShapeSpool
-    classes: Classes
-    left_out: Counter[str]
+    spool: ShapeBuffer
+    classes: ClassMap
+    skipped: Counter[str]
     bad: BadEntries
     unknown: dict[str, None] = field(default_factory=dict)  # labels that are no classes
     frames: range = range(0)  # of a video, in all files so far
@@ -162,7 +162,7 @@ class _Content:
     size: tuple[int, int] = (0, 0)  # of a video
     has_meta: bool = False
     has_images: bool = False
-    objects: Objects = field(default_factory=Objects)
+    objects: ObjectMerger = field(default_factory=ObjectMerger)
     deleted: set[int] = field(default_factory=set)  # frames of a video
     made: int = 0  # bytes of shapes between keyframes
     is_export: bool = False  # of CVAT, which lists every frame of a track
@@ -193,7 +193,7 @@ class _Content:
                 with self._noted(part.of, element):
                     self._add_shape(element, number, image if part.of.tag == "image" else track)
             elif element.tag in SHAPES:
-                self.left_out["shapes outside of tracks and images"] += 1
+                self.skipped["shapes outside of tracks and images"] += 1
         self._end(track)
         self.objects.end_file(self.jobs)
         if not self.has_images and not self.has_meta:
@@ -233,13 +233,13 @@ class _Content:
         for ref in self.spool.images() if self.has_images else video:  # a video may be exported as images
             every = self.spool.of_frame(ref.index)
             if ref.index in self.deleted and not every:
-                self.left_out[DELETED] += 1
+                self.skipped[DELETED] += 1
                 continue
             top_first = sorted(range(len(every)), key=lambda k: (-every[k].z_order, -k))
             visible = masks.visible([every[k].mask(ref.size) for k in top_first], ref.size)
             shown = dict(zip(top_first, visible, strict=True))
             rles: defaultdict[int, list[masks.Rle]] = defaultdict(list)
-            about: dict[int, Drawn] = {}
+            about: dict[int, ShapeRow] = {}
             for k, drawn in enumerate(every):
                 thing = self.objects_of.get(drawn.thing, drawn.thing)
                 rles[thing].append(shown[k])
@@ -282,7 +282,7 @@ class _Content:
     def _add_shape(self, element: Element, number: int, within: _Image | _Track) -> None:
         if element.tag not in SHAPES:
             if element.tag != "tag":
-                self.left_out[f"shapes of the kind {element.tag!r}"] += 1
+                self.skipped[f"shapes of the kind {element.tag!r}"] += 1
             return
         label = element.attrib["label"] if isinstance(within, _Image) else within.label
         if not self.classes.knows(label):
@@ -290,7 +290,7 @@ class _Content:
             return
         class_id = self.classes.id_of(label)
         if class_id is None:
-            self.left_out[f"shapes of the label {label!r}"] += 1
+            self.skipped[f"shapes of the label {label!r}"] += 1
         elif isinstance(within, _Image):
             of = self._thing_of_image(within, element, number)
             self.spool.add(_shape(element, within.ref.index, of, class_id, within.ref.size).drawn)
@@ -316,12 +316,12 @@ class _Content:
             self._add_to_video(shape.drawn, track.piece)
         track.last = shape if is_seen else None
 
-    def _add_to_video(self, drawn: Drawn, piece: Piece) -> None:
+    def _add_to_video(self, drawn: ShapeRow, piece: Piece) -> None:
         piece.seen(drawn.frame, drawn.frame)
         if drawn.frame not in self.before:
             self.spool.add(drawn)
 
-    def _between(self, before: _Shape, after: _Shape) -> Iterator[Drawn]:
+    def _between(self, before: _Shape, after: _Shape) -> Iterator[ShapeRow]:
         """What CVAT shows between two keyframes, of which the first is seen. A mask stays as it is.
 
         Where an export skips frames behind others that it lists, they were deleted from the task.
@@ -408,7 +408,7 @@ def _shape(element: Element, frame: int, of: tuple[int, int], class_id: int, siz
     content = _counts(element, size) if ring is None else ring.astype("<f8").tobytes()
     z_order = whole("z_order", element.attrib.get("z_order", 0))
     kind = MASK if ring is None else POLYGON
-    drawn = Drawn(frame, *of, class_id, score, z_order, kind, content)
+    drawn = ShapeRow(frame, *of, class_id, score, z_order, kind, content)
     return _Shape(element.get("keyframe") == "1", ring, drawn)
 
 

@@ -10,7 +10,7 @@ from xml.sax.saxutils import escape
 import numpy as np
 
 from annotator import masks, polygons
-from annotator.formats.survey import shortest
+from annotator.formats.summary import shortest
 from annotator.instances import Instances
 from annotator.masks import Rle
 from annotator.options import PublishOptions

@@ -12,7 +12,7 @@ import numpy as np
 
 from annotator import masks, polygons
 from annotator.formats.spool import temporary_database
-from annotator.formats.survey import frame_without_time
+from annotator.formats.summary import frame_without_time
 from annotator.frames import FrameRef
 
 POLYGON, MASK = range(2)
@@ -24,7 +24,7 @@ SCHEMA = (
 )
 
 
-class Drawn(NamedTuple):
+class ShapeRow(NamedTuple):
     """One shape of an object in one frame."""
 
     frame: int  # index
@@ -44,7 +44,7 @@ class Drawn(NamedTuple):
 
 
 @dataclass
-class ShapeSpool:
+class ShapeBuffer:
     """Shapes and images of a file, in a database that vanishes with its connection."""
 
     db: sqlite3.Connection
@@ -53,12 +53,12 @@ class ShapeSpool:
 
     @classmethod
     @contextmanager
-    def opened(cls) -> Iterator[ShapeSpool]:
+    def opened(cls) -> Iterator[ShapeBuffer]:
         """An empty spool: in memory while it is small, then in a temporary file. Raises OutputError without room."""
         with temporary_database(SCHEMA) as db:
             yield cls(db, [])
 
-    def add(self, drawn: Drawn) -> None:
+    def add(self, drawn: ShapeRow) -> None:
         """Put a shape on disk, behind those of its frame that are there."""
         self._count += 1
         self._waiting.append((drawn.frame, self._count, *drawn[1:]))
@@ -96,14 +96,14 @@ class ShapeSpool:
         for (frame,) in self.db.execute("SELECT DISTINCT frame FROM shapes ORDER BY frame"):
             yield frame
 
-    def of_frame(self, index: int) -> list[Drawn]:
+    def of_frame(self, index: int) -> list[ShapeRow]:
         """The shapes of a frame, as they were added."""
         self._flush()
         query = (
             "SELECT frame, thing, track_id, class_id, score, z_order, kind, shape FROM shapes"
             " WHERE frame = ? ORDER BY number"
         )
-        return [Drawn(*row) for row in self.db.execute(query, (index,))]
+        return [ShapeRow(*row) for row in self.db.execute(query, (index,))]
 
     def _flush(self) -> None:
         if self._waiting:

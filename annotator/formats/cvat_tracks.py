@@ -50,7 +50,7 @@ class Tracks:
     """
 
     def __init__(
-        self, spool: Spool, min_iou: float, step: int, last: int, exact: Container[int] = ()
+        self, spool: TrackBuffer, min_iou: float, step: int, last: int, exact: Container[int] = ()
     ) -> None:
         self.shapes = 0  # written so far
         self._spool = spool
@@ -114,14 +114,14 @@ def _places(shapes: list[Shape], parts: list[Shape]) -> list[int]:
 
 
 @dataclass(frozen=True)
-class Spool:
+class TrackBuffer:
     """The XML of shapes on disk: it comes frame by frame and goes track by track, so that memory holds one."""
 
     db: sqlite3.Connection
 
     @classmethod
     @contextmanager
-    def beside(cls, goal: Path) -> Iterator[Spool]:
+    def beside(cls, goal: Path) -> Iterator[TrackBuffer]:
         """An empty spool on the disk of `goal`, which is the one to have room; gone when the block ends."""
         path = goal.with_name(f".{goal.name}.parts")
         path.unlink(missing_ok=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from annotator.errors import SourceError, UsageError
 from annotator.escape import read_object
-from annotator.formats.recognise import RUN, Kind, Labels, Side
+from annotator.formats.sniffing import RUN, Kind, LabelSet, RecordingLabels
 from annotator.options import ReadingOptions
 from annotator.store import Store
 
@@ -15,7 +15,7 @@ DONE = "done"  # in run.json
 MOST_NAMED = 5
 
 
-def insist_on_finished(side: Side, reading: ReadingOptions) -> None:
+def require_finished(side: LabelSet, reading: ReadingOptions) -> None:
     """Raise UsageError, saying what is lacking, for a run with recordings that are not labelled to their end.
 
     Nothing is said where `reading` takes them as they are, nor of a store that can't be read, which its reader tells.
@@ -34,7 +34,7 @@ def insist_on_finished(side: Side, reading: ReadingOptions) -> None:
         )
 
 
-def _lacking(labels: Labels) -> str:
+def _lacking(labels: RecordingLabels) -> str:
     """What the labels of a recording lack, in words; nothing when they are complete."""
     try:
         with Store.read(labels.path) as store:

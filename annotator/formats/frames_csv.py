@@ -15,8 +15,8 @@ from annotator.errors import FormatError
 from annotator.files import atomic_file
 from annotator.formats.fields import shown, whole
 from annotator.formats.findings import verify
-from annotator.formats.interface import LabelReader, Recorded, Written
-from annotator.formats.survey import text
+from annotator.formats.interface import LabelReader, RecordingInfo, Written
+from annotator.formats.summary import text
 from annotator.frames import FrameRef
 from annotator.instances import Instances
 from annotator.limits import require_frames
@@ -26,7 +26,7 @@ COLUMNS = ["index", "pts", "time_s", "width", "height", "file"]
 MICROSECOND = Fraction(1, 1_000_000)
 
 
-def write(reader: LabelReader, source: Recorded, folder: Path) -> Written:
+def write(reader: LabelReader, source: RecordingInfo, folder: Path) -> Written:
     """Write DIR/frames.csv; `file` is the image, or the video that the frame is in."""
     goal, count = folder / FILE, 0
     with atomic_file(goal) as temporary:

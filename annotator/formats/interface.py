@@ -21,7 +21,7 @@ class LabelReader(Protocol):
         """The instances of every labelled frame, in the same order."""
 
 
-class Recorded(Protocol):
+class RecordingInfo(Protocol):
     """What a writer needs to know of the recording. A `Source` is one."""
 
     @property
@@ -50,7 +50,7 @@ class Written:
 class Format(Protocol):
     """A label format: writer and reader. The modules of this folder are such."""
 
-    def write(self, reader: LabelReader, source: Recorded, folder: Path) -> Written:
+    def write(self, reader: LabelReader, source: RecordingInfo, folder: Path) -> Written:
         """Write the labels of a recording into `folder`: whole, or not at all, and equal for equal labels.
 
         Pixels that several instances claim go to the best scored. Raises FormatError for labels that the

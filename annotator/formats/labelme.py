@@ -21,7 +21,7 @@ from annotator import masks
 from annotator.errors import FormatError
 from annotator.files import find_files
 from annotator.formats.bad_entries import BadEntries
-from annotator.formats.classes import AS_NAMED, Classes
+from annotator.formats.class_map import IDENTITY_MAP, ClassMap
 from annotator.formats.coco_index import WITHOUT_MASKS
 from annotator.formats.fields import score_of, shown, whole
 from annotator.formats.image_files import (
@@ -36,8 +36,8 @@ from annotator.formats.image_files import (
     points_xy,
     start_of,
 )
-from annotator.formats.survey import frame_without_time
-from annotator.instances import Instances, Region, Truth
+from annotator.formats.summary import frame_without_time
+from annotator.instances import GroundTruth, Instances, Region
 from annotator.limits import require_frame_size
 
 IGNORED, BACKGROUND = "__ignore__", "_background_"  # labels that labelme's own examples have
@@ -65,23 +65,23 @@ def sniff(start: bytes) -> bool:
 
 def read(
     path: Path,
-    classes: Classes = AS_NAMED,
-    left_out: Counter[str] | None = None,
+    classes: ClassMap = IDENTITY_MAP,
+    skipped: Counter[str] | None = None,
     bad: BadEntries | None = None,
 ) -> Iterator[Instances]:
     """Yield the images of a folder of files, or of one, in natural order; what has no area is left out and counted."""
-    return (truth.instances for truth in read_truth(path, classes, left_out, bad))
+    return (truth.instances for truth in read_truth(path, classes, skipped, bad))
 
 
 def read_truth(
     path: Path,
-    classes: Classes = AS_NAMED,
-    left_out: Counter[str] | None = None,
+    classes: ClassMap = IDENTITY_MAP,
+    skipped: Counter[str] | None = None,
     bad: BadEntries | None = None,
-) -> Iterator[Truth]:
+) -> Iterator[GroundTruth]:
     """Yield the images as `read` does, with what is labelled `__ignore__`. Shapes that are none go to `bad`."""
     bad = bad or BadEntries()
-    return bad.sift(path, _truths(path, classes, Counter() if left_out is None else left_out, bad))
+    return bad.sift(path, _truths(path, classes, Counter() if skipped is None else skipped, bad))
 
 
 def names(path: Path) -> list[str]:
@@ -105,7 +105,7 @@ def _name(path: Path, file: Path, content: Record) -> str:
     return image if folder == "." else f"{folder}/{image}"
 
 
-def _truths(path: Path, classes: Classes, left_out: Counter[str], bad: BadEntries) -> Iterator[Truth]:
+def _truths(path: Path, classes: ClassMap, skipped: Counter[str], bad: BadEntries) -> Iterator[GroundTruth]:
     files = _find(path)
     for index, file in enumerate(files):
         content = load_json(file)
@@ -113,12 +113,12 @@ def _truths(path: Path, classes: Classes, left_out: Counter[str], bad: BadEntrie
         shapes: list[Shape] = []
         for number, entry in enumerate(entries(content, "shapes", file)):
             with bad.entry(f"{file.name}: shape {number}"):
-                shape = _shape(entry, size, left_out)
+                shape = _shape(entry, size, skipped)
                 shapes += [shape] if shape else []
         class_ids = _class_ids(shapes, classes, files)
         frame = frame_without_time(index, size, _name(path, file, content))
         objects = _objects([shape for shape in shapes if class_ids.get(shape.label)], size)
-        left_out[LEFT_OUT] += sum(shape.label in class_ids and not class_ids[shape.label] for shape in shapes)
+        skipped[LEFT_OUT] += sum(shape.label in class_ids and not class_ids[shape.label] for shape in shapes)
         found = Instances.of(
             frame,
             [one.mask for one in objects],
@@ -126,10 +126,10 @@ def _truths(path: Path, classes: Classes, left_out: Counter[str], bad: BadEntrie
             [one.score for one in objects],
         )
         ignored = [shape.mask for shape in shapes if shape.label == IGNORED]
-        yield Truth(found, (Region(0, masks.union(ignored, size)),) if ignored else ())
+        yield GroundTruth(found, (Region(0, masks.union(ignored, size)),) if ignored else ())
 
 
-def _class_ids(shapes: list[Shape], classes: Classes, files: list[Path]) -> dict[str, int | None]:
+def _class_ids(shapes: list[Shape], classes: ClassMap, files: list[Path]) -> dict[str, int | None]:
     """The class of every label of a file. Raises FormatError that names all labels of all files that are not known."""
     labels = {shape.label for shape in shapes} - {IGNORED, BACKGROUND}
     if not all(map(classes.knows, labels)):
@@ -154,7 +154,7 @@ def _size(content: Record, file: Path) -> Size:
     return size
 
 
-def _shape(entry: Any, size: Size, left_out: Counter[str]) -> Shape | None:
+def _shape(entry: Any, size: Size, skipped: Counter[str]) -> Shape | None:
     """A shape with its mask, None for one without area. Raises ValueError."""
     if not isinstance(entry, dict):
         raise ValueError(f"{shown(entry)} is no object")
@@ -162,7 +162,7 @@ def _shape(entry: Any, size: Size, left_out: Counter[str]) -> Shape | None:
         raise ValueError(f"label {shown(entry.get('label'))} is no text")
     kind = entry.get("shape_type") or "polygon"  # as first versions of labelme left it out
     if kind in BOXES or kind in LINES:
-        left_out[WITHOUT_MASKS if kind in BOXES else WITHOUT_AREA] += 1
+        skipped[WITHOUT_MASKS if kind in BOXES else WITHOUT_AREA] += 1
         return None
     if kind not in ("polygon", "circle", "mask"):
         raise ValueError(f"shape_type {shown(kind)} is not known")

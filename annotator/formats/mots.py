@@ -19,10 +19,10 @@ from annotator.formats.bad_entries import BadEntries
 from annotator.formats.check.mots import check_mots
 from annotator.formats.fields import score_of, whole
 from annotator.formats.findings import verify_sound
-from annotator.formats.interface import LabelReader, Recorded, Written
+from annotator.formats.interface import LabelReader, RecordingInfo, Written
 from annotator.formats.names import BOM
-from annotator.formats.survey import Survey, frame_without_time, lost
-from annotator.instances import Instances, Region, Truth
+from annotator.formats.summary import LabelSummary, frame_without_time, lost
+from annotator.instances import GroundTruth, Instances, Region
 from annotator.labels import BY_ID, BY_NAME
 from annotator.limits import MOST_FRAMES, MOST_UNLABELLED, unlabelled
 
@@ -61,15 +61,15 @@ class Labelled(NamedTuple):
         return Labelled([self.lines[k] for k in chosen], [self.masks[k] for k in chosen])
 
 
-def write(reader: LabelReader, source: Recorded, folder: Path) -> Written:
+def write(reader: LabelReader, source: RecordingInfo, folder: Path) -> Written:
     """Write DIR/mots.txt."""
     goal, losses, instances = folder / FILE, Counter[str](), 0
-    survey = Survey.of(reader)
+    summary = LabelSummary.of(reader)
     ids = Ids(goal)
     with atomic_file(goal) as temporary:
         with temporary.open("w", encoding="ascii", newline="\n") as file:
             for found in reader.instances():
-                shown = survey.disjoint(found)
+                shown = summary.disjoint(found)
                 losses.update(lost(found, shown))
                 height, width = shown.frame.size
                 for k, mask in enumerate(shown.masks):
@@ -82,7 +82,7 @@ def write(reader: LabelReader, source: Recorded, folder: Path) -> Written:
                     file.write(f"{shown.frame.index} {object_id} {mots_class} {height} {width} {counts}\n")
                     instances += 1
         verify_sound(check_mots(temporary), temporary)
-    return Written((goal,), survey.frame_count, instances, +losses)
+    return Written((goal,), summary.frame_count, instances, +losses)
 
 
 def read(path: Path, bad: BadEntries | None = None) -> Iterator[Instances]:
@@ -95,23 +95,23 @@ def read(path: Path, bad: BadEntries | None = None) -> Iterator[Instances]:
     return bad.sift(path, map(_instances, _frames(path, bad)))
 
 
-def read_truth(path: Path, bad: BadEntries | None = None) -> Iterator[Truth]:
+def read_truth(path: Path, bad: BadEntries | None = None) -> Iterator[GroundTruth]:
     """Yield every frame from 0 to the last that has a line, with its ignored region; only two classes are labelled."""
     bad = bad or BadEntries()
     return bad.sift(path, _truths(path, bad))
 
 
-def _truths(path: Path, bad: BadEntries) -> Iterator[Truth]:
+def _truths(path: Path, bad: BadEntries) -> Iterator[GroundTruth]:
     following = 0
     for labelled in _frames(path, bad):
         found = _instances(labelled)
         for index in range(following, found.frame.index):  # no line: no object
             nothing = Instances.of(frame_without_time(index, found.frame.size))
-            yield Truth(nothing, class_ids=frozenset(MOTS_CLASSES))
+            yield GroundTruth(nothing, class_ids=frozenset(MOTS_CLASSES))
         following = found.frame.index + 1
         ignored = labelled.of(IGNORE_REGION).masks
         regions = (Region(0, masks.union(ignored, found.frame.size)),) if ignored else ()
-        yield Truth(found, regions, frozenset(MOTS_CLASSES))
+        yield GroundTruth(found, regions, frozenset(MOTS_CLASSES))
 
 
 def names(path: Path) -> list[str]:

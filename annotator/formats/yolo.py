@@ -1,6 +1,6 @@
 """YOLO segmentation text: a file an image, lines `class x1 y1 x2 y2 ...` in shares of width and height.
 
-Trackers and detectors may add a score, a track id, or both. Boxes (four numbers) are left out. Classes are numbers,
+Trackers and detectors may add a score, a track id, or both. Boxes (four numbers) are left out. ClassMap are numbers,
 whose names are in `data.yaml` or `classes.txt`; sizes are those of the images: beside the labels, or in `images/` where
 the labels are in `labels/`. An image without a file has no objects. Polygons follow pixel edges, as in COCO.
 """
@@ -20,14 +20,14 @@ from annotator import masks
 from annotator.errors import FormatError
 from annotator.files import find_files
 from annotator.formats.bad_entries import BadEntries
-from annotator.formats.classes import AS_NAMED, Classes
+from annotator.formats.class_map import IDENTITY_MAP, ClassMap
 from annotator.formats.coco_index import WITHOUT_MASKS
 from annotator.formats.fields import score_of, shown
 from annotator.formats.identity import TRACK_IDS
 from annotator.formats.image_files import Points, Size, checked, image_size, in_order, is_image
 from annotator.formats.names import BOM
-from annotator.formats.survey import frame_without_time
-from annotator.instances import Instances, Truth
+from annotator.formats.summary import frame_without_time
+from annotator.instances import GroundTruth, Instances
 from annotator.limits import LARGEST_IMAGE_LABELS, MOST_VERTICES
 
 NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
@@ -79,8 +79,8 @@ def labels_of(path: Path) -> list[Path]:
 
 def read(
     path: Path,
-    classes: Classes = AS_NAMED,
-    left_out: Counter[str] | None = None,
+    classes: ClassMap = IDENTITY_MAP,
+    skipped: Counter[str] | None = None,
     bad: BadEntries | None = None,
     images: Path | None = None,
     size: Size | None = None,
@@ -88,21 +88,21 @@ def read(
     """Yield every image of a folder, or of one file, by name in natural order.
 
     `images` is the folder of the images, by default where YOLO has them; `size` (H, W) that of those that are missing.
-    Lines that are none go to `bad`, boxes are counted in `left_out`. Raises FormatError.
+    Lines that are none go to `bad`, boxes are counted in `skipped`. Raises FormatError.
     """
-    bad, left_out = bad or BadEntries(), Counter() if left_out is None else left_out
-    return bad.sift(path, _Reading(path, classes, left_out, bad, size).frames(frames(path, images)))
+    bad, skipped = bad or BadEntries(), Counter() if skipped is None else skipped
+    return bad.sift(path, _Reading(path, classes, skipped, bad, size).frames(frames(path, images)))
 
 
 def read_truth(
     path: Path,
-    classes: Classes = AS_NAMED,
-    left_out: Counter[str] | None = None,
+    classes: ClassMap = IDENTITY_MAP,
+    skipped: Counter[str] | None = None,
     bad: BadEntries | None = None,
     images: Path | None = None,
-) -> Iterator[Truth]:
+) -> Iterator[GroundTruth]:
     """Yield the images as `read` does: all of every class that has a name is labelled."""
-    return map(Truth, read(path, classes, left_out, bad, images))
+    return map(GroundTruth, read(path, classes, skipped, bad, images))
 
 
 def names(path: Path, images: Path | None = None) -> list[str]:
@@ -167,8 +167,8 @@ class _Reading:
     """A folder while it is read."""
 
     path: Path
-    classes: Classes
-    left_out: Counter[str]
+    classes: ClassMap
+    skipped: Counter[str]
     bad: BadEntries
     size: Size | None
 
@@ -182,7 +182,7 @@ class _Reading:
             if new := {one.label for one in objects} - class_ids.keys():
                 class_ids |= self._class_ids(new, found, labels)
             kept = [one for one in objects if class_ids[one.label]]
-            self.left_out[LEFT_OUT] += len(objects) - len(kept)
+            self.skipped[LEFT_OUT] += len(objects) - len(kept)
             yield Instances.of(
                 frame_without_time(index, size, frame.name),
                 [one.mask for one in kept],
@@ -212,7 +212,7 @@ class _Reading:
                 label = _label(class_number, labels)
                 polygon, score, track_id = _parts(values, are_tracked)
                 if len(polygon) == 2:
-                    self.left_out[WITHOUT_MASKS] += 1
+                    self.skipped[WITHOUT_MASKS] += 1
                     continue
                 pixels = checked(polygon * (size[1], size[0]))
                 yield Object(label, masks.to_rle([pixels.ravel().tolist()], size), score, track_id)

@@ -22,7 +22,7 @@ from scipy.optimize import linear_sum_assignment
 from annotator.errors import EXIT_USAGE, AnnotatorError, UsageError
 from annotator.files import atomic_file
 from annotator.formats import mots
-from annotator.instances import Instances, Truth
+from annotator.instances import GroundTruth, Instances
 from annotator.masks import iou
 from annotator.options import TrackingOptions
 from annotator.tracking.arrays import Bools, Floats
@@ -59,7 +59,7 @@ class LabelledSequence:
 
     name: str
     weight: float  # of its pairs
-    truth: Sequence[Truth]
+    truth: Sequence[GroundTruth]
     found: Sequence[Instances]
     objects: Sequence[npt.NDArray[np.int64]]  # of each frame: (N,) the object of each instance, 0 = none
     frames: Sequence[Detections]

@@ -14,7 +14,7 @@ from annotator.errors import SourceError, UsageError
 from annotator.escape import encodable
 from annotator.files import atomic_file, find_files
 from annotator.formats.pairing import FrameNames, by_name
-from annotator.formats.recognise import RUN, Kind, Labels
+from annotator.formats.sniffing import RUN, Kind, RecordingLabels
 from annotator.frames import Frame, FrameRef
 from annotator.run import read_records
 from annotator.video import Source, find_sources
@@ -24,7 +24,9 @@ from annotator.video.media import is_image
 JPEG = (cv2.IMWRITE_JPEG_QUALITY, 95)
 
 
-def frame_files(labels: Labels, refs: Sequence[FrameRef], images: Path | None, kept: Path) -> list[Path]:
+def frame_files(
+    labels: RecordingLabels, refs: Sequence[FrameRef], images: Path | None, kept: Path
+) -> list[Path]:
     """The file of every frame of `labels`, in order; `refs` are all of them.
 
     `images` is a folder of images, however deep, or a video; None: looked for where such labels have them.
@@ -42,7 +44,7 @@ def frame_files(labels: Labels, refs: Sequence[FrameRef], images: Path | None, k
     )  # others may be called as these labels
 
 
-def _beside(labels: Labels) -> Path:
+def _beside(labels: RecordingLabels) -> Path:
     """Where labels of this kind have their images."""
     if labels.kind is Kind.RUN:
         return _source_of_run(labels)
@@ -61,7 +63,7 @@ def _beside(labels: Labels) -> Path:
     return folder / "images" if (folder / "images").is_dir() else folder
 
 
-def _source_of_run(labels: Labels) -> Path:
+def _source_of_run(labels: RecordingLabels) -> Path:
     for folder in (labels.path, *labels.path.absolute().parents):
         if (folder / RUN).is_file():
             records = read_records(folder / RUN)
@@ -73,7 +75,7 @@ def _source_of_run(labels: Labels) -> Path:
 # ---- image files
 
 
-def _by_name(labels: Labels, folder: Path) -> list[Path]:
+def _by_name(labels: RecordingLabels, folder: Path) -> list[Path]:
     folder = folder if folder.is_dir() else folder.parent  # of the only image
     files = [
         file
@@ -95,7 +97,7 @@ def _by_name(labels: Labels, folder: Path) -> list[Path]:
 # ---- frames of a video
 
 
-def _only_source(where: Path, labels: Labels) -> Source:
+def _only_source(where: Path, labels: RecordingLabels) -> Source:
     try:
         sources = find_sources([where])
     except SourceError as error:

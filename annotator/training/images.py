@@ -15,7 +15,7 @@ import torch
 
 from annotator import masks
 from annotator.errors import UsageError
-from annotator.instances import Truth
+from annotator.instances import GroundTruth
 from annotator.labels import INSTANCE_CLASSES
 from annotator.model.preprocess import processed_size, resize
 from annotator.synthetic import Street
@@ -58,11 +58,11 @@ class LabelledImages(Protocol):
 class ImageFiles:
     """Image files with labels of any format that can be read."""
 
-    truths: Sequence[Truth]
+    truths: Sequence[GroundTruth]
     files: Sequence[Path]  # of each
     size: Size  # images are given at about the area of this one: the size at which the network processes them
     labelled: frozenset[int] | None = None  # classes labelled here, where the labels know no better
-    left_out: Mapping[str, int] = field(default_factory=dict)  # of the labels, in words
+    skipped: Mapping[str, int] = field(default_factory=dict)  # of the labels, in words
 
     def __len__(self) -> int:
         return len(self.files)
@@ -92,7 +92,7 @@ class ImageFiles:
             )
         return image.copy()  # Pillow's can't be written to, which PyTorch insists on
 
-    def truth(self, number: int) -> Truth:
+    def truth(self, number: int) -> GroundTruth:
         """What an image should hold, of the classes that are labelled in it."""
         return replace(self.truths[number], class_ids=self._labelled(number))
 
@@ -198,15 +198,15 @@ def _street(seed: int) -> Street:
 
 
 def _painted(
-    truth: Truth,
+    truth: GroundTruth,
 ) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
     """Label map, classes, and which are groups: small objects in front of large ones, groups beneath all."""
     found = truth.instances
     order = np.argsort(masks.areas(found.masks), kind="stable")
-    groups = [region for region in truth.ignored if region.class_id]
+    groups = [region for region in truth.ignore_regions if region.class_id]
     painted = [*(found.masks[k] for k in order), *(region.mask for region in groups)]
     label_map = masks.paint(painted, found.frame.size).astype(np.int16)
-    if void := [region.mask for region in truth.ignored if not region.class_id]:
+    if void := [region.mask for region in truth.ignore_regions if not region.class_id]:
         label_map[(label_map == 0) & masks.decode(masks.union(void, found.frame.size))] = UNKNOWN
     class_ids = [*found.class_ids[order], *(region.class_id for region in groups)]
     return label_map, np.array(class_ids, np.uint8), np.arange(len(painted)) >= len(order)

@@ -101,9 +101,9 @@ class Training:
                 open_files(each, network.spec.trained_size, job.out / "frames") for each in mix.validation
             ]
         self._validation = validation_of(sets, job)
-        self._remarks = [*remarks((part.name, part.left_out) for part in parts)]
+        self._remarks = [*remarks((part.name, part.skipped) for part in parts)]
         self._remarks += remarks(
-            (each.name, images.left_out) for each, images in zip(mix.validation, sets, strict=True)
+            (each.name, images.skipped) for each, images in zip(mix.validation, sets, strict=True)
         )
         self.steps = length(options, parts, fabric.world_size)
         self._crops = crops_of(parts, network, job, fabric.device)
@@ -259,8 +259,8 @@ def validation_of(sets: Sequence[ImageFiles], job: TrainingJob) -> Validation | 
 
 def remarks(sets: Iterable[tuple[str, Mapping[str, int]]]) -> Iterator[str]:
     """What was left out of each set, by its name."""
-    for name, left_out in sets:
-        said = [f"{count} {what}" for what, count in sorted(left_out.items()) if count]
+    for name, skipped in sets:
+        said = [f"{count} {what}" for what, count in sorted(skipped.items()) if count]
         if said:
             yield f"{name}: left out {', '.join(said)}"
 

@@ -31,11 +31,11 @@ from types import UnionType
 from typing import Any
 
 from annotator.errors import UsageError
-from annotator.formats.classes import Classes
+from annotator.formats.class_map import ClassMap
 from annotator.formats.fields import shown, whole
-from annotator.formats.finished import insist_on_finished
-from annotator.formats.recognise import bad_input, recognise
-from annotator.instances import Truth
+from annotator.formats.finished import require_finished
+from annotator.formats.sniffing import bad_input, sniff
+from annotator.instances import GroundTruth
 from annotator.labels import class_ids
 from annotator.limits import MOST_FRAMES, MOST_SETTINGS, require_file
 from annotator.options import AS_WRITTEN, ReadingOptions
@@ -87,7 +87,7 @@ class Part:
     name: str
     images: LabelledImages
     share: float
-    left_out: Mapping[str, int] = field(default_factory=dict)  # of the labels, in words
+    skipped: Mapping[str, int] = field(default_factory=dict)  # of the labels, in words
 
 
 def mix_of(
@@ -156,7 +156,7 @@ def _source(entry: Mapping[str, Any], folder: Path, reading: ReadingOptions) -> 
         raise ValueError(f"share {share} is not positive")
     named = tuple(f"{name}={known}" for name, known in entry.get("classes", {}).items())
     try:
-        Classes.parse(named)  # now, and not when the other sets are open
+        ClassMap.parse(named)  # now, and not when the other sets are open
     except UsageError as error:
         raise ValueError(f"classes can't be meant so ({error})") from error
     return DataSource(
@@ -191,26 +191,26 @@ def open_parts(sources: Sequence[DataSource], size: Size, kept: Path) -> list[Pa
 
 
 def _left_out(images: LabelledImages) -> Mapping[str, int]:
-    return images.left_out if isinstance(images, ImageFiles) else {}
+    return images.skipped if isinstance(images, ImageFiles) else {}
 
 
 def open_files(source: DataSource, size: Size, kept: Path) -> ImageFiles:
     """The labelled images of a set, of all its recordings. Raises UsageError."""
     if source.labels is None:
         raise UsageError("rendered streets are for training alone; name labels to validate with")
-    truths: list[Truth] = []
+    truths: list[GroundTruth] = []
     files: list[Path] = []
-    left_out = Counter[str]()
+    skipped = Counter[str]()
     with bad_input():
         reading = replace(source.reading, image_folder=source.images or source.reading.image_folder)
-        side = recognise(source.labels, reading)
-        insist_on_finished(side, reading)
+        side = sniff(source.labels, reading)
+        require_finished(side, reading)
         for labels in side.labels:
             of_recording = list(labels.truth())
             refs = [truth.instances.frame for truth in of_recording]
             files += frame_files(labels, refs, source.images, kept) if refs else []
             truths += of_recording
-            left_out += labels.left_out
+            skipped += labels.skipped
     if not truths:
         raise UsageError(f"{source.labels}: holds no labelled images")
-    return ImageFiles(truths, files, size, source.labelled, left_out)
+    return ImageFiles(truths, files, size, source.labelled, skipped)

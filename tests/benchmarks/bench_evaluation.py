@@ -31,7 +31,7 @@ from annotator.evaluation.boundary import BoundaryQuality
 from annotator.evaluation.coco_ap import CocoAP
 from annotator.formats import cityscapes, cityscapes_results, coco
 from annotator.frames import FrameRef
-from annotator.instances import Instances, Truth
+from annotator.instances import GroundTruth, Instances
 from annotator.labels import INSTANCE_CLASSES
 from tests.golden.cityscapes_cases import shifted
 from tests.golden.make_cityscapes_golden import OUR_NAMES, SCRIPT
@@ -41,7 +41,7 @@ SIZE = (1024, 2048)
 # As often as in a street: half are cars, a third are persons.
 CLASSES = (*INSTANCE_CLASSES, *[24] * 12, *[26] * 20, *[33] * 3, 25)
 
-Scored = tuple[Instances, Truth]
+Scored = tuple[Instances, GroundTruth]
 
 
 def draw(random: Random, instances: int) -> np.ndarray:

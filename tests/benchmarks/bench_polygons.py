@@ -18,7 +18,7 @@ import numpy as np
 from annotator import masks, polygons
 from annotator.formats import cvat
 from annotator.formats.cvat_shapes import shapes_of
-from annotator.formats.survey import Survey
+from annotator.formats.summary import LabelSummary
 from annotator.options import PublishOptions
 from annotator.polygons.borders import trace
 from annotator.store import Store
@@ -44,7 +44,7 @@ def main() -> None:
 
 def of_polygons(store: Store) -> None:
     """Print what polygons cost and keep, every frame by itself."""
-    survey, overlaps, losses = Survey.of(store), [], Counter[str]()
+    survey, overlaps, losses = LabelSummary.of(store), [], Counter[str]()
     raw = light = overlapping = gaps = 0
     seconds = 0.0
     for found in store.instances():
@@ -96,7 +96,7 @@ def gap_pixels(back: list[masks.Rle], exact: list[masks.Rle], size: tuple[int, i
 
 def of_keyframes(store: Store, bound: float) -> None:
     """Print how many shapes of tracks are written, and how well the others are shown."""
-    survey, all_shapes = Survey.of(store), 0
+    survey, all_shapes = LabelSummary.of(store), 0
     exact: dict[tuple[str, int], list[masks.Rle]] = defaultdict(list)  # by uid and frame: its parts
     for found in store.instances():
         for shapes in shapes_of(survey.disjoint(found), Counter(), DEFAULT):

@@ -15,7 +15,7 @@ from scipy.spatial.distance import cdist
 from annotator import masks
 from annotator.evaluation import Overlap
 from annotator.evaluation.boundary import BoundaryQuality, boundary_iou, boundary_width, contour_distance
-from annotator.instances import Instances, Truth
+from annotator.instances import GroundTruth, Instances
 from tests.helpers.builders import blob, frame_ref, mask
 
 PERSON, CAR = 24, 26
@@ -76,7 +76,7 @@ def objects(*drawn: tuple[np.ndarray, int]) -> Instances:
     )
 
 
-def quality(*frames: tuple[Instances, Truth]) -> dict:
+def quality(*frames: tuple[Instances, GroundTruth]) -> dict:
     score = BoundaryQuality()
     for prediction, truth in frames:
         score.add(prediction, truth, Overlap.of(prediction, truth))
@@ -85,7 +85,7 @@ def quality(*frames: tuple[Instances, Truth]) -> dict:
 
 def test_pairs_are_measured_in_the_frame_as_in_their_window() -> None:
     true, found = blob(SIZE, 40, 60, 20), blob(SIZE, 38, 63, 20)
-    result = quality((objects((found, CAR)), Truth(objects((true, CAR)))))
+    result = quality((objects((found, CAR)), GroundTruth(objects((true, CAR)))))
     width = boundary_width(SIZE)
     dense = [pixels.astype(np.uint8) for pixels in (found, true)]
     assert result["boundary_iou"] == boundary_iou(*dense, width)
@@ -97,7 +97,7 @@ def test_pairs_are_measured_in_the_frame_as_in_their_window() -> None:
 
 def test_a_pair_is_of_one_class_and_overlaps_by_more_than_half() -> None:
     left, most, all_ = mask("##....", "##...."), mask("####..", "####.."), mask("######", "######")
-    truth = Truth(objects((all_, CAR)))
+    truth = GroundTruth(objects((all_, CAR)))
     assert quality((objects((left, CAR), (all_, PERSON)), truth))["pairs"] == 0
     result = quality((objects((most, CAR), (all_, CAR)), truth))
     assert result["pairs"] == 1
@@ -106,7 +106,7 @@ def test_a_pair_is_of_one_class_and_overlaps_by_more_than_half() -> None:
 
 def test_means_are_over_pairs_of_all_frames() -> None:
     true, near, far = blob(SIZE, 40, 60, 20), blob(SIZE, 41, 60, 20), blob(SIZE, 44, 60, 20)
-    pairs = [(objects((found, CAR)), Truth(objects((true, CAR)))) for found in (near, far)]
+    pairs = [(objects((found, CAR)), GroundTruth(objects((true, CAR)))) for found in (near, far)]
     one, other, both = quality(pairs[0]), quality(pairs[1]), quality(*pairs)
     assert both["pairs"] == 2
     for name in ("boundary_iou", "contour_px"):
@@ -116,12 +116,12 @@ def test_means_are_over_pairs_of_all_frames() -> None:
 def test_classes_that_are_not_labelled_are_left_out() -> None:
     true = blob(SIZE, 40, 60, 20)
     both = objects((true, PERSON), (true, CAR))
-    result = quality((both, Truth(both, class_ids=frozenset({CAR}))))
+    result = quality((both, GroundTruth(both, class_ids=frozenset({CAR}))))
     assert (result["pairs"], result["classes"]["car"]["pairs"]) == (1, 1)
 
 
 def test_without_pairs_there_are_no_figures() -> None:
     nothing = Instances.of(frame_ref())
-    result = quality((nothing, Truth(nothing)))
+    result = quality((nothing, GroundTruth(nothing)))
     assert math.isnan(result["boundary_iou"])
     assert math.isnan(result["classes"]["car"]["contour_px"])

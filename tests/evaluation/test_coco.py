@@ -17,13 +17,13 @@ from pycocotools.cocoeval import COCOeval
 from annotator import masks
 from annotator.evaluation import Overlap
 from annotator.evaluation.coco_ap import CocoAP
-from annotator.instances import Instances, Region, Truth
+from annotator.instances import GroundTruth, Instances, Region
 from annotator.labels import BY_ID, INSTANCE_CLASSES
 from tests.golden.cityscapes_cases import SIZE, Scene, ellipse, scenes
 from tests.helpers.builders import frame_ref
 
 PERSON, CAR = 24, 26
-Pair = tuple[Instances, Truth]
+Pair = tuple[Instances, GroundTruth]
 STATS = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
 
 
@@ -40,7 +40,7 @@ def pair(scene: Scene, index: int) -> Pair:
             [one.class_id for one in scene.predicted],
             [one.score for one in scene.predicted],
         ),
-        Truth(Instances.of(frame, *zip(*true, strict=True), np.ones(len(true))), crowds),
+        GroundTruth(Instances.of(frame, *zip(*true, strict=True), np.ones(len(true))), crowds),
     )
 
 
@@ -50,7 +50,7 @@ def many(index: int) -> Pair:
     drawn = [masks.encode(ellipse(random, 3, 40)) for _ in range(260)]
     scores = [random.random() for _ in drawn]
     true = [masks.encode(ellipse(random, 3, 40)) for _ in range(40)]
-    return Instances.of(frame, drawn, [CAR] * 260, scores), Truth(
+    return Instances.of(frame, drawn, [CAR] * 260, scores), GroundTruth(
         Instances.of(frame, true + drawn[::9], [CAR] * (40 + len(drawn[::9])), np.ones(40 + len(drawn[::9])))
     )
 
@@ -64,7 +64,7 @@ def official(pairs: Iterable[Pair], class_ids: tuple[int, ...]) -> list[float]:
         image_id = prediction.frame.index + 1
         images.append({"id": image_id, "height": prediction.frame.size[0], "width": prediction.frame.size[1]})
         true += annotations(image_id, truth.instances.class_ids, truth.instances.masks, iscrowd=[0] * 1000)
-        regions = [(region.class_id, region.mask) for region in truth.ignored]
+        regions = [(region.class_id, region.mask) for region in truth.ignore_regions]
         if regions:
             true += annotations(image_id, *zip(*regions, strict=True), iscrowd=[1] * 1000)
         found += annotations(
@@ -118,8 +118,10 @@ def test_all_figures_are_those_of_pycocotools(case: str) -> None:
 def test_void_is_a_crowd_of_every_class() -> None:
     (prediction, truth), *_ = CASES["drawn"]
     void = masks.encode(ellipse(Random(5), 40, 90))
-    everywhere = Truth(truth.instances, (*truth.ignored, Region(0, void)))
-    in_each = Truth(truth.instances, (*truth.ignored, *(Region(c, void) for c in INSTANCE_CLASSES)))
+    everywhere = GroundTruth(truth.instances, (*truth.ignore_regions, Region(0, void)))
+    in_each = GroundTruth(
+        truth.instances, (*truth.ignore_regions, *(Region(c, void) for c in INSTANCE_CLASSES))
+    )
     ours = scored([(prediction, everywhere)])
     expected = official([(prediction, in_each)], INSTANCE_CLASSES)
     assert [ours[name] for name in STATS] == pytest.approx(expected, rel=0, abs=1e-12, nan_ok=True)
@@ -127,7 +129,7 @@ def test_void_is_a_crowd_of_every_class() -> None:
 
 def test_nothing_at_all_has_no_figures() -> None:
     nothing = Instances.of(frame_ref())
-    for result in (scored([]), scored([(nothing, Truth(nothing))])):
+    for result in (scored([]), scored([(nothing, GroundTruth(nothing))])):
         assert all(math.isnan(result[name]) for name in STATS)
     (_, truth), *_ = CASES["drawn"]
     missed = scored([(Instances.of(truth.instances.frame), truth)])

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from annotator import masks
 from annotator.evaluation import Overlap
 from annotator.evaluation.edits import Edits
-from annotator.instances import Instances, Region, Truth
+from annotator.instances import GroundTruth, Instances, Region
 from annotator.labels import BY_NAME
 from tests.helpers.builders import frame_ref
 from tests.helpers.scenes import scene
@@ -41,7 +41,7 @@ def counted(
 ) -> tuple[int, dict[str, dict[str, float]]]:
     """Objects to correct in a frame, and the counts that are not 0, by class and for all."""
     edits = Edits()
-    in_frame = edits.add(Overlap.of(predicted, Truth(true, ignored)))
+    in_frame = edits.add(Overlap.of(predicted, GroundTruth(true, ignored)))
     edits.end_sequence()
     result = edits.result()
     by_class = {"all": {k: v for k, v in result.items() if k != "classes"}, **result["classes"]}
@@ -102,7 +102,7 @@ def test_what_was_taken_for_what() -> None:
     edits.add(
         Overlap.of(
             instances(((0, 10), BUS, 0), ((20, 30), CAR, 0), ((40, 50), BUS, 0)),
-            Truth(instances(((0, 10), CAR, 0), ((20, 30), CAR, 0), ((70, 80), PERSON, 0))),
+            GroundTruth(instances(((0, 10), CAR, 0), ((20, 30), CAR, 0), ((70, 80), PERSON, 0))),
         )
     )
     class_ids, table = edits.confusion()
@@ -122,7 +122,7 @@ LEFT, RIGHT = (0, 10), (20, 30)
 def tracked(*frames: tuple[int, int]) -> tuple[int, int]:
     """Joins and cuts of a left and a right car, true tracks 1 and 2, predicted under these tracks."""
     edits = Edits()
-    truth = Truth(instances((LEFT, CAR, 1), (RIGHT, CAR, 2)))
+    truth = GroundTruth(instances((LEFT, CAR, 1), (RIGHT, CAR, 2)))
     for left, right in frames:
         edits.add(Overlap.of(instances((LEFT, CAR, left), (RIGHT, CAR, right)), truth))
     edits.end_sequence()
@@ -143,7 +143,7 @@ def test_tracks_are_joined_and_cut() -> None:
 def test_tracks_of_another_recording_are_others() -> None:
     edits = Edits()
     for track in (5, 6):
-        edits.add(Overlap.of(instances((LEFT, CAR, track)), Truth(instances((LEFT, CAR, 1)))))
+        edits.add(Overlap.of(instances((LEFT, CAR, track)), GroundTruth(instances((LEFT, CAR, 1)))))
         edits.end_sequence()
     assert edits.result()["joins"] == 0
 

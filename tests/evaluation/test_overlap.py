@@ -12,7 +12,7 @@ from annotator import masks
 from annotator.errors import FormatError
 from annotator.evaluation import Overlap
 from annotator.evaluation.overlap import judged
-from annotator.instances import Instances, Region, Truth
+from annotator.instances import GroundTruth, Instances, Region
 from tests.helpers.builders import frame_ref, mask
 
 PERSON, CAR, BUS = 24, 26, 28
@@ -41,7 +41,7 @@ def test_shared_pixels_are_those_of_dense_masks(case: tuple) -> None:
     frame = frame_ref(size=size)
     overlap = Overlap.of(
         Instances.of(frame, list(map(masks.encode, predicted)), [CAR] * len(predicted), [1] * len(predicted)),
-        Truth(
+        GroundTruth(
             Instances.of(frame, list(map(masks.encode, true)), [CAR] * len(true), [1] * len(true)),
             tuple(Region(0, masks.encode(pixels)) for pixels in ignored),
         ),
@@ -62,7 +62,7 @@ def test_large_masks_share_exact_pixels() -> None:
     a, b = rng.random((2, 1024, 2048)) < 0.5
     one, other = objects((a, CAR)), objects((b, CAR), (~b, CAR))
     both = int((a & b).sum())
-    assert Overlap.of(one, Truth(other)).shared.tolist() == [[both, int(a.sum()) - both]]
+    assert Overlap.of(one, GroundTruth(other)).shared.tolist() == [[both, int(a.sum()) - both]]
 
 
 LEFT, RIGHT, ALL = mask("##..", "##.."), mask("..##", "..##"), mask("####", "####")
@@ -70,7 +70,7 @@ LEFT, RIGHT, ALL = mask("##..", "##.."), mask("..##", "..##"), mask("####", "###
 
 def test_columns_are_those_of_the_instances() -> None:
     overlap = Overlap.of(
-        objects((LEFT, CAR), (RIGHT, PERSON), tracks=(3, 4)), Truth(objects((ALL, CAR), tracks=(9,)))
+        objects((LEFT, CAR), (RIGHT, PERSON), tracks=(3, 4)), GroundTruth(objects((ALL, CAR), tracks=(9,)))
     )
     assert overlap.predicted.class_ids.tolist() == [CAR, PERSON]
     assert overlap.predicted.scores.tolist() == [1, 0.5]
@@ -80,7 +80,7 @@ def test_columns_are_those_of_the_instances() -> None:
 
 
 def test_a_class_alone_keeps_its_regions_and_those_of_any_class() -> None:
-    truth = Truth(
+    truth = GroundTruth(
         objects((RIGHT, PERSON), (LEFT, CAR)),
         tuple(Region(c, masks.encode(m)) for c, m in ((0, ALL), (PERSON, LEFT), (CAR, RIGHT))),
     )
@@ -92,29 +92,29 @@ def test_a_class_alone_keeps_its_regions_and_those_of_any_class() -> None:
 
 
 def test_classes_that_truth_does_not_label_are_not_judged() -> None:
-    truth = Truth(objects((LEFT, CAR), (RIGHT, PERSON)), class_ids=frozenset({CAR, BUS}))
+    truth = GroundTruth(objects((LEFT, CAR), (RIGHT, PERSON)), class_ids=frozenset({CAR, BUS}))
     prediction = objects((RIGHT, PERSON), (LEFT, CAR), (LEFT, BUS))
     overlap = Overlap.of(prediction, truth)
     assert overlap.predicted.class_ids.tolist() == [CAR, BUS]
     assert overlap.truth.class_ids.tolist() == [CAR]
     assert overlap.shared.tolist() == [[4], [4]]
     assert judged(prediction, truth).masks == prediction.masks[1:]
-    assert judged(prediction, Truth(objects((LEFT, CAR)))) is prediction
+    assert judged(prediction, GroundTruth(objects((LEFT, CAR)))) is prediction
 
 
 def test_frames_without_objects() -> None:
     nothing = Instances.of(frame_ref(size=(2, 4)))
-    assert Overlap.of(nothing, Truth(nothing)).iou().shape == (0, 0)
-    assert Overlap.of(objects((LEFT, CAR)), Truth(nothing)).shared.shape == (1, 0)
-    assert Overlap.of(nothing, Truth(objects((LEFT, CAR)))).shared.shape == (0, 1)
+    assert Overlap.of(nothing, GroundTruth(nothing)).iou().shape == (0, 0)
+    assert Overlap.of(objects((LEFT, CAR)), GroundTruth(nothing)).shared.shape == (1, 0)
+    assert Overlap.of(nothing, GroundTruth(objects((LEFT, CAR)))).shared.shape == (0, 1)
 
 
 def test_sizes_that_differ_are_refused_in_a_sentence() -> None:
     with pytest.raises(
         FormatError, match=r"frame 0: predictions are 4x2 pixels, truth is 3x1; label .* size"
     ):
-        Overlap.of(objects((LEFT, CAR)), Truth(objects((mask("###"), CAR))))
+        Overlap.of(objects((LEFT, CAR)), GroundTruth(objects((mask("###"), CAR))))
     with pytest.raises(ValueError, match="region of another size"):
-        Truth(objects((LEFT, CAR)), (Region(0, masks.encode(mask("#"))),))
+        GroundTruth(objects((LEFT, CAR)), (Region(0, masks.encode(mask("#"))),))
     with pytest.raises(ValueError, match="different sizes"):
         masks.shared([masks.encode(LEFT)], [masks.encode(mask("#"))], np.array([4]))

@@ -17,7 +17,7 @@ from annotator.errors import EXIT_USAGE, UsageError
 from annotator.evaluation import Overlap
 from annotator.evaluation.comparison import Comparison, compare
 from annotator.formats import FORMATS
-from annotator.formats.recognise import bad_input, recognise
+from annotator.formats.sniffing import bad_input, sniff
 from annotator.instances import Instances, Region
 from annotator.labels import BY_NAME
 from annotator.store import Store
@@ -118,8 +118,8 @@ def frames(comparison: Comparison) -> list[tuple[int, list[list[int]]]]:
 @pytest.mark.parametrize("name", WRITERS)
 def test_a_path_is_recognised_by_what_it_holds(name: str, tmp_path: Path) -> None:
     path = WRITERS[name](tmp_path, IN_VIDEO, VIDEO)
-    assert recognise(path).kind.value == TITLES[name]
-    assert len(recognise(path).labels) == 1
+    assert sniff(path).kind.value == TITLES[name]
+    assert len(sniff(path).labels) == 1
 
 
 @each_prediction
@@ -256,8 +256,8 @@ def test_regions_and_labelled_classes_of_mots(tmp_path: Path) -> None:
     comparison = compare(WRITERS["mots"](tmp_path / "a", IN_VIDEO, VIDEO), path)
     (recording,) = comparison.recordings
     empty, truth = (truth for _, truth in recording.frames())
-    assert (len(empty.instances), empty.ignored) == (0, ())
-    assert truth.ignored == (Region(0, masks.union([ignored, more], (4, 9))),)
+    assert (len(empty.instances), empty.ignore_regions) == (0, ())
+    assert truth.ignore_regions == (Region(0, masks.union([ignored, more], (4, 9))),)
     assert truth.class_ids == {CAR, PERSON}
 
 

@@ -23,7 +23,7 @@ from annotator.evaluation import Overlap, hota
 from annotator.evaluation.comparison import compare
 from annotator.evaluation.matching import assign
 from annotator.evaluation.tracks import TrackMetrics, disjoint
-from annotator.instances import Instances, Region, Truth
+from annotator.instances import GroundTruth, Instances, Region
 from annotator.labels import BY_NAME, INSTANCE_CLASSES
 from tests.golden.make_trackeval_golden import GOLDEN, PYTHON, trackeval_figures
 from tests.golden.tracks_cases import ALL_OF_KITTI, DRAWN, MOTS_CLASSES, MOTS_NUMBERS, SOME_OF_KITTI, degraded
@@ -124,7 +124,7 @@ def figures(*frames: tuple[Instances, Instances]) -> dict[str, Any]:
     """Predictions and truth of each frame."""
     metrics = TrackMetrics()
     for found, true in frames:
-        metrics.add(Overlap.of(found, Truth(true)))
+        metrics.add(Overlap.of(found, GroundTruth(true)))
     metrics.end_sequence()
     return metrics.result()
 
@@ -142,7 +142,7 @@ def test_two_halves_of_a_track_under_two_identities() -> None:
 
 def test_alphas_that_an_overlap_reaches() -> None:
     metrics = TrackMetrics()
-    metrics.add(Overlap.of(cars(("##", 5)), Truth(cars(("####", 1)))))
+    metrics.add(Overlap.of(cars(("##", 5)), GroundTruth(cars(("####", 1)))))
     metrics.end_sequence()
     reached = metrics.per_alpha()["car"]["DetA"]
     assert reached.tolist() == [1.0] * 10 + [0.0] * 9, "an IoU of 0.5 reaches 0.05 to 0.5"
@@ -193,7 +193,9 @@ def test_an_object_without_a_track_is_a_track_of_its_own() -> None:
     metrics = TrackMetrics()
     for index in range(3):
         metrics.add(
-            Overlap.of(cars(("##", 0), ("....##", 0), index=index), Truth(cars(("##", 1), ("....##", 0))))
+            Overlap.of(
+                cars(("##", 0), ("....##", 0), index=index), GroundTruth(cars(("##", 1), ("....##", 0)))
+            )
         )
     metrics.end_sequence()
     assert metrics.result()["IDS"] == 2
@@ -209,11 +211,11 @@ def test_predictions_in_ignored_regions_do_not_count_unless_they_are_right() -> 
     region = (Region(0, masks.encode(mask("....####"))),)
     for where, false in (("....##", 0), ("...##", 1), ("...###", 0), ("..####", 1)):
         metrics = TrackMetrics()
-        metrics.add(Overlap.of(cars((where, 5)), Truth(cars(("#", 1)), region)))
+        metrics.add(Overlap.of(cars((where, 5)), GroundTruth(cars(("#", 1)), region)))
         metrics.end_sequence()
         assert metrics.result()["FP"] == false, "more than half must lie in them"
     metrics = TrackMetrics()
-    metrics.add(Overlap.of(cars(("....##", 5)), Truth(cars(("....##", 1)), region)))
+    metrics.add(Overlap.of(cars(("....##", 5)), GroundTruth(cars(("....##", 1)), region)))
     metrics.end_sequence()
     assert metrics.result()["TP"] == 1
 

@@ -18,7 +18,7 @@ from hypothesis.extra import numpy as arrays
 from annotator import masks
 from annotator.errors import FormatError, OutputError
 from annotator.formats import FORMATS, cvat
-from annotator.formats.survey import EMPTY, HIDDEN, shortest, text
+from annotator.formats.summary import EMPTY, HIDDEN, shortest, text
 from annotator.frames import FrameRef
 from annotator.instances import Instances
 from annotator.labels import INSTANCE_CLASSES

@@ -10,7 +10,7 @@ import pytest
 from annotator.errors import FormatError, UsageError
 from annotator.evaluation.report import evaluate
 from annotator.formats.bad_entries import SKIPPED, BadEntries
-from annotator.formats.recognise import recognise
+from annotator.formats.sniffing import sniff
 from annotator.options import ReadingOptions
 from tests.formats.coco.test_reader import annotation, image, saved
 from tests.formats.cvat.test_reader import exported, in_track, polygon
@@ -53,9 +53,9 @@ def test_no_frame_comes_behind_a_bad_entry_of_a_file_that_is_refused() -> None:
 
 
 def test_bad_entries_are_left_out_and_counted_where_the_user_says_so() -> None:
-    left_out = Counter[str]()
-    assert frames_of(BadEntries(True, left_out), {0, 3}) == [0, 1, 2, 3, 4]
-    assert left_out == {SKIPPED: 2}
+    skipped = Counter[str]()
+    assert frames_of(BadEntries(True, skipped), {0, 3}) == [0, 1, 2, 3, 4]
+    assert skipped == {SKIPPED: 2}
 
 
 def coco(folder: Path) -> Path:
@@ -78,14 +78,14 @@ def mots(folder: Path) -> Path:
 @pytest.mark.parametrize("make", [coco, cvat, mots])
 def test_readers_leave_out_what_is_bad_and_keep_what_is_good(tmp_path: Path, make) -> None:  # type: ignore[no-untyped-def]
     path = make(tmp_path)
-    [strict] = recognise(path).labels
+    [strict] = sniff(path).labels
     with pytest.raises(FormatError, match=r"2 entries: .*--skip-bad leaves them out"):
         list(strict.truth())
-    [labels] = recognise(path, SKIP_BAD).labels
+    [labels] = sniff(path, SKIP_BAD).labels
     assert sum(len(found) for found in labels.instances()) >= 1
-    assert labels.left_out[SKIPPED] == 2
+    assert labels.skipped[SKIPPED] == 2
     list(labels.truth())
-    assert labels.left_out[SKIPPED] == 2, "counted anew by every reading"
+    assert labels.skipped[SKIPPED] == 2, "counted anew by every reading"
 
 
 def test_an_evaluation_says_what_it_left_out(tmp_path: Path) -> None:

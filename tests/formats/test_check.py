@@ -19,7 +19,7 @@ from annotator.formats import FORMATS, cvat
 from annotator.formats.check import ERROR, WARNING, Finding, check
 from annotator.formats.findings import DuplicateFinder
 from annotator.formats.names import BOM
-from annotator.formats.recognise import recognise
+from annotator.formats.sniffing import sniff
 from annotator.instances import Instances
 from annotator.options import PublishOptions
 from tests.formats.test_all_formats import (
@@ -46,7 +46,7 @@ def said(path: Path) -> list[str]:
 
 
 def read(path: Path) -> Iterator[Instances]:
-    return (found for labels in recognise(path).labels for found in labels.instances())
+    return (found for labels in sniff(path).labels for found in labels.instances())
 
 
 @each_case
@@ -57,7 +57,7 @@ def test_silent_on_what_this_tool_writes(
 ) -> None:
     written = FORMATS[name].write(labels, source, tmp_path)
     if name == "cityscapes" and not labels.found:
-        return  # a folder without PNGs is none to recognise
+        return  # a folder without PNGs is none to sniff
     assert said(written.files[0]) == []
 
 

@@ -130,7 +130,7 @@ def test_truth_knows_void_and_groups(tmp_path: Path) -> None:
     assert truth.instances.frame == found.frame
     assert truth.instances.masks == found.masks
     assert truth.instances.class_ids.tolist() == [24, 26, 29], "by ascending id, caravans included"
-    regions = {region.class_id: masks.decode(region.mask) for region in truth.ignored}
+    regions = {region.class_id: masks.decode(region.mask) for region in truth.ignore_regions}
     assert list(regions) == [0, 24, 26, 33]
     assert np.array_equal(regions[0], np.isin(IDS, (0, 3, 9, 15, 29, 30))), "instances of caravan are no void"
     assert np.array_equal(regions[24], IDS == 24)

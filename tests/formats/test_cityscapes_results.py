@@ -16,7 +16,7 @@ from PIL import Image
 from annotator import masks
 from annotator.errors import FormatError
 from annotator.formats import cityscapes_results, mask_png
-from annotator.formats.survey import EMPTY
+from annotator.formats.summary import EMPTY
 from tests.helpers.builders import blob, mask
 
 SIZE = (60, 90)
@@ -53,9 +53,9 @@ def test_what_the_official_script_does_not_judge_is_left_out(tmp_path: Path) -> 
 
 def test_what_is_left_out_is_counted(tmp_path: Path) -> None:
     text = "nothing.png 26 0.5\ncar.png 13 0.8\nperson.png 24 0.1"
-    left_out = Counter[str]()
-    list(cityscapes_results.read(results(tmp_path, ulm_000000_000001=text), left_out=left_out))
-    assert left_out == {"lines of class 13 (fence)": 1, EMPTY: 1}
+    skipped = Counter[str]()
+    list(cityscapes_results.read(results(tmp_path, ulm_000000_000001=text), skipped=skipped))
+    assert skipped == {"lines of class 13 (fence)": 1, EMPTY: 1}
 
 
 def test_results_with_train_ids_are_refused(tmp_path: Path) -> None:

@@ -26,8 +26,8 @@ from annotator.formats.check import ERROR, check
 from annotator.formats.cityscapes_polygons import JOINED, _ring
 from annotator.formats.coco_index import WITHOUT_MASKS
 from annotator.formats.interface import Written
-from annotator.formats.recognise import Kind, bad_input, recognise
-from annotator.instances import Instances, Truth
+from annotator.formats.sniffing import Kind, bad_input, sniff
+from annotator.instances import GroundTruth, Instances
 from annotator.options import ReadingOptions
 from annotator.training.frame_files import frame_files
 from cli import convert
@@ -42,20 +42,20 @@ LOW = [[3, 2], [8, 2], [8, 6], [3, 6]]
 NAME = "ulm_000000_000019_gtFine_polygons.json"
 
 
-def truths(path: Path, **options: Any) -> list[Truth]:
+def truths(path: Path, **options: Any) -> list[GroundTruth]:
     """What a path holds, read as all commands read it."""
     with bad_input():
-        (labels,) = recognise(path, ReadingOptions(**options)).labels
+        (labels,) = sniff(path, ReadingOptions(**options)).labels
         return list(labels.truth())
 
 
-def left_out(path: Path, **options: Any) -> Counter[str]:
-    (labels,) = recognise(path, ReadingOptions(**options)).labels
+def skipped(path: Path, **options: Any) -> Counter[str]:
+    (labels,) = sniff(path, ReadingOptions(**options)).labels
     list(labels.truth())
-    return +labels.left_out
+    return +labels.skipped
 
 
-def decoded(truth: Truth) -> list[np.ndarray]:
+def decoded(truth: GroundTruth) -> list[np.ndarray]:
     return [masks.decode(one) for one in truth.instances.masks]
 
 
@@ -90,14 +90,14 @@ def test_polygons_are_read_as_cityscapes_draws_them(tmp_path: Path) -> None:
     )
     (truth,) = truths(path)
     found = truth.instances
-    assert recognise(path).kind is Kind.POLYGONS
+    assert sniff(path).kind is Kind.POLYGONS
     assert (found.frame.name, found.frame.index, found.frame.size) == ("ulm_000000_000019", 19, SIZE)
     assert found.class_ids.tolist() == [PERSON, CAR, CAR], "by ascending id"
     person, car, line = decoded(truth)
     assert person.sum() == 6 * 5, "borders belong to a polygon"
     assert np.array_equal(car, BOX_MASK & ~person), "what comes later lies on top"
     assert line.sum() == 8, "two points are a line, as in the official script"
-    assert truth.ignored == (), "all is labelled"
+    assert truth.ignore_regions == (), "all is labelled"
     assert truth.class_ids is None
 
 
@@ -112,12 +112,12 @@ def test_groups_and_void_are_regions_and_what_is_not_drawn_is_none(tmp_path: Pat
         ("caravan", [[7, 0], [8, 0], [8, 0]]),
     )
     (truth,) = truths(path)
-    void, group = truth.ignored
+    void, group = truth.ignore_regions
     assert (void.class_id, group.class_id) == (0, CAR)
     assert np.array_equal(masks.decode(group.mask), BOX_MASK)
     assert masks.areas([void.mask]) == 8 * 12 - 12 - 2, "what nobody labelled is void too"
     assert truth.instances.class_ids.tolist() == [29]
-    assert left_out(path) == {"deleted polygons": 1}
+    assert skipped(path) == {"deleted polygons": 1}
 
 
 def test_labels_of_ones_own_can_be_mapped(tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ def test_labels_of_ones_own_can_be_mapped(tmp_path: Path) -> None:
     assert "label 'van'" in refused(path)
     (truth,) = truths(path, map=("van=car", "dog=none"))
     assert truth.instances.class_ids.tolist() == [CAR, CAR]
-    assert left_out(path, map=("van=car", "dog=none")) == {"polygons of labels that are left out": 1}
+    assert skipped(path, map=("van=car", "dog=none")) == {"polygons of labels that are left out": 1}
 
 
 BAD_POLYGONS = [
@@ -150,7 +150,7 @@ def test_an_object_that_is_none_is_named_and_can_be_left_out(one: Any, why: str,
     assert "--skip-bad" in sentence
     (truth,) = truths(path, skip_bad=True)
     assert len(truth.instances) == 1
-    assert left_out(path, skip_bad=True)[SKIPPED] == 1
+    assert skipped(path, skip_bad=True)[SKIPPED] == 1
     (finding,) = check(path)
     assert (finding.severity, finding.where) == (ERROR, str(path))
     assert why in finding.message
@@ -182,7 +182,7 @@ PARTS_AND_HOLE = mask("#####..##...", "#...#..##...", "#...#.......", "#####....
 BESIDE = mask("............", ".....##.....", *["............"] * 2, *["..########.."] * 3, "............")
 
 
-def written(folder: Path, *found: np.ndarray) -> tuple[Written, Truth]:
+def written(folder: Path, *found: np.ndarray) -> tuple[Written, GroundTruth]:
     """Cars of these masks as polygons, and what they are read as."""
     encoded = [masks.encode(one) for one in found]
     frame = frame_ref(19, SIZE, "ulm_000000_000019_leftImg8bit.png")
@@ -255,7 +255,7 @@ def test_shapes_of_labelme_are_objects(tmp_path: Path) -> None:
     pasted = shape("person", [[10, 5], [12, 7]], "mask", mask=png(np.ones((3, 3), bool)))
     path = labelme(tmp_path, shape("car", BOX), shape("bus", [[6, 4], [6, 6]], "circle"), pasted)
     (truth,) = truths(path)
-    assert recognise(path).kind is Kind.LABELME
+    assert sniff(path).kind is Kind.LABELME
     assert (truth.instances.frame.name, truth.instances.frame.size) == ("a.jpg", SIZE)
     assert truth.instances.class_ids.tolist() == [CAR, BUS, PERSON]
     car, bus, person = decoded(truth)
@@ -295,8 +295,10 @@ def test_what_has_no_area_is_counted_and_what_is_ignored_is_a_region(tmp_path: P
     )
     (truth,) = truths(path)
     assert len(truth.instances) == 0
-    assert [(region.class_id, masks.areas([region.mask]).tolist()) for region in truth.ignored] == [(0, [12])]
-    assert left_out(path) == {
+    assert [(region.class_id, masks.areas([region.mask]).tolist()) for region in truth.ignore_regions] == [
+        (0, [12])
+    ]
+    assert skipped(path) == {
         WITHOUT_MASKS: 1,
         "lines and points": 4,
         "shapes of labels that are left out": 1,
@@ -368,7 +370,7 @@ RIGHT_HALF = "0.5 0 1 0 1 1 0.5 1"
 
 def test_lines_of_yolo_are_objects(tmp_path: Path) -> None:
     path = yolo(tmp_path, a=f"0 {LEFT_HALF}\n\n1 {RIGHT_HALF}\n", b="", c=f"1.0 {LEFT_HALF}")
-    assert recognise(path).kind is Kind.YOLO
+    assert sniff(path).kind is Kind.YOLO
     first, nothing, last = truths(path)
     assert first.instances.class_ids.tolist() == [CAR, PERSON]
     assert masks.areas(first.instances.masks).tolist() == [48, 48]
@@ -414,7 +416,7 @@ def test_numbers_that_no_class_and_no_track_has_are_bad_lines(
 def test_boxes_of_yolo_are_left_out_and_counted(tmp_path: Path) -> None:
     path = yolo(tmp_path, a=f"0 0.5 0.5 0.2 0.2\n0 0.5 0.5 0.2 0.2 0.9\n0 {LEFT_HALF}")
     assert [len(truth.instances) for truth in truths(path)] == [1]
-    assert left_out(path) == {WITHOUT_MASKS: 2}
+    assert skipped(path) == {WITHOUT_MASKS: 2}
 
 
 @pytest.mark.parametrize(
@@ -503,7 +505,7 @@ def test_every_command_takes_them(name: str, tmp_path: Path, capsys: pytest.Capt
     assert answer.returncode == 0
     assert "1 frames, 1 instances" in answer.stdout
     assert evaluate(tmp_path / "out", path, ["coco"]).figure("car.AP") == pytest.approx(1)
-    (labels,) = recognise(path).labels
+    (labels,) = sniff(path).labels
     picture = "ulm_000000_000019_leftImg8bit.png" if name == "polygons" else "a.jpg"
     folder = path / "images" / "train" if name == "yolo" else path
     Image.new("RGB", (SIZE[1], SIZE[0])).save(folder / picture)
@@ -515,7 +517,7 @@ def test_every_command_takes_them(name: str, tmp_path: Path, capsys: pytest.Capt
 def test_a_file_alone_is_recognised_too(name: str, tmp_path: Path) -> None:
     path = MAKERS[name](tmp_path / "labels")
     (file,) = (file for file in path.rglob("*") if file.suffix in (".json", ".txt"))
-    assert recognise(file).kind is recognise(path).kind
+    assert sniff(file).kind is sniff(path).kind
     assert [len(truth.instances) for truth in truths(file)] == [1]
 
 
@@ -525,7 +527,7 @@ def test_a_folder_of_coco_files_is_a_recording_each(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(json.dumps(content))
     (tmp_path / "camera.json").write_text('{"focal": 3}')
-    assert [labels.name for labels in recognise(tmp_path).labels] == ["day/drive", "other"]
+    assert [labels.name for labels in sniff(tmp_path).labels] == ["day/drive", "other"]
 
 
 def test_annotations_of_via_are_refused_by_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

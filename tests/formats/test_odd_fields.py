@@ -11,7 +11,7 @@ import pytest
 
 from annotator.errors import FormatError
 from annotator.formats import cvat
-from annotator.formats.recognise import recognise
+from annotator.formats.sniffing import sniff
 from annotator.options import ReadingOptions
 from tests.formats.coco.test_ids import PYTHON
 from tests.formats.cvat.test_reader import exported, in_track, polygon
@@ -63,7 +63,7 @@ def test_every_column_of_mots_may_hold_anything(tmp_path: Path) -> None:
 def assert_said(path: Path) -> None:
     """Read a file, and again with what is bad left out, when it may still be refused as a whole."""
     for skip_bad in (False, True):
-        [labels] = recognise(path, ReadingOptions(skip_bad=skip_bad)).labels
+        [labels] = sniff(path, ReadingOptions(skip_bad=skip_bad)).labels
         try:
             list(labels.truth())
         except FormatError as error:

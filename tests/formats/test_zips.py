@@ -16,7 +16,7 @@ import pytest
 from annotator.errors import AnnotatorError
 from annotator.formats import zips
 from annotator.formats.check import check
-from annotator.formats.recognise import recognise
+from annotator.formats.sniffing import sniff
 
 METHODS = [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA]
 IMAGES = "".join(f'<image id="{k}" name="{k}.png" width="9" height="9" />' for k in range(40))
@@ -40,7 +40,7 @@ def packed(content: bytes, name: str, method: int) -> bytes:
 
 
 def read_all(path: Path) -> None:
-    for labels in recognise(path).labels:
+    for labels in sniff(path).labels:
         list(labels.instances())
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from annotator import masks
-from annotator.instances import Instances, Region, Truth
+from annotator.instances import GroundTruth, Instances, Region
 from tests.helpers.builders import frame_ref
 
 
@@ -70,7 +70,7 @@ class Mover(NamedTuple):
 class Scene:
     """A recording's truth, and what was predicted for it."""
 
-    truth: Sequence[Truth]
+    truth: Sequence[GroundTruth]
     predictions: Sequence[Instances]
 
 
@@ -117,9 +117,9 @@ def scene(
         predictions.append(_instances(index, size, found))
         if errors:
             region = Region(0, masks.encode(ignored))
-            truth.append(Truth(_instances(index, size, real, ~ignored), (region,)))
+            truth.append(GroundTruth(_instances(index, size, real, ~ignored), (region,)))
         else:
-            truth.append(Truth(predictions[-1]))
+            truth.append(GroundTruth(predictions[-1]))
     return Scene(truth, predictions)
 
 
@@ -130,7 +130,7 @@ def write_mots(folder: Path, name: str, drawn: Scene, numbers: dict[int, int]) -
     with (folder / "truth" / f"{name}.txt").open("w") as file:
         for labelled in drawn.truth:
             file.writelines(_lines(labelled.instances, numbers))
-            for region in labelled.ignored:
+            for region in labelled.ignore_regions:
                 file.write(_line(labelled.instances.frame.index, 10_000, 10, region.mask))
     with (folder / "predictions" / f"{name}.txt").open("w") as file:
         for found in drawn.predictions:

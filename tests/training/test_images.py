@@ -17,7 +17,7 @@ import pytest
 from annotator import masks
 from annotator.errors import UsageError
 from annotator.frames import FrameRef
-from annotator.instances import Instances, Region, Truth
+from annotator.instances import GroundTruth, Instances, Region
 from annotator.labels import BY_NAME, INSTANCE_CLASSES
 from annotator.store import Store
 from annotator.training.augmentation import target
@@ -117,7 +117,9 @@ def test_void_is_neither_background_nor_an_object(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "a.png"), np.zeros((*SMALL, 3), np.uint8))
     car, void = blob(SMALL, 10, 10, 5), blob(SMALL, 10, 14, 5)
     frame = FrameRef(0, 0, Fraction(1), SMALL, "a.png")
-    truth = Truth(Instances.of(frame, [masks.encode(car)], [CAR], [1]), (Region(0, masks.encode(void)),))
+    truth = GroundTruth(
+        Instances.of(frame, [masks.encode(car)], [CAR], [1]), (Region(0, masks.encode(void)),)
+    )
     labelled = ImageFiles([truth], [tmp_path / "a.png"], SMALL).image(0)
     np.testing.assert_array_equal(labelled.label_map, np.where(car, 1, np.where(void, UNKNOWN, 0)))
     goal = target(labelled.label_map, labelled, INSTANCE_CLASSES, 1)

@@ -15,10 +15,10 @@ from annotator.formats.check.cityscapes import check_cityscapes
 from annotator.formats.check.coco import check_coco
 from annotator.formats.check.cvat import check_cvat
 from annotator.formats.check.mots import check_mots
-from annotator.formats.classes import AS_FAR_AS_KNOWN
+from annotator.formats.class_map import AS_FAR_AS_KNOWN
 from annotator.formats.findings import ERROR, WARNING, Finding
 from annotator.formats.names import CVAT_LABELS, INSTANCE_IDS, RESULTS
-from annotator.formats.recognise import Kind, Labels, bad_input, recognise
+from annotator.formats.sniffing import Kind, RecordingLabels, bad_input, sniff
 from annotator.store import FILE_NAME as STORE
 from annotator.store import Store
 
@@ -55,7 +55,7 @@ def _check(path: Path) -> Iterator[Finding]:
         yield from _check_folder(path)
         return
     try:
-        side = recognise(path)
+        side = sniff(path)
     except UnreadableError as error:
         if not path.is_file():
             raise
@@ -69,7 +69,7 @@ def _check(path: Path) -> Iterator[Finding]:
             yield from _check_labels(labels)
 
 
-def _check_labels(labels: Labels) -> Iterator[Finding]:
+def _check_labels(labels: RecordingLabels) -> Iterator[Finding]:
     """Check labels of a recording; where nothing is wrong with its records, whether they can be read."""
     is_sound = True
     for finding in CHECKS[labels.kind](labels.path):
@@ -87,7 +87,7 @@ def _check_labels(labels: Labels) -> Iterator[Finding]:
 def _check_folder(path: Path) -> Iterator[Finding]:
     """Check every label file of a folder that is no run; those with an image each together."""
     with suppress(UsageError):  # which a file below says better
-        if (kind := recognise(path).kind) in A_FILE_AN_IMAGE:
+        if (kind := sniff(path).kind) in A_FILE_AN_IMAGE:
             yield from CHECKS[kind](path)
             return
     files = sorted(file for suffix in ("xml", "json", "txt") for file in find_files(path, f"*.{suffix}"))
@@ -95,7 +95,7 @@ def _check_folder(path: Path) -> Iterator[Finding]:
     if find_files(path, f"*{INSTANCE_IDS}"):
         yield from check_cityscapes(path)
     elif not files:
-        recognise(path)  # which says what is lacking
+        sniff(path)  # which says what is lacking
     for file in files:
         try:
             yield from check(file)

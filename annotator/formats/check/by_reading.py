@@ -9,11 +9,11 @@ from pathlib import Path
 from annotator.errors import FormatError
 from annotator.formats import cityscapes_polygons, cityscapes_results, labelme, yolo
 from annotator.formats.bad_entries import BadEntries
-from annotator.formats.classes import AS_FAR_AS_KNOWN
+from annotator.formats.class_map import AS_FAR_AS_KNOWN
 from annotator.formats.findings import ERROR, WARNING, Finding
-from annotator.instances import Truth
+from annotator.instances import GroundTruth
 
-Reader = Callable[[Path, Counter[str], BadEntries], Iterator[Truth]]
+Reader = Callable[[Path, Counter[str], BadEntries], Iterator[GroundTruth]]
 
 
 class _Listed(BadEntries):
@@ -50,13 +50,13 @@ def check_results(path: Path) -> Iterator[Finding]:
 
 def _findings(path: Path, read: Reader) -> Iterator[Finding]:
     """Errors as they come up, one for each entry; what is left out is told in the end."""
-    bad, left_out = _Listed(), Counter[str]()
+    bad, skipped = _Listed(), Counter[str]()
     try:
-        for _ in read(path, left_out, bad):
+        for _ in read(path, skipped, bad):
             yield from (Finding(ERROR, str(path), bad.messages.pop(0)) for _ in list(bad.messages))
     except FormatError as error:
         yield Finding(ERROR, str(path), str(error).removeprefix(f"{path}: "))
     yield from (Finding(ERROR, str(path), message) for message in bad.messages)
-    for what, count in sorted(left_out.items()):
+    for what, count in sorted(skipped.items()):
         if count:
             yield Finding(WARNING, str(path), f"{count} {what} are not read")

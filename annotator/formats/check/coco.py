@@ -15,7 +15,7 @@ import numpy as np
 
 from annotator import masks
 from annotator.errors import FormatError
-from annotator.formats.classes import AS_NAMED
+from annotator.formats.class_map import IDENTITY_MAP
 from annotator.formats.coco_index import key_of, thing_of
 from annotator.formats.coco_segmentation import is_empty, segmentation_of
 from annotator.formats.fields import shown, whole
@@ -110,7 +110,7 @@ class _Content:
                 yield ERROR, f"category {category['id']}: ids begin at 1, 0 is taken for background"
             if category["name"] in names:
                 yield ERROR, f"two categories are called {category['name']!r}"
-            if not AS_NAMED.knows(category["name"]):
+            if not IDENTITY_MAP.knows(category["name"]):
                 yield WARNING, f"category {category['name']!r} is no Cityscapes class; conversion needs --map"
             self.categories.add(category["id"])
             names.add(category["name"])

@@ -11,7 +11,7 @@ import numpy as np
 
 from annotator.errors import FormatError
 from annotator.filling import require_ring
-from annotator.formats.classes import AS_NAMED
+from annotator.formats.class_map import IDENTITY_MAP
 from annotator.formats.cvat_xml import faults, parts, step_of
 from annotator.formats.findings import ERROR, WARNING, DuplicateFinder, Finding, Said, refusal
 from annotator.limits import require_frame_size, require_frames
@@ -111,7 +111,7 @@ class _Content:
             if name in self.labels:
                 yield ERROR, f"label {name!r} is there twice"
             self.labels[name] = names
-            if not AS_NAMED.knows(name):
+            if not IDENTITY_MAP.knows(name):
                 yield WARNING, f"label {name!r} is no Cityscapes class; conversion needs --map"
         if not self.labels:
             yield WARNING, "its <meta> names no label, so labels can't be checked"

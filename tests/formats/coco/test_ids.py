@@ -22,9 +22,9 @@ from annotator.evaluation.report import evaluate
 from annotator.formats import coco
 from annotator.formats.bad_entries import SKIPPED, BadEntries
 from annotator.formats.check import ERROR, check
-from annotator.formats.classes import Classes
+from annotator.formats.class_map import ClassMap
 from annotator.formats.coco_index import TWICE
-from annotator.formats.recognise import recognise
+from annotator.formats.sniffing import sniff
 from annotator.instances import Instances
 from tests.formats.coco.test_reader import COMPRESSED, PIXELS, annotation, image, results, saved
 
@@ -34,11 +34,11 @@ def counts(path: Path) -> dict[str, int]:
     return {found.frame.name: len(found) for found in coco.read(path)}
 
 
-def skipped(path: Path) -> tuple[dict[str, int], Counter[str]]:
+def skipped_of(path: Path) -> tuple[dict[str, int], Counter[str]]:
     """The same without what is bad, and what was left out."""
-    left_out = Counter[str]()
-    found = coco.read(path, left_out=left_out, bad=BadEntries(True, left_out))
-    return {each.frame.name: len(each) for each in found}, left_out
+    skipped = Counter[str]()
+    found = coco.read(path, skipped=skipped, bad=BadEntries(True, skipped))
+    return {each.frame.name: len(each) for each in found}, skipped
 
 
 def named(number: Any, name: str) -> dict[str, Any]:
@@ -56,13 +56,13 @@ def test_an_id_of_two_images_tells_nothing_and_is_refused(tmp_path: Path) -> Non
         FormatError, match=r'3 entries: image 1: its id is that of "a.png" too.*; annotation 1 is of'
     ):
         list(coco.read(path))
-    found, left_out = skipped(path)
-    assert (found, left_out) == ({"c.png": 1}, {SKIPPED: 3})
+    found, skipped = skipped_of(path)
+    assert (found, skipped) == ({"c.png": 1}, {SKIPPED: 3})
 
 
 def test_an_image_that_is_listed_twice_is_one(tmp_path: Path) -> None:
     path = saved(tmp_path, annotation(), images=[named(1, "a.png"), named(1, "a.png")])
-    assert skipped(path) == ({"a.png": 1}, {TWICE: 1})
+    assert skipped_of(path) == ({"a.png": 1}, {TWICE: 1})
 
 
 def test_ids_of_many_digits_stay_apart(tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ def test_no_result_is_a_result(tmp_path: Path) -> None:
 
 def test_results_that_are_boxes_are_counted(tmp_path: Path) -> None:
     box = {"image_id": "b", "category_id": 26, "bbox": [1, 1, 2, 2], "score": 0.5}
-    assert skipped(results(tmp_path, result("a"), box)) == ({"a": 1}, {"boxes without a mask": 1})
+    assert skipped_of(results(tmp_path, result("a"), box)) == ({"a": 1}, {"boxes without a mask": 1})
 
 
 # ---- fields
@@ -148,7 +148,7 @@ def test_tracks_with_names_get_numbers_that_no_other_has(tmp_path: Path) -> None
 )
 def test_crowds_are_said_in_many_ways(tmp_path: Path, value: Any, is_crowd: bool) -> None:
     (truth,) = coco.read_truth(saved(tmp_path, annotation(iscrowd=value)))
-    assert (len(truth.instances), len(truth.ignored)) == (1 - is_crowd, int(is_crowd))
+    assert (len(truth.instances), len(truth.ignore_regions)) == (1 - is_crowd, int(is_crowd))
 
 
 @pytest.mark.parametrize("rings", [1, 2])
@@ -178,7 +178,7 @@ def test_what_is_no_mask_is_said(tmp_path: Path, segmentation: Any, sentence: st
     path = saved(tmp_path, annotation(id=3, segmentation=segmentation), annotation(id=4))
     with pytest.raises(FormatError, match=re.escape(f"annotation 3: not a COCO segmentation: {sentence}")):
         list(coco.read(path))
-    assert skipped(path) == ({"1.png": 1}, {SKIPPED: 1})
+    assert skipped_of(path) == ({"1.png": 1}, {SKIPPED: 1})
 
 
 def test_all_unknown_labels_are_told_at_once_with_options_to_paste(tmp_path: Path) -> None:
@@ -191,7 +191,7 @@ def test_all_unknown_labels_are_told_at_once_with_options_to_paste(tmp_path: Pat
 def test_spaces_around_names_of_labels_do_not_matter(tmp_path: Path) -> None:
     path = saved(tmp_path, annotation(), annotation(category_id=2), names=("car ", " van"))
     for said in (" van=truck", "van=truck"):
-        (found,) = coco.read(path, Classes.parse([said, "car =bus"]))
+        (found,) = coco.read(path, ClassMap.parse([said, "car =bus"]))
         assert found.class_ids.tolist() == [28, 27]
 
 
@@ -304,7 +304,7 @@ def test_text_may_be_utf_16(tmp_path: Path, encoding: str) -> None:
     text = json.dumps(json.loads(path.read_text()), ensure_ascii=False)
     mark = "\ufeff" if encoding.endswith("e") else ""
     path.write_bytes((mark + text).encode(encoding))
-    [labels] = recognise(path).labels
+    [labels] = sniff(path).labels
     assert [found.frame.name for found in labels.instances()] == ["日本.png"]
 
 
@@ -330,7 +330,7 @@ def test_a_folder_of_coco_is_recognised_by_its_files_and_what_is_no_coco_is_pass
         saved(tmp_path, annotation()).rename(tmp_path / name)
     (tmp_path / "results.json").write_text(json.dumps([result(1)]))
     (tmp_path / "package.json").write_text('{"name": "images"}')
-    side = recognise(tmp_path)
+    side = sniff(tmp_path)
     assert {labels.name for labels in side.labels} == {"drive", "night", tmp_path.name, "results"}
     assert [sum(map(len, labels.instances())) for labels in side.labels] == [1, 1, 1, 1]
 

@@ -16,8 +16,8 @@ from annotator.errors import FormatError, UsageError
 from annotator.evaluation.comparison import compare
 from annotator.formats import coco
 from annotator.formats.check import check
-from annotator.formats.classes import Classes
-from annotator.formats.recognise import Kind, recognise
+from annotator.formats.class_map import ClassMap
+from annotator.formats.sniffing import Kind, sniff
 from annotator.labels import BY_NAME
 from tests.formats.test_all_formats import FOLDER, instances
 from tests.helpers.builders import Labels
@@ -59,10 +59,10 @@ def test_polygons_and_both_kinds_of_rle_are_the_same_mask(segmentation: Any, tmp
 def test_painted_masks_that_cvat_calls_crowds_are_objects(tmp_path: Path) -> None:
     cvat = annotation(segmentation=UNCOMPRESSED, iscrowd=1, attributes={"occluded": False})
     (truth,) = coco.read_truth(saved(tmp_path, cvat))
-    assert (len(truth.instances), truth.ignored) == (1, ())
+    assert (len(truth.instances), truth.ignore_regions) == (1, ())
     crowd = annotation(segmentation=UNCOMPRESSED, iscrowd=1, attributes={"is_crowd": True})
     (truth,) = coco.read_truth(saved(tmp_path, crowd))
-    assert (len(truth.instances), len(truth.ignored)) == (0, 1)
+    assert (len(truth.instances), len(truth.ignore_regions)) == (0, 1)
 
 
 def test_identities_of_cvat_are_the_uid_that_this_tool_gave_or_else_its_tracks(tmp_path: Path) -> None:
@@ -115,7 +115,7 @@ def test_a_zip_of_cvat_is_read_as_the_json_in_it(tmp_path: Path) -> None:
     path = tmp_path / "task.zip"
     with zipfile.ZipFile(path, "w") as archive:
         archive.write(saved(tmp_path, annotation()), "annotations/instances_default.json")
-    assert recognise(path).kind is Kind.COCO
+    assert sniff(path).kind is Kind.COCO
     assert [len(found) for found in coco.read(path)] == [1]
 
 
@@ -144,10 +144,10 @@ def test_missing_fields_are_made_up_for(tmp_path: Path) -> None:
 
 def test_boxes_are_left_out_and_counted(tmp_path: Path) -> None:
     box = {"image_id": 1, "category_id": 1, "bbox": [1, 1, 2, 2]}
-    left_out = Counter[str]()
+    skipped = Counter[str]()
     path = saved(tmp_path, annotation(), box, annotation(segmentation=[]))
-    assert [len(found) for found in coco.read(path, left_out=left_out)] == [1]
-    assert left_out == {"boxes without a mask": 2}
+    assert [len(found) for found in coco.read(path, skipped=skipped)] == [1]
+    assert skipped == {"boxes without a mask": 2}
 
 
 def test_categories_of_other_names_are_what_the_user_says(tmp_path: Path) -> None:
@@ -156,7 +156,7 @@ def test_categories_of_other_names_are_what_the_user_says(tmp_path: Path) -> Non
     )
     with pytest.raises(FormatError, match="labels 'Fahrer', 'tree' are no Cityscapes classes"):
         list(coco.read(path))
-    (truth,) = coco.read_truth(path, Classes.parse(["Fahrer=rider", "tree=none"]))
+    (truth,) = coco.read_truth(path, ClassMap.parse(["Fahrer=rider", "tree=none"]))
     assert truth.instances.class_ids.tolist() == [BY_NAME["rider"].id]
     assert truth.class_ids == {CAR, BY_NAME["rider"].id}
 
@@ -183,7 +183,7 @@ def test_a_list_of_results_has_its_images_and_cityscapes_ids(tmp_path: Path) -> 
         {"image_id": 5, "category_id": 26, "segmentation": COMPRESSED, "score": 0.25},
         {"image_id": 2, "category_id": 24, "segmentation": COMPRESSED, "score": 0.75},
     )
-    assert recognise(path).kind is Kind.COCO_RESULTS
+    assert sniff(path).kind is Kind.COCO_RESULTS
     found = list(coco.read(path))
     assert [(each.frame.index, each.class_ids.tolist(), each.scores.tolist()) for each in found] == [
         (2, [PERSON], [0.75]),
@@ -195,7 +195,7 @@ def test_results_with_other_numbers_need_to_be_told_what_they_are(tmp_path: Path
     path = results(tmp_path, {"image_id": 1, "category_id": 3, "segmentation": COMPRESSED, "score": 1})
     with pytest.raises(FormatError, match="label '3' is no Cityscapes class"):
         list(coco.read(path))
-    (found,) = coco.read(path, Classes.parse(["3=car"]))
+    (found,) = coco.read(path, ClassMap.parse(["3=car"]))
     assert found.class_ids.tolist() == [CAR]
 
 
@@ -254,7 +254,7 @@ def test_an_image_without_a_size_is_refused(tmp_path: Path) -> None:
 def test_a_list_of_something_else_is_not_recognised(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text("[1, 2]")
     with pytest.raises(UsageError, match="its format can't be told"):
-        recognise(tmp_path / "a.json")
+        sniff(tmp_path / "a.json")
     (tmp_path / "b.json").write_text('[{"name": "x"}]')
     with pytest.raises(FormatError, match=r"result 1 \(of image null\): its image_id is missing"):
         list(coco.read(tmp_path / "b.json"))

@@ -124,12 +124,12 @@ def test_crowds_are_regions_of_truth(tmp_path: Path) -> None:
     path.write_text(json.dumps(foreign(iscrowd=1)))
     (truth,) = coco.read_truth(path)
     assert len(truth.instances) == 0
-    assert [(region.class_id, masks.areas([region.mask]).tolist()) for region in truth.ignored] == [
+    assert [(region.class_id, masks.areas([region.mask]).tolist()) for region in truth.ignore_regions] == [
         (CAR, [6])
     ]
     path.write_text(json.dumps(foreign()))
     (truth,) = coco.read_truth(path)
-    assert (len(truth.instances), truth.ignored) == (1, ())
+    assert (len(truth.instances), truth.ignore_regions) == (1, ())
 
 
 @pytest.mark.parametrize(("labelled", "class_ids"), [({}, {CAR, BUS}), ({"labelled": [3]}, {BUS})])
@@ -150,7 +150,7 @@ def test_an_image_may_say_which_classes_are_labelled(
 def test_sources_that_label_some_classes_say_so() -> None:
     truths = list(coco.read_truth(REAL_DATA / "street" / "val.json"))
     assert {PERSON} in [truth.class_ids for truth in truths]
-    assert any(truth.ignored for truth in truths)
+    assert any(truth.ignore_regions for truth in truths)
 
 
 @pytest.mark.parametrize("wrong", [{"track_id": 1 << 40}, {"score": "good"}, {"segmentation": 7}])

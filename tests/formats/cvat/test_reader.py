@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from annotator import masks, polygons
 from annotator.errors import FormatError, OutputError, UsageError
 from annotator.formats import cvat
-from annotator.formats.classes import Classes
+from annotator.formats.class_map import ClassMap
 from annotator.formats.cvat_interpolation import interpolate
-from annotator.formats.cvat_spool import POLYGON, Drawn, ShapeSpool
-from annotator.formats.recognise import Kind, recognise
+from annotator.formats.cvat_spool import POLYGON, ShapeBuffer, ShapeRow
+from annotator.formats.sniffing import Kind, sniff
 from annotator.labels import BY_NAME
 from tests.formats.cvat.test_writer import exported, track
 
@@ -86,10 +86,10 @@ def test_behind_its_last_keyframe_an_object_is_seen_to_the_end_of_the_task_unles
 
 def test_frames_that_an_export_skips_were_deleted(tmp_path: Path) -> None:
     skipped = in_track(polygon(0, 0), polygon(1, 0, key=False), polygon(4, 4), polygon(5, 4, key=False))
-    left_out = Counter[str]()
-    found = list(cvat.read(exported(tmp_path, skipped, frames=6), left_out=left_out))
+    skipped = Counter[str]()
+    found = list(cvat.read(exported(tmp_path, skipped, frames=6), skipped=skipped))
     assert [each.frame.index for each in found] == [0, 1, 4, 5]
-    assert left_out == {"frames deleted in CVAT": 2}
+    assert skipped == {"frames deleted in CVAT": 2}
 
 
 def test_interpolation_keeps_to_the_step_of_the_task(tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ def test_a_zip_is_read_as_the_xml_in_it_and_nothing_is_unpacked(tmp_path: Path) 
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("images/notes.txt", "not labels")
         archive.writestr("../../annotations.xml", xml.read_bytes())
-    assert recognise(path).kind is Kind.CVAT
+    assert sniff(path).kind is Kind.CVAT
     assert lefts(path) == lefts(xml)
     assert [entry.name for entry in path.parent.iterdir()] == ["task.zip"]
     assert not (tmp_path.parent / "annotations.xml").exists()
@@ -133,10 +133,10 @@ def test_a_zip_is_read_as_the_xml_in_it_and_nothing_is_unpacked(tmp_path: Path) 
 
 def test_what_is_no_mask_is_left_out_and_counted(tmp_path: Path) -> None:
     box = '<box frame="0" keyframe="1" outside="0" occluded="0" xtl="0" ytl="0" xbr="3" ybr="3"/>'
-    left_out = Counter[str]()
+    skipped = Counter[str]()
     body = in_track(box, box) + in_track(polygon(0, 1))
-    assert [len(each) for each in cvat.read(exported(tmp_path, body), left_out=left_out)] == [1, 0, 0]
-    assert left_out == {"shapes of the kind 'box'": 2}
+    assert [len(each) for each in cvat.read(exported(tmp_path, body), skipped=skipped)] == [1, 0, 0]
+    assert skipped == {"shapes of the kind 'box'": 2}
 
 
 def test_an_export_for_video_of_a_task_of_images_is_told_as_such(tmp_path: Path) -> None:
@@ -148,7 +148,7 @@ def test_an_export_for_video_of_a_task_of_images_is_told_as_such(tmp_path: Path)
 def test_labels_of_other_names_are_what_the_user_says(tmp_path: Path) -> None:
     body = in_track(polygon(0, 1), label="Pedestrian") + in_track(polygon(0, 5), label="Car")
     path = exported(tmp_path, body)
-    found = next(cvat.read(path, Classes.parse(["Pedestrian=person"])))
+    found = next(cvat.read(path, ClassMap.parse(["Pedestrian=person"])))
     assert sorted(found.class_ids.tolist()) == [PERSON, CAR]
     with pytest.raises(FormatError, match="label 'Pedestrian' is no Cityscapes class"):
         next(cvat.read(path))
@@ -250,11 +250,11 @@ def test_zips_that_hold_no_one_export_are_refused(tmp_path: Path) -> None:
     with pytest.raises(FormatError, match=r"it holds 2 files .* instead of one"):
         list(cvat.read(zipped(tmp_path / "two.zip", "a.xml", "b.xml")))
     with pytest.raises(UsageError, match="a zip without CVAT XML or COCO JSON; unpack it"):
-        recognise(zipped(tmp_path / "png.zip", "gtFine/a.png"))
+        sniff(zipped(tmp_path / "png.zip", "gtFine/a.png"))
     cut = zipped(tmp_path / "cut.zip", "annotations.xml")
     cut.write_bytes(cut.read_bytes()[:-10])
     with pytest.raises(UsageError, match="no zip that can be read"):
-        recognise(cut)
+        sniff(cut)
     with pytest.raises(FormatError, match=r"no XML|no zip"):
         list(cvat.read(cut))
 
@@ -307,10 +307,10 @@ def test_an_image_twice_is_refused(tmp_path: Path) -> None:
 
 
 def test_without_room_for_temporary_files_it_is_told() -> None:
-    drawn = Drawn(0, 0, 0, CAR, 1.0, 0, POLYGON, bytes(4000))
+    drawn = ShapeRow(0, 0, 0, CAR, 1.0, 0, POLYGON, bytes(4000))
     with (  # noqa: PT012
         pytest.raises(OutputError, match=r"temporary files can't be written \(.*full\); make room"),
-        ShapeSpool.opened() as spool,
+        ShapeBuffer.opened() as spool,
     ):
         spool.db.execute("PRAGMA max_page_count = 20")
         for _ in range(2000):

@@ -20,7 +20,7 @@ from annotator.formats.check import check
 from annotator.formats.cvat_reader import ring_of
 from annotator.formats.cvat_shapes import CUT_SHORT, HOLES, SPECKS, shapes_of
 from annotator.formats.names import CVAT_LABELS
-from annotator.formats.recognise import recognise
+from annotator.formats.sniffing import sniff
 from annotator.instances import Instances
 from annotator.labels import INSTANCE_CLASSES
 from annotator.options import PublishOptions
@@ -243,7 +243,7 @@ def test_files_of_a_split_recording_read_back_as_one(tmp_path: Path, source: Rec
     labels = Labels([instances(k, (SQUARE, CAR, 0.9, 1), (BESIDE, PERSON, 0.8, 2)) for k in range(40)])
     cvat.write(labels, source, tmp_path / "whole", ALL_KEYFRAMES)
     cvat.write(labels, source, tmp_path / "split", replace(ALL_KEYFRAMES, split_frames=15))
-    [found] = recognise(tmp_path / "split").labels
+    [found] = sniff(tmp_path / "split").labels
     whole, split = (list(cvat.read(path)) for path in (tmp_path / "whole" / "cvat.xml", found.path))
     assert [(each.frame, each.track_ids.tolist(), each.masks) for each in split] == [
         (each.frame, each.track_ids.tolist(), each.masks) for each in whole
@@ -289,7 +289,7 @@ def test_a_file_that_is_missing_between_others_is_told(tmp_path: Path) -> None:
 def test_xml_files_with_other_names_are_a_recording_each(tmp_path: Path) -> None:
     for name in ("monday", "tuesday"):
         (cvat.write(Labels([instances(0)]), VIDEO, tmp_path).files[0]).rename(tmp_path / f"{name}.xml")
-    assert [labels.name for labels in recognise(tmp_path).labels] == ["monday", "tuesday"]
+    assert [labels.name for labels in sniff(tmp_path).labels] == ["monday", "tuesday"]
 
 
 def test_the_size_of_a_long_file_is_known_beforehand(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ EMPTY = "instances without a pixel"
 
 
 @dataclass(frozen=True)
-class Life:
+class TrackSummary:
     """A track seen from afar."""
 
     class_id: int  # the most frequent of its instances; the smaller id of two
@@ -32,7 +32,7 @@ class Life:
 
 
 @dataclass(frozen=True)
-class Survey:
+class LabelSummary:
     """A recording's labels seen from afar. Its memory follows the number of tracks, not of frames."""
 
     frame_count: int
@@ -40,12 +40,12 @@ class Survey:
     last: int  # of the last, -1 without frames
     step: int  # indices from one labelled frame to the next
     size: tuple[int, int]  # (H, W) of the first frame, (0, 0) without frames
-    tracks: dict[int, Life]  # by track id
+    tracks: dict[int, TrackSummary]  # by track id
     labels: tuple[Label, ...]  # the eight classes with instances, and any other that occurs
 
     @classmethod
-    def of(cls, reader: LabelReader) -> Survey:
-        """Survey the labels in one pass."""
+    def of(cls, reader: LabelReader) -> LabelSummary:
+        """LabelSummary the labels in one pass."""
         count, first, last, step, size = 0, 0, -1, 0, (0, 0)
         votes = Counter[tuple[int, int]]()  # of (track, class)
         spans: dict[int, tuple[int, int]] = {}
@@ -73,7 +73,8 @@ class Survey:
         for (track_id, _), count_of in votes.items():
             lengths[track_id] += count_of
         tracks = {
-            k: Life(class_of[k], *spans[k], score=round(sums[k] / lengths[k], 4)) for k in sorted(spans)
+            k: TrackSummary(class_of[k], *spans[k], score=round(sums[k] / lengths[k], 4))
+            for k in sorted(spans)
         }
         labels = tuple(BY_ID[class_id] for class_id in sorted(classes))
         return cls(count, first, last, step or 1, size, tracks, labels)
@@ -94,7 +95,7 @@ class Survey:
 
 
 def lost(found: Instances, shown: Instances) -> dict[str, int]:
-    """Why `Survey.disjoint` leaves instances out, in words, and how many."""
+    """Why `LabelSummary.disjoint` leaves instances out, in words, and how many."""
     missing = len(found) - len(shown)
     empty = int(np.sum(masks.areas(found.masks) == 0)) if missing else 0
     return {EMPTY: empty, HIDDEN: missing - empty}

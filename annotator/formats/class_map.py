@@ -13,7 +13,7 @@ NONE = "none"  # instead of a class: what is called so is left out
 
 
 @dataclass(frozen=True)
-class Classes:
+class ClassMap:
     """The Cityscapes id of every label, by its own name if that is one, or as the user says."""
 
     given: Mapping[str, int | None] = field(default_factory=dict)  # None = left out
@@ -21,8 +21,8 @@ class Classes:
     _met: set[str] = field(default_factory=set, compare=False)  # those of the user's that labels had so far
 
     @classmethod
-    def parse(cls, texts: Iterable[str]) -> Classes:
-        """Classes from "NAME=CLASS", CLASS a Cityscapes class or "none". Raises UsageError."""
+    def parse(cls, texts: Iterable[str]) -> ClassMap:
+        """ClassMap from "NAME=CLASS", CLASS a Cityscapes class or "none". Raises UsageError."""
         given: dict[str, int | None] = {}
         for text in texts:
             name, equals, wanted = text.rpartition("=")
@@ -74,5 +74,5 @@ class Classes:
         return name in self.given or name.strip() in self.given or name.strip().casefold() in BY_NAME
 
 
-AS_NAMED = Classes()
-AS_FAR_AS_KNOWN = Classes(leaves_out_others=True)
+IDENTITY_MAP = ClassMap()
+AS_FAR_AS_KNOWN = ClassMap(leaves_out_others=True)

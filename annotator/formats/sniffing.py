@@ -16,7 +16,7 @@ from annotator.errors import OutputError, SourceError, UnreadableError, UsageErr
 from annotator.files import find_files
 from annotator.formats import labelme, yolo, zips
 from annotator.formats.bad_entries import BadEntries
-from annotator.formats.classes import AS_NAMED, Classes
+from annotator.formats.class_map import IDENTITY_MAP, ClassMap
 from annotator.formats.image_files import start_of
 from annotator.formats.names import (
     BOM,
@@ -29,7 +29,7 @@ from annotator.formats.names import (
     frame_stem,
 )
 from annotator.formats.pairing import FrameNames
-from annotator.instances import Instances, Truth
+from annotator.instances import GroundTruth, Instances
 from annotator.options import AS_WRITTEN, ReadingOptions
 from annotator.store import FILE_NAME as STORE
 from annotator.store import Store
@@ -65,19 +65,17 @@ class Kind(Enum):
 
 
 @dataclass(frozen=True)
-class Labels:
+class RecordingLabels:
     """The labels of one recording, as they lie on disk."""
 
     name: str  # of the recording
     path: Path
     kind: Kind
 
-    classes: Classes = AS_NAMED  # what labels with other names are
+    classes: ClassMap = IDENTITY_MAP  # what labels with other names are
     skip_bad: bool = False  # leave out entries that are no labels
     images: Path | None = None  # of labels that don't hold the size of their images
-    left_out: Counter[str] = field(
-        default_factory=Counter, compare=False, repr=False
-    )  # by the latest reading
+    skipped: Counter[str] = field(default_factory=Counter, compare=False, repr=False)  # by the latest reading
 
     def instances(self, size: Size | None = None) -> Iterator[Instances]:
         """The instances of every frame; `size` is that of frames of which the labels don't tell it."""
@@ -86,32 +84,32 @@ class Labels:
         if self.kind is Kind.RESULTS:
             from annotator.formats import cityscapes_results
 
-            self.left_out.clear()
-            return cityscapes_results.read(self.path, size, self.left_out)
+            self.skipped.clear()
+            return cityscapes_results.read(self.path, size, self.skipped)
         if self.kind is Kind.YOLO:
             from annotator.formats import yolo
 
             bad = self._bad_entries()
-            return yolo.read(self.path, self.classes, self.left_out, bad, self.images, size)
+            return yolo.read(self.path, self.classes, self.skipped, bad, self.images, size)
         if self.kind in WITH_NAMES:
-            return _with_names(self.kind).read(self.path, self.classes, self.left_out, self._bad_entries())
+            return _with_names(self.kind).read(self.path, self.classes, self.skipped, self._bad_entries())
         if self.kind is Kind.MOTS:
             from annotator.formats import mots
 
             return mots.read(self.path, self._bad_entries())
         return _files(self.kind).read(self.path)
 
-    def truth(self) -> Iterator[Truth]:
+    def truth(self) -> Iterator[GroundTruth]:
         """The same as truth, with what is not labelled."""
         if self.kind is Kind.RUN:
-            return map(Truth, _read_store(self.path))
+            return map(GroundTruth, _read_store(self.path))
         if self.kind is Kind.YOLO:
             from annotator.formats import yolo
 
-            return yolo.read_truth(self.path, self.classes, self.left_out, self._bad_entries(), self.images)
+            return yolo.read_truth(self.path, self.classes, self.skipped, self._bad_entries(), self.images)
         if self.kind in WITH_NAMES:
             return _with_names(self.kind).read_truth(
-                self.path, self.classes, self.left_out, self._bad_entries()
+                self.path, self.classes, self.skipped, self._bad_entries()
             )
         if self.kind is Kind.MOTS:
             from annotator.formats import mots
@@ -120,14 +118,14 @@ class Labels:
         if self.kind is Kind.RESULTS:
             from annotator.formats import cityscapes_results
 
-            self.left_out.clear()
-            return cityscapes_results.read_truth(self.path, self.left_out)
+            self.skipped.clear()
+            return cityscapes_results.read_truth(self.path, self.skipped)
         return _files(self.kind).read_truth(self.path)
 
     def _bad_entries(self) -> BadEntries:
         """A collector for a new reading, which counts anew what is left out."""
-        self.left_out.clear()
-        return BadEntries(self.skip_bad, self.left_out)
+        self.skipped.clear()
+        return BadEntries(self.skip_bad, self.skipped)
 
     def frame_names(self) -> FrameNames:
         """What its frames are called, in their order; nothing where only their places tell them apart."""
@@ -146,20 +144,20 @@ class Labels:
 
 
 @dataclass(frozen=True)
-class Side:
+class LabelSet:
     """What a path holds."""
 
     path: Path
     kind: Kind
-    labels: tuple[Labels, ...]  # by recording; at least one
+    labels: tuple[RecordingLabels, ...]  # by recording; at least one
 
 
-def recognise(path: Path, reading: ReadingOptions = AS_WRITTEN) -> Side:
+def sniff(path: Path, reading: ReadingOptions = AS_WRITTEN) -> LabelSet:
     """What a path holds, by content. Raises UsageError when that can't be told, or it isn't there.
 
     `reading` says what becomes of labels of other names, and of what is no label.
     """
-    classes = Classes.parse(reading.map)
+    classes = ClassMap.parse(reading.map)
     try:
         side = _recognise_folder(path) if path.is_dir() else _recognise_file(path)
     except OSError as error:
@@ -173,7 +171,7 @@ def recognise(path: Path, reading: ReadingOptions = AS_WRITTEN) -> Side:
     )
 
 
-def _recognise_file(path: Path) -> Side:
+def _recognise_file(path: Path) -> LabelSet:
     if not path.is_file():
         raise UsageError(f"{path}: is not there; give {KNOWN}")
     if path.name in (RUN, STORE):
@@ -193,7 +191,7 @@ def _recognise_file(path: Path) -> Side:
         kind = Kind.MOTS
     else:
         raise UsageError(f"{path}: its format can't be told; give {KNOWN}")
-    return Side(path, kind, (Labels(path.stem, path, kind),))
+    return LabelSet(path, kind, (RecordingLabels(path.stem, path, kind),))
 
 
 def _kind_of_json(path: Path, start: bytes) -> Kind:
@@ -239,47 +237,49 @@ def bad_input() -> Iterator[None]:
         raise unreadable(error) from error
 
 
-def _recognise_folder(path: Path) -> Side:
+def _recognise_folder(path: Path) -> LabelSet:
     stores = [file.parent for file in find_files(path, STORE)]
     if stores:
         run = next((above for above in (path, *path.absolute().parents) if (above / RUN).is_file()), path)
-        labels = [Labels(_relative(folder, run), folder, Kind.RUN) for folder in stores]
-        return Side(path, Kind.RUN, tuple(labels))
+        labels = [RecordingLabels(_relative(folder, run), folder, Kind.RUN) for folder in stores]
+        return LabelSet(path, Kind.RUN, tuple(labels))
     if (path / RUN).is_file():
         raise UsageError(f"{path}: a run that has labelled nothing yet; label a recording first")
     if find_files(path, f"*{INSTANCE_IDS}"):
-        return Side(path, Kind.CITYSCAPES, (Labels(path.name, path, Kind.CITYSCAPES),))
+        return LabelSet(path, Kind.CITYSCAPES, (RecordingLabels(path.name, path, Kind.CITYSCAPES),))
     texts = yolo.labels_of(path)
     if any(yolo.sniff(_without_marks(start_of(file))) for file in texts):
-        return Side(path, Kind.YOLO, (Labels(path.name, path, Kind.YOLO),))
+        return LabelSet(path, Kind.YOLO, (RecordingLabels(path.name, path, Kind.YOLO),))
     if any(RESULTS.fullmatch(file.name) for file in texts):
-        return Side(path, Kind.RESULTS, (Labels(path.name, path, Kind.RESULTS),))
-    xmls = [file for file in find_files(path, "*.xml") if recognise(file).kind is Kind.CVAT]
+        return LabelSet(path, Kind.RESULTS, (RecordingLabels(path.name, path, Kind.RESULTS),))
+    xmls = [file for file in find_files(path, "*.xml") if sniff(file).kind is Kind.CVAT]
     jsons = [file for file in find_files(path, "*.json") if file.name != CVAT_LABELS]
     if texts and not xmls and not jsons:
-        mots = [Labels(_relative(file.with_suffix(""), path), file, Kind.MOTS) for file in texts]
-        return Side(path, Kind.MOTS, tuple(mots))
+        mots = [RecordingLabels(_relative(file.with_suffix(""), path), file, Kind.MOTS) for file in texts]
+        return LabelSet(path, Kind.MOTS, tuple(mots))
     if xmls:
         whole = {file.parent if PART.fullmatch(file.name) else file: None for file in xmls}
         cvat = [
-            Labels(_relative(each if each.is_dir() else each.with_suffix(""), path), each, Kind.CVAT)
+            RecordingLabels(_relative(each if each.is_dir() else each.with_suffix(""), path), each, Kind.CVAT)
             for each in whole
         ]
-        return Side(path, Kind.CVAT, tuple(cvat))
+        return LabelSet(path, Kind.CVAT, tuple(cvat))
     if side := _of_json(path, jsons):
         return side
     raise UsageError(f"{path}: holds no labels that are known; give {KNOWN}")
 
 
-def _of_json(path: Path, files: list[Path]) -> Side | None:
+def _of_json(path: Path, files: list[Path]) -> LabelSet | None:
     """What the JSON files of a folder hold: together a recording of an image each, or each a recording."""
     starts = {file: _without_marks(start_of(file)) for file in files}
     kinds = {_kind_of_json(file, start) for file, start in starts.items() if start.startswith(b"{")}
     for kind in (Kind.POLYGONS, Kind.LABELME):
         if kind in kinds:
-            return Side(path, kind, (Labels(path.name, path, kind),))
-    labels = [Labels(_name_in(path, file), file, recognise(file).kind) for file in files if _is_coco(file)]
-    return Side(path, labels[0].kind, tuple(labels)) if labels else None
+            return LabelSet(path, kind, (RecordingLabels(path.name, path, kind),))
+    labels = [
+        RecordingLabels(_name_in(path, file), file, sniff(file).kind) for file in files if _is_coco(file)
+    ]
+    return LabelSet(path, labels[0].kind, tuple(labels)) if labels else None
 
 
 def _is_coco(file: Path) -> bool:
@@ -321,13 +321,13 @@ class NamedLabelFiles(Protocol):
     """What modules of formats that name classes have for reading."""
 
     def read(
-        self, path: Path, classes: Classes, left_out: Counter[str] | None, bad: BadEntries | None
+        self, path: Path, classes: ClassMap, skipped: Counter[str] | None, bad: BadEntries | None
     ) -> Iterator[Instances]:
         """The instances of every frame."""
 
     def read_truth(
-        self, path: Path, classes: Classes, left_out: Counter[str] | None, bad: BadEntries | None
-    ) -> Iterator[Truth]:
+        self, path: Path, classes: ClassMap, skipped: Counter[str] | None, bad: BadEntries | None
+    ) -> Iterator[GroundTruth]:
         """The same as truth, with what is not labelled."""
 
 
@@ -356,7 +356,7 @@ class LabelFiles(Protocol):
     def read(self, path: Path) -> Iterator[Instances]:
         """The instances of every frame."""
 
-    def read_truth(self, path: Path) -> Iterator[Truth]:
+    def read_truth(self, path: Path) -> Iterator[GroundTruth]:
         """The same as truth, with what is not labelled."""
 
     def names(self, path: Path) -> list[str]:
@@ -402,7 +402,7 @@ def _read_store(path: Path) -> Iterator[Instances]:
         yield from store.instances()
 
 
-def _store_names(labels: Labels) -> FrameNames:
+def _store_names(labels: RecordingLabels) -> FrameNames:
     """Files of images, and the names that published labels have."""
     files, published = [], []
     with Store.read(labels.path) as store:
