@@ -3,5 +3,18 @@
 from annotator.polygons.alignment import align
 from annotator.polygons.outlines import MIN_IOU, Limits, Part, Polygons, outline
 from annotator.polygons.rings import Ring, area, fill, fill_all
+from annotator.polygons.validity import crosses_itself
 
-__all__ = ["MIN_IOU", "Limits", "Part", "Polygons", "Ring", "align", "area", "fill", "fill_all", "outline"]
+__all__ = [
+    "MIN_IOU",
+    "Limits",
+    "Part",
+    "Polygons",
+    "Ring",
+    "align",
+    "area",
+    "crosses_itself",
+    "fill",
+    "fill_all",
+    "outline",
+]

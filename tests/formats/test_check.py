@@ -310,6 +310,10 @@ FAULTS: dict[str, tuple[Callable[[Path], Path], str]] = {
         as_json(lambda c: c["annotations"][0].update(segmentation=[[1, 1, 2, 2]])),
         "error: not a COCO segmentation: a polygon with fewer than 3 points",
     ),
+    "a COCO polygon that crosses itself": (
+        as_json(lambda c: c["annotations"][0].update(segmentation=[[0, 0, 8, 8, 8, 0, 0, 8]])),
+        "warning: a polygon that crosses itself",
+    ),
     "a hole as a second ring": (
         as_json(
             lambda c: c["annotations"][0].update(

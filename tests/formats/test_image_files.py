@@ -18,7 +18,7 @@ from PIL import Image, ImageDraw
 from scipy import ndimage
 
 from annotator import masks
-from annotator.errors import EXIT_USAGE, UsageError
+from annotator.errors import EXIT_SOME_FAILED, EXIT_USAGE, UsageError
 from annotator.evaluation.report import evaluate
 from annotator.formats import FORMATS
 from annotator.formats.bad_entries import SKIPPED
@@ -532,6 +532,12 @@ def test_a_folder_of_coco_files_is_a_recording_each(tmp_path: Path) -> None:
 
 def test_annotations_of_via_are_refused_by_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "via.json").write_text('{"a.jpg1": {"filename": "a.jpg", "size": 1, "regions": []}}')
-    answer = in_process(convert.command, capsys)("check", tmp_path / "via.json")
+    answer = in_process(convert.command, capsys)(
+        tmp_path / "via.json", "--to", "coco", "--out", tmp_path / "out"
+    )
     assert_one_sentence(answer, "via.json", "VIA", "COCO format")
     assert answer.returncode == EXIT_USAGE
+    answer = in_process(convert.command, capsys)("check", tmp_path / "via.json")
+    assert "error: " in answer.stdout
+    assert "VIA" in answer.stdout
+    assert answer.returncode == EXIT_SOME_FAILED

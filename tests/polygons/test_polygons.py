@@ -7,6 +7,7 @@ from itertools import pairwise
 import cv2
 import numpy as np
 import pytest
+import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
@@ -147,10 +148,35 @@ def test_neighbours_neither_overlap_nor_leave_a_gap(seed: int, bound: float, dep
     parts = [part for of_mask in outlined(label_map, Limits(bound)) for part in of_mask.parts]
     back = polygons.fill_all([part.ring for part in parts], label_map.shape)
     assert masks.are_disjoint(back)
+    drawn = [shapely.Polygon(part.ring) for part in parts]  # invalid where they touch themselves in a corner
+    assert shapely.coverage_is_valid([polygon for polygon in drawn if polygon.is_valid])
+    assert not any(polygons.crosses_itself(part.ring) for part in parts)
     # As far within what is labelled as its rim may be off, every pixel is somebody's.
     labelled = (np.pad(label_map, 1) > 0).astype(np.uint8)
     inside = cv2.erode(labelled, np.ones((2 * depth - 1, 2 * depth - 1)))[1:-1, 1:-1] > 0
     assert not np.any(inside & ~np.any([masks.decode(rle) for rle in back], axis=0))
+
+
+@pytest.mark.parametrize(
+    ("ring", "crosses"),
+    [
+        ([(0, 0), (10, 10), (10, 0), (0, 10)], True),  # a bow tie
+        ([(0, 0), (10, 0), (10, 10), (0, 10)] * 2, True),  # twice around
+        ([(0, 0), (10, 0), (10, 10), (0, 10)], False),
+        (
+            [(0, 0), (5, 0), (5, 5), (9, 5), (9, 9), (5, 9), (5, 5), (0, 5)],
+            False,
+        ),  # touches itself in a corner
+    ],
+)
+def test_rings_that_cross_themselves_are_known(ring: list[tuple[int, int]], crosses: bool) -> None:
+    assert polygons.crosses_itself(np.array(ring, np.float64)) == crosses
+    assert not polygons.crosses_itself(
+        with_keyholes(
+            np.array([(0, 0), (20, 0), (20, 20), (0, 20)], np.float64),
+            [np.array([(5, 5), (5, 9), (9, 9), (9, 5)], np.float64)],
+        )
+    )
 
 
 def test_a_round_thing_needs_few_vertices() -> None:

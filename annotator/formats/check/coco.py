@@ -22,6 +22,7 @@ from annotator.formats.fields import shown, whole
 from annotator.formats.findings import ERROR, WARNING, DuplicateFinder, Finding, Said
 from annotator.formats.json_stream import Element, JsonFile, NoList, loads
 from annotator.limits import require_frame_size
+from annotator.polygons import crosses_itself
 
 Record = dict[str, Any]
 RECORDS = {"images": "image", "annotations": "annotation"}
@@ -225,6 +226,10 @@ def _mask(entry: Record, size: tuple[int, int]) -> Iterator[Said]:
         and _has_rings_within(segmentation, size, area)
     ):
         yield WARNING, "a ring within another one: a polygon has no holes in COCO, it is filled"
+    if isinstance(segmentation, list) and any(
+        crosses_itself(np.reshape(ring, (-1, 2)).astype(np.float64)) for ring in segmentation
+    ):
+        yield WARNING, "a polygon that crosses itself"
     # Areas of polygons are said as geometry has them, not as pixels: they say little.
     if isinstance(segmentation, dict) and abs(entry.get("area", area) - area) > AREA_OFF:
         yield WARNING, f"area {entry['area']}, and its mask has {area} pixels"
