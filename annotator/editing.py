@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -83,89 +82,21 @@ def _about(path: Path) -> dict[str, Any]:
     return {key: value for key, value in read_object(path).items() if key not in RENEWED}
 
 
-# ---- in the store
-
-
 def _change(store: Store, job: EditJob) -> list[str]:
     """Make the edits in one transaction; what was done, in words."""
-    done: list[str] = []
     if not (job.relabel or job.cut or job.join or job.delete):
-        return done
-    with store.edited(done) as db:
+        return []
+    with store.edit_tracks() as tracks:
+        done = tracks.done
         for track_id, class_id in job.relabel:
-            frames = _relabel(db, track_id, class_id)
+            frames = tracks.relabel(track_id, class_id)
             done.append(f"track {track_id} is {BY_ID[class_id].name} in {frames} frames")
         for track_id, first in job.cut:
-            done.append(f"track {track_id} is track {_cut(db, track_id, first)} from frame {first} on")
+            done.append(f"track {track_id} is track {tracks.split(track_id, first)} from frame {first} on")
         for track_ids in job.join:
-            _join(db, track_ids)
+            tracks.merge(track_ids)
             others = ", ".join(map(str, track_ids[1:]))
             done.append(f"track {others} {'is' if len(track_ids) == 2 else 'are'} track {track_ids[0]}")
         for track_id in job.delete:
-            done.append(f"track {track_id} is deleted from {_delete(db, track_id)} frames")
+            done.append(f"track {track_id} is deleted from {tracks.delete(track_id)} frames")
     return done
-
-
-def _relabel(db: sqlite3.Connection, track_id: int, class_id: int) -> int:
-    _insist(db, track_id)
-    return db.execute(
-        "UPDATE instances SET class_id = ? WHERE (frame_index, position) IN"
-        " (SELECT frame_index, position FROM tracks WHERE track_id = ?)",
-        (class_id, track_id),
-    ).rowcount
-
-
-def _cut(db: sqlite3.Connection, track_id: int, first: int) -> int:
-    """The number of the new track."""
-    _insist(db, track_id)
-    query = "SELECT min(frame_index), max(frame_index), (SELECT max(track_id) FROM tracks) FROM tracks"
-    begin, end, last_id = db.execute(f"{query} WHERE track_id = ?", (track_id,)).fetchone()
-    if not begin < first <= end:
-        raise UsageError(
-            f"track {track_id} is seen from frame {begin} to {end}: cut it between, not at {first}"
-        )
-    values = (last_id + 1, track_id, first)
-    db.execute("UPDATE tracks SET track_id = ? WHERE track_id = ? AND frame_index >= ?", values)
-    return int(last_id) + 1
-
-
-def _join(db: sqlite3.Connection, track_ids: tuple[int, ...]) -> None:
-    for track_id in track_ids:
-        _insist(db, track_id)
-    which = f"track_id IN ({', '.join('?' * len(track_ids))})"
-    twice = db.execute(
-        f"SELECT frame_index FROM tracks WHERE {which} GROUP BY frame_index HAVING count(*) > 1 LIMIT 1",
-        track_ids,
-    ).fetchone()
-    if twice:
-        numbers = " and ".join(map(str, track_ids))
-        raise UsageError(
-            f"tracks {numbers} are seen at the same time, in frame {twice[0]}: they are two objects"
-        )
-    db.execute(f"UPDATE tracks SET track_id = ? WHERE {which}", (track_ids[0], *track_ids))
-
-
-def _delete(db: sqlite3.Connection, track_id: int) -> int:
-    _insist(db, track_id)
-    db.execute("DROP TABLE IF EXISTS temp.gone")
-    db.execute(
-        "CREATE TEMP TABLE gone AS SELECT frame_index AS frame, position AS place FROM tracks WHERE track_id = ?",
-        (track_id,),
-    )
-    db.execute("CREATE UNIQUE INDEX temp.gone_by_frame ON gone (frame)")
-    for table in ("tracks", "instances"):
-        db.execute(
-            f"DELETE FROM {table} WHERE (frame_index, position) IN (SELECT frame, place FROM temp.gone)"
-        )
-        # Those behind it move up; below 0 on the way, where nobody is.
-        db.execute(
-            f"UPDATE {table} SET position = -position FROM temp.gone WHERE frame_index = frame AND position > place"
-        )
-        db.execute(f"UPDATE {table} SET position = -position - 1 WHERE position < 0")
-    (frames,) = db.execute("SELECT count(*) FROM temp.gone").fetchone()
-    return int(frames)
-
-
-def _insist(db: sqlite3.Connection, track_id: int) -> None:
-    if db.execute("SELECT 1 FROM tracks WHERE track_id = ? LIMIT 1", (track_id,)).fetchone() is None:
-        raise UsageError(f"there is no track {track_id}")

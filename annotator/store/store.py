@@ -23,6 +23,7 @@ from annotator.escape import encodable, to_json
 from annotator.frames import FrameRef, Gap
 from annotator.instances import Instances
 from annotator.store.database import Database, Row, damaged, delete
+from annotator.store.edits import TrackEditor
 from annotator.store.progress import NOTES, Edited, Progress, from_notes, to_notes
 from annotator.store.rows import (
     frame_of,
@@ -224,16 +225,17 @@ class Store:
         return digest.hexdigest()
 
     @contextmanager
-    def edited(self, what: Sequence[str]) -> Iterator[sqlite3.Connection]:
-        """The database, to change instances and tracks in it, in one transaction: all of it or nothing.
+    def edit_tracks(self) -> Iterator[TrackEditor]:
+        """Change tracks in one transaction: all of it or nothing.
 
-        `what` is done is kept as the edits of its progress. Positions of a frame must go on from 0 without a gap.
-        Raises SourceError when the tracks, or what finds them, are damaged.
+        What the editor says is done is kept as the edits of the progress. Raises SourceError when the tracks, or what
+        finds them, are damaged.
         """
         self._db.insist_on_sound_edits()
         with self._db.transaction():
-            yield self._db.connection
-            edits = (*self.progress.edits, *what)
+            editor = TrackEditor(self._db)
+            yield editor
+            edits = (*self.progress.edits, *editor.done)
             self._update(replace(self.progress, edits=edits, tracking=Edited(len(edits))))
 
     def update(self, progress: Progress) -> None:

@@ -99,8 +99,9 @@ def live(folder: Path) -> None:
     with Store.open(folder, {"weights": "c0ffee"}) as store:
         if not store.progress.edits:
             store.set_tracks((k, k % 2, 1) for k in range(FRAMES))
-            with store.edited(["track 1 is track 2"]) as db:
-                db.execute("UPDATE tracks SET track_id = 2")
+            with store.edit_tracks() as tracks:
+                tracks.split(1, first=1)
+                tracks.done.append("track 1 is track 2 from frame 1 on")
 
 
 def main(folder: Path) -> None:

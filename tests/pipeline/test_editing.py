@@ -161,7 +161,7 @@ def test_labels_that_are_no_run_cannot_be_edited(run: Path) -> None:
         edit(EditJob(run / "drive" / "coco.json", delete=(1,)))
 
 
-@pytest.mark.parametrize("place", ["_delete", "publish_all"])
+@pytest.mark.parametrize("place", ["TrackEditor.delete", "editing.publish_all"])
 def test_killed_on_the_way_it_is_done_or_not_done_and_the_same_command_goes_on(run: Path, place: str) -> None:
     before = rows(run)
     script = (
@@ -169,12 +169,13 @@ def test_killed_on_the_way_it_is_done_or_not_done_and_the_same_command_goes_on(r
         "from pathlib import Path\n"
         "from annotator import editing\n"
         "from annotator.options import EditJob\n"
-        f"editing.{place} = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "from annotator.store.edits import TrackEditor\n"
+        f"{place} = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
         f"editing.edit(EditJob(Path({str(run)!r}), relabel=((1, {TRUCK}),), delete=(2,)))\n"
     )
     killed = subprocess.run([sys.executable, "-c", script], cwd=ROOT, env=os.environ, check=False, timeout=60)
     assert killed.returncode == -signal.SIGKILL
-    if place == "_delete":
+    if place == "TrackEditor.delete":
         assert rows(run) == before
         edit(EditJob(run, relabel=((1, TRUCK),)))
     else:
