@@ -19,6 +19,7 @@ from annotator.fingerprint import fingerprint, identity
 from annotator.labels import BY_ID
 from annotator.options import DetectionOptions, Job, TrackingOptions
 from annotator.publishing import publish, unpublish
+from annotator.review.preview import is_current, remove, write_preview
 from annotator.run import TRACEBACK_NAME, Run
 from annotator.store import FILE_NAME as STORE_NAME
 from annotator.store import Edited, Store
@@ -63,14 +64,16 @@ def label(source: Source, run: Run, detector: Detector, job: Job) -> Generator[E
     shaped_by = fingerprint_of(source, detector)
     if job.overwrite:
         unpublish(folder)
+        remove(folder)
     with Store.open(folder, shaped_by, job.overwrite) as store:
         try:
             detected = yield from detect(source, detector, store, job.batch_size)
             tracked = yield from track(source, store, job.tracking)
             published = yield from publish(source, store, folder, job.formats, job.publishing)
+            previewed = job.preview and (yield from preview(source, store, folder))
         finally:
             run.count(source, store)
-    return detected or tracked or published
+    return detected or tracked or published or previewed
 
 
 def detect(source: Source, detector: Detector, store: Store, batch_size: int) -> Generator[Event, None, bool]:
@@ -106,6 +109,14 @@ def track(source: Source, store: Store, options: TrackingOptions) -> Generator[E
     yield StepStarted(source.name, "associate")
     associate(store, options)
     return True
+
+
+def preview(source: Source, store: Store, folder: Path) -> Generator[Event, None, bool]:
+    """Draw the labels over their recording, unless that is done with these labels."""
+    if is_current(store, folder):
+        return False
+    yield StepStarted(source.name, "preview")
+    return write_preview(store, source, folder)
 
 
 def check_stores(run: Run, sources: Sequence[Source], detector: Detector) -> None:

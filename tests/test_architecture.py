@@ -130,6 +130,7 @@ COMMANDS = {
     "cli.cvat",
     "cli.evaluate",
     "cli.quantize",
+    "cli.review",
     "cli.track",
     "cli.train",
 }

@@ -12,12 +12,10 @@ import numpy as np
 import pytest
 import torch
 
-from annotator.instances import Instances
 from annotator.masks import decode, encode
 from annotator.model.checkpoint import load_checkpoint, save_checkpoint
 from annotator.store import Store
-from annotator.synthetic import Street, write_drive
-from tests.helpers.builders import frame_ref
+from annotator.synthetic import Street
 from tests.helpers.labelled import DrawnImages, write_coco
 from tests.training.test_training import tiny_network
 
@@ -44,28 +42,6 @@ def test_render_drive_writes_exact_truth(tmp_path: Path, monkeypatch: pytest.Mon
             assert set(found.track_ids.tolist()) == set(drawn.classes)
             for mask, track in zip(found.masks, found.track_ids, strict=True):
                 assert np.array_equal(decode(mask), drawn.label_map == track)
-
-
-def test_draw_labels_colours_the_labelled_object(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_drive(tmp_path / "drive.mp4", 1, (48, 96), 3)
-    car = np.zeros((48, 96), bool)
-    car[10:30, 20:60] = True
-    with Store.open(tmp_path / "drive", {}) as store:
-        store.add([Instances.of(frame_ref(k, (48, 96)), [encode(car)], [26], [0.9]) for k in range(3)])
-        store.set_tracks((k, 0, 1) for k in range(3))
-    run(
-        "draw_labels.py",
-        tmp_path / "drive.mp4",
-        tmp_path / "drive",
-        "--frames=0,2",
-        "--out",
-        tmp_path / "pictures",
-        monkeypatch=monkeypatch,
-    )
-    assert sorted(path.name for path in (tmp_path / "pictures").iterdir()) == [
-        "drive_000000.jpg",
-        "drive_000002.jpg",
-    ]
 
 
 def test_score_model_scores_by_source_and_class(

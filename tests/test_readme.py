@@ -20,6 +20,7 @@ COMMANDS = {
     "spatialemb-track": "cli.track",
     "spatialemb-convert": "cli.convert",
     "spatialemb-cvat": "cli.cvat",
+    "spatialemb-review": "cli.review",
 }
 
 

@@ -27,6 +27,7 @@ from annotator.options.labelling import (
 from annotator.options.quantization import QuantizationJob
 from annotator.options.reading import AS_WRITTEN, ReadingOptions
 from annotator.options.record import Option, check, option, options_of
+from annotator.options.review import ReviewJob
 from annotator.options.training import (
     ARCHITECTURES,
     PRECISIONS,
@@ -66,6 +67,7 @@ __all__ = [
     "PushJob",
     "QuantizationJob",
     "ReadingOptions",
+    "ReviewJob",
     "TrackingJob",
     "TrackingOptions",
     "TrainingJob",

@@ -231,6 +231,10 @@ class Job:
     detection: DetectionOptions = field(default_factory=DetectionOptions)
     tracking: TrackingOptions = field(default_factory=TrackingOptions)
     publishing: PublishOptions = field(default_factory=PublishOptions)
+    preview: bool = field(
+        default=False,
+        metadata=option("Draw the labels over each recording, too: preview.mp4 and a sheet of its frames."),
+    )
     overwrite: bool = field(
         default=False,
         metadata=option("Start again: delete what an earlier run wrote for these recordings."),

@@ -1,0 +1,83 @@
+"""spatialemb-review: labels in, what people look at before they correct out."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from annotator import __version__
+from annotator.errors import EXIT_OK, EXIT_SOME_FAILED
+from annotator.options import ReviewJob
+
+from . import shell
+from .options import build, options_from
+
+if TYPE_CHECKING:
+    from annotator.run import SourceRecord
+
+
+@click.command(name="spatialemb-review")
+@click.argument("run", metavar="RUN", type=click.Path(path_type=Path))
+@options_from(ReviewJob)
+@click.option("--quiet", is_flag=True, help="Say nothing of what was made.")
+@click.version_option(__version__, prog_name="spatialemb-review", message="%(prog)s %(version)s")
+def command(run: Path, quiet: bool, **values: Any) -> int:
+    """Look at labels before correcting them.
+
+    RUN is a folder that spatialemb-annotate wrote, or one recording of it. Each recording gets preview.mp4, its labels
+    drawn over its frames, and contact_sheet.jpg.
+
+    \b
+    Exit codes: 0 all is made, 1 some recordings failed, 2 wrong usage or labels that can't be read, 130 interrupted.
+    """
+    job = build(ReviewJob, values, run=run)
+    # Numpy and the like must not be behind --help, nor behind wrong usage.
+    from annotator.review.review import review, show
+
+    records = records_of(run)
+    if job.show is not None:
+        shell.show(str(show(job, records, weights_of(run))))
+        return EXIT_OK
+    has_failed = False
+    for made in review(job, records):
+        if made.error:
+            has_failed = True
+            shell.tell(made.error)
+        elif not quiet:
+            shell.show(f"{made.name}: {', '.join(map(str, made.files)) or 'nothing to make'}")
+    return EXIT_SOME_FAILED if has_failed else EXIT_OK
+
+
+def records_of(run: Path) -> dict[str, SourceRecord]:
+    """What run.json tells of the recordings of a run, or of the run that a recording's folder is in."""
+    from annotator.run import FILE_NAME, read_records
+
+    for folder in (run, *run.absolute().parents):
+        if (folder / FILE_NAME).is_file():
+            return read_records(folder / FILE_NAME)
+    return {}
+
+
+def weights_of(run: Path) -> Path | None:
+    """The weights that a run was labelled with, as far as they are where they were; None for those of the package."""
+    from annotator.escape import read_object
+    from annotator.run import FILE_NAME
+
+    for folder in (run, *run.absolute().parents):
+        if (folder / FILE_NAME).is_file():
+            weights = read_object(folder / FILE_NAME).get("weights")
+            file = weights.get("file") if isinstance(weights, dict) else None
+            return Path(file) if isinstance(file, str) and file != "default" else None
+    return None
+
+
+def main() -> None:
+    """Run the command, for the console script."""
+    sys.exit(shell.run(command))
+
+
+if __name__ == "__main__":
+    main()
