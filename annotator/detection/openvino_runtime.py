@@ -14,7 +14,6 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import metadata
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -104,11 +103,6 @@ class OpenVinoRuntime:
         outputs = request.infer({0: image.numpy()}, share_inputs=True)
         body, features = (torch.from_numpy(np.array(outputs[k])) for k in (0, 1))
         return body, features
-
-
-def is_installed() -> bool:
-    """Whether OpenVINO is there."""
-    return find_spec("openvino") is not None
 
 
 def graph_folder() -> Path:

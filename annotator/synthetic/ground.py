@@ -189,11 +189,9 @@ class Ground:
         for _ in range(int(rng.integers(2, 14))):  # repairs and stains
             x, s = rng.uniform(lay.kerb_left, lay.kerb_right), rng.uniform(0, self.PERIOD)
             w, d = rng.uniform(0.3, 2.0), rng.uniform(0.5, 8)
-            patch = image[
-                int(s * self.ALONG) : int((s + d) * self.ALONG),
-                column(x) : column(min(x + w, lay.kerb_right)),
-            ]
-            patch *= rng.uniform(0.78, 1.12)
+            along = slice(int(s * self.ALONG), int((s + d) * self.ALONG))
+            across = slice(column(x), column(min(x + w, lay.kerb_right)))
+            image[along, across] *= rng.uniform(0.78, 1.12)
         for x in (lay.kerb_right, lay.kerb_left - 0.16):
             image[:, column(x) : column(x + 0.16)] = stone
             gutter = x - 0.3 if x > 0 else x + 0.16

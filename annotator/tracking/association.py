@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from annotator.frames import FrameRef
 from annotator.instances import Instances
 from annotator.options import TrackingOptions
 from annotator.store import FrameTracks, Store
@@ -52,7 +51,7 @@ def associate_frames(
 
     Args:
         frames: of a recording, in order.
-        step_s: seconds of a step, the unit of time; see `step_seconds`.
+        step_s: seconds of a step, the unit of time.
         options: which tracks count, and which gaps are bridged and filled.
         evenly: frames go by their index, at the rate that times tell; see `times.rising`.
         trees: which weigh pairs of tracklets; those of the package by default.
@@ -62,10 +61,6 @@ def associate_frames(
     return confirm(with_provisional_ids(with_times(frames, step_s, evenly), tracker), options, max_gap)
 
 
-def step_seconds(frames: Iterable[FrameRef]) -> float:
-    """Choose the seconds of a step, given the frames of a recording: 0.1, or from frame to frame if far apart."""
-    return _step_seconds(Times.of(frames))
-
-
 def _step_seconds(times: Times) -> float:
+    """Choose the seconds of a step: 0.1, or from frame to frame if they are far apart."""
     return times.usual_s if times.usual_s >= CONFIRMATION.far_apart_s else CONFIRMATION.step_s

@@ -12,12 +12,6 @@ EXACT = 8192  # pixels with the largest errors, which are always sorted
 BUCKETS = 1 << 14  # of equal errors, for the others
 
 
-def lovasz_hinge(margins: Tensor, mask: Tensor) -> Tensor:
-    """Loss of one object. `margins` (P,) in [-1, 1]: positive where the pixel is claimed; `mask` (P,) bool. Scalar."""
-    errors = torch.where(mask, 1 - margins, 1 + margins).relu()
-    return errors @ jaccard_weights(errors.detach(), mask, int(mask.sum()))
-
-
 def jaccard_weights(errors: Tensor, mask: Tensor, inside: int) -> Tensor:
     """What each of P pixels adds to the Jaccard loss of those with larger errors: (P,), the gradient of the hinge.
 

@@ -18,6 +18,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -28,7 +29,7 @@ import numpy as np
 import torch
 
 from annotator.detection import Detector
-from annotator.detection.openvino_runtime import OpenVinoRuntime, OpenVinoUnusable, is_installed
+from annotator.detection.openvino_runtime import OpenVinoRuntime, OpenVinoUnusable
 from annotator.formats import FORMATS, cvat_reader, frames_csv, mots
 from annotator.instances import Instances
 from annotator.masks import encode
@@ -339,7 +340,7 @@ DOORS = {
     "authors' checkpoint": Door(2, authors, of_checkpoint),
     "mix": Door(6, training_mix, of_mix),
 }
-if is_installed():
+if find_spec("openvino"):
     DOORS["checkpoint with graph"] = Door(3, checkpoint_with_graph, of_checkpoint)
 DAMAGED = {"images and run": ("run.json", "labels.sqlite", "coco.json", "frames.csv"), "mix": ("mix.toml",)}
 

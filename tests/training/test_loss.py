@@ -12,7 +12,7 @@ from annotator.training import lovasz
 from annotator.training.augmentation import target
 from annotator.training.images import LabelledImage
 from annotator.training.loss import Target, spatial_embedding_loss
-from annotator.training.lovasz import EXACT, jaccard_weights, lovasz_hinge
+from annotator.training.lovasz import EXACT, jaccard_weights
 from tests.helpers.builders import PARITY, blob, needs_parity
 from tests.helpers.labelled import CAR, PERSON, SIZE, labelled_image
 from tests.reference.plain_loss import jaccard_loss, plain_loss, plain_lovasz_hinge
@@ -82,6 +82,12 @@ def test_many_errors_are_weighed_as_if_they_were_sorted(
     torch.testing.assert_close(found, exact, rtol=0, atol=1e-6)
     torch.testing.assert_close(errors @ found, errors @ exact, rtol=1e-7, atol=0)
     assert found.sum() == pytest.approx(1)
+
+
+def lovasz_hinge(margins: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """The loss of one object by the weights that the loss of a batch takes."""
+    errors = torch.where(mask, 1 - margins, 1 + margins).relu()
+    return errors @ jaccard_weights(errors.detach(), mask, int(mask.sum()))
 
 
 @pytest.mark.parametrize("seed", range(5))
