@@ -19,6 +19,13 @@ class RunStarted:
 
 
 @dataclass(frozen=True)
+class SourceTaken:
+    """A source's turn has come: whatever happens until it ends is by it."""
+
+    name: str
+
+
+@dataclass(frozen=True)
 class SourceStarted:
     """A source is being labelled."""
 
@@ -52,4 +59,4 @@ class SourceEnded:
     worked: bool  # False: it was done before
 
 
-Event = RunStarted | SourceStarted | FramesLabelled | StepStarted | SourceEnded
+Event = RunStarted | SourceTaken | SourceStarted | FramesLabelled | StepStarted | SourceEnded

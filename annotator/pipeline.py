@@ -14,10 +14,18 @@ import torch
 from annotator.detection import Detector
 from annotator.errors import AnnotatorError, OutputError, RecordingOutputError, SourceError
 from annotator.escape import encodable
-from annotator.events import Event, FramesLabelled, RunStarted, SourceEnded, SourceStarted, StepStarted
+from annotator.events import (
+    Event,
+    FramesLabelled,
+    RunStarted,
+    SourceEnded,
+    SourceStarted,
+    SourceTaken,
+    StepStarted,
+)
 from annotator.fingerprint import fingerprint, identity
 from annotator.labels import BY_ID
-from annotator.options import DetectionOptions, Job, TrackingOptions
+from annotator.options import Attempts, DetectionOptions, Job, TrackingOptions
 from annotator.publishing import publish, unpublish
 from annotator.review.preview import is_current, remove, write_preview
 from annotator.run import TRACEBACK_NAME, Run
@@ -41,12 +49,16 @@ def annotate(job: Job, detector: Detector | None = None) -> Generator[Event, Non
     detector = detector or Detector.load(job.weights, job.device, job.detection)
     with Run(job.out, about(job, detector, findings), sources) as run:
         if not job.overwrite:
-            check_stores(run, sources, detector)
+            check_stores(run, sources, detector, job.past)
         yield RunStarted(run, tuple(findings.passed_over))
         for source in sources:
+            if source.name in job.past.ended:
+                continue
             run.started(source)
+            yield SourceTaken(source.name)
             worked = True
             try:
+                insist_on_bounds(source, run.folder(source), job)
                 worked = yield from label(source, run, detector, job)
                 run.done(source, worked)
             except RecordingOutputError as error:
@@ -62,10 +74,11 @@ def label(source: Source, run: Run, detector: Detector, job: Job) -> Generator[E
     """Take one source through the three steps; False when nothing was left to do."""
     folder = run.folder(source)
     shaped_by = fingerprint_of(source, detector)
-    if job.overwrite:
+    overwrite = job.overwrite and source.name not in job.past.begun
+    if overwrite:
         unpublish(folder)
         remove(folder)
-    with Store.open(folder, shaped_by, job.overwrite) as store:
+    with Store.open(folder, shaped_by, overwrite) as store:
         try:
             detected = yield from detect(source, detector, store, job.batch_size)
             tracked = yield from track(source, store, job.tracking)
@@ -119,15 +132,47 @@ def preview(source: Source, store: Store, folder: Path) -> Generator[Event, None
     return write_preview(store, source, folder)
 
 
-def check_stores(run: Run, sources: Sequence[Source], detector: Detector) -> None:
+def check_stores(run: Run, sources: Sequence[Source], detector: Detector, past: Attempts) -> None:
     """Raise UsageError, before hours of work, when a store that is there was made with other options."""
     for source in sources:
+        if source.name in past.begun:
+            continue
         try:
             if (run.folder(source) / STORE_NAME).is_file():
                 with Store.read(run.folder(source)) as store:
                     store.check(fingerprint_of(source, detector))
         except (SourceError, RecordingOutputError, OSError):
             continue  # told when its turn comes
+
+
+def insist_on_bounds(source: Source, folder: Path, job: Job) -> None:
+    """Raise SourceError for a source that has killed its process too often, or is larger than is wished for."""
+    deaths = job.past.deaths.get(source.name, ())
+    if len(deaths) > job.faults.retries:
+        times = "once" if len(deaths) == 1 else f"{len(deaths)} times"
+        where = ""
+        if trace := job.past.traces.get(source.name):
+            where = f"; {folder / TRACEBACK_NAME} says where" * leave_trace(folder, trace)
+        raise SourceError(
+            f"{source.path}: given up, as it ended its process {times} (last: {deaths[-1]}){where}; check the file,"
+            " and convert it or leave it out"
+        )
+    if job.faults.max_gb is not None:
+        size = sum(path.stat().st_size for path in source.files) / 1e9
+        if size > job.faults.max_gb:
+            raise SourceError(
+                f"{source.path}: has {size:.3g} GB, more than --max-gb {job.faults.max_gb:g}; cut it into parts"
+            )
+
+
+def leave_trace(folder: Path, trace: str) -> bool:
+    """Whether what says where a fault was could be written beside the labels."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / TRACEBACK_NAME).write_text(encodable(trace), encoding="utf-8")
+    except OSError:
+        return False
+    return True
 
 
 def fingerprint_of(source: Source, detector: Detector) -> dict[str, Any]:
@@ -179,12 +224,7 @@ def explain(error: Exception, source: Source, folder: Path) -> str:
     if isinstance(error, OSError):
         return f"{source.path}: can't be read ({error.strerror or error}); check that it is there and may be read"
     kind = f"{type(error).__name__}: {error}".splitlines()[0]
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / TRACEBACK_NAME).write_text(
-            encodable("".join(traceback.format_exception(error))), encoding="utf-8"
-        )
-    except OSError:
+    if not leave_trace(folder, "".join(traceback.format_exception(error))):
         return f"{source.path}: failed unexpectedly ({kind})"
     return (
         f"{source.path}: failed unexpectedly ({kind}); {folder / TRACEBACK_NAME} says where, please report it"

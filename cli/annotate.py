@@ -20,7 +20,8 @@ from annotator.errors import (
     OutputError,
 )
 from annotator.escape import to_json
-from annotator.options import DetectionOptions, Job, PublishOptions, TrackingOptions
+from annotator.fleet.supervision import Link, supervised
+from annotator.options import DetectionOptions, FaultOptions, Job, PublishOptions, TrackingOptions
 
 from . import shell
 from .options import build, options_from
@@ -31,11 +32,12 @@ if TYPE_CHECKING:
 
 @click.command(name="spatialemb-annotate")
 @click.argument("inputs", metavar="INPUT...", nargs=-1, required=True, type=click.Path(path_type=Path))
-@options_from(Job, DetectionOptions, TrackingOptions, PublishOptions)
+@options_from(Job, DetectionOptions, TrackingOptions, PublishOptions, FaultOptions)
 @click.option("--quiet", is_flag=True, help="Show no progress and no table.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object on stdout.")
 @click.version_option(__version__, prog_name="spatialemb-annotate", message="%(prog)s %(version)s")
-def command(inputs: tuple[Path, ...], quiet: bool, as_json: bool, **values: Any) -> int:
+@click.pass_obj
+def command(link: Link | None, /, inputs: tuple[Path, ...], quiet: bool, as_json: bool, **values: Any) -> int:
     """Label every object in videos and image folders.
 
     INPUT is a video, a folder of images, or a folder of recordings; several may be given. The labels of each
@@ -45,6 +47,7 @@ def command(inputs: tuple[Path, ...], quiet: bool, as_json: bool, **values: Any)
     Exit codes: 0 all labelled, 1 some recordings failed, 2 wrong usage, 3 no recording could be labelled,
     130 interrupted.
     """
+    link = link or Link()
     job = build(
         Job,
         values,
@@ -52,29 +55,37 @@ def command(inputs: tuple[Path, ...], quiet: bool, as_json: bool, **values: Any)
         detection=build(DetectionOptions, values),
         tracking=build(TrackingOptions, values),
         publishing=build(PublishOptions, values),
+        faults=build(FaultOptions, values),
+        past=link.past,
     )
+    link.bounds(job.faults)
     # Torch and the like must not be behind --help, nor behind wrong usage.
-    from annotator.events import RunStarted, SourceEnded
+    from annotator.events import RunStarted, SourceEnded, SourceTaken
     from annotator.pipeline import annotate
 
     from .progress import display, summary_table
 
     run: Run | None = None
-    unchanged: set[str] = set()
+    unchanged = {name for name, worked in link.past.ended.items() if not worked}
     code = EXIT_OK
     try:
         with display(quiet) as screen, closing(annotate(job)) as events:
             for event in events:
+                link.beats()
                 match event:
+                    case SourceTaken():
+                        link.begins(event.name)
                     case RunStarted():
                         run = event.run
-                        if event.passed_over:
+                        if event.passed_over and not link.past.deaths:
                             shell.warn(passed_over(event.passed_over))
                     case SourceEnded(record=record, worked=False):
                         unchanged.add(record.name)
                     case SourceEnded(record=record) if record.error and quiet:
                         shell.tell(record.error)
                 screen.show(event)
+                if isinstance(event, SourceEnded):
+                    link.ends(event.record.name, event.worked)
     except KeyboardInterrupt:
         shell.tell("interrupted; the same command goes on where it stopped")
         code = EXIT_INTERRUPTED
@@ -128,7 +139,7 @@ def summary(run: Run, unchanged: set[str], code: int) -> dict[str, Any]:
 
 def main() -> None:
     """Run the command, for the console script."""
-    sys.exit(shell.run(command))
+    sys.exit(supervised(lambda link: shell.run(command, obj=link), shell.warn))
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 import traceback
 from types import FrameType
 
@@ -14,13 +15,20 @@ from annotator.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_SOME_FAILED, EXIT_U
 from annotator.escape import one_line, printable
 
 DEBUG_VARIABLE = "SPATIALEMB_DEBUG"
+SAME_S = 1.0  # between two signals that are two
 
 
-def run(command: click.Command, arguments: list[str] | None = None) -> int:
-    """Run a command and return its exit code. Faults are told on stderr, each in one sentence."""
-    before = signal.signal(signal.SIGTERM, _interrupt)
+def run(command: click.Command, arguments: list[str] | None = None, obj: object = None) -> int:
+    """Run a command and return its exit code. Faults are told on stderr, each in one sentence.
+
+    `obj` is for the command, as Click has it.
+    """
+    interrupt = _Interrupt()
+    before = {signal.SIGTERM: signal.signal(signal.SIGTERM, interrupt)}
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        before[signal.SIGINT] = signal.signal(signal.SIGINT, interrupt)
     try:
-        result = command.main(arguments, standalone_mode=False)
+        result = command.main(arguments, standalone_mode=False, obj=obj)
         return result if isinstance(result, int) else EXIT_OK
     except click.ClickException as error:
         tell(" ".join(error.format_message().split()))  # choices come in lines
@@ -38,7 +46,8 @@ def run(command: click.Command, arguments: list[str] | None = None) -> int:
         tell(f"unexpected fault ({kind}); set {DEBUG_VARIABLE}=1 to see where, and please report it")
         return EXIT_SOME_FAILED
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def tell(sentence: str) -> None:
@@ -65,5 +74,14 @@ def _shown(text: str) -> str:
     return printable(text).encode(encoding, "backslashreplace").decode(encoding)
 
 
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+class _Interrupt:
+    """Ends a command once, however many send the signal: a terminal to all its processes, and a parent to its child."""
+
+    def __init__(self) -> None:
+        self._last = -SAME_S
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        now = time.monotonic()
+        is_new, self._last = now - self._last >= SAME_S, now
+        if is_new:
+            raise KeyboardInterrupt

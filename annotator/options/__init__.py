@@ -13,6 +13,7 @@ from annotator.options.evaluation import (
     EvaluationOptions,
     PairingOptions,
 )
+from annotator.options.faults import Attempts, FaultOptions
 from annotator.options.labelling import (
     DEVICES,
     FORMATS,
@@ -53,11 +54,13 @@ __all__ = [
     "PRESETS",
     "PUBLISHED_AS_USUAL",
     "RUN_FOLDER",
+    "Attempts",
     "ConversionJob",
     "CropOptions",
     "DetectionOptions",
     "EditJob",
     "EvaluationOptions",
+    "FaultOptions",
     "Job",
     "LossOptions",
     "Option",

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from annotator.errors import UsageError
 from annotator.labels import BY_NAME, class_ids
+from annotator.options.faults import Attempts, FaultOptions
 from annotator.options.record import check, option
 
 FORMATS = (
@@ -235,6 +236,8 @@ class Job:
         default=False,
         metadata=option("Draw the labels over each recording, too: preview.mp4 and a sheet of its frames."),
     )
+    faults: FaultOptions = field(default_factory=FaultOptions)
+    past: Attempts = field(default_factory=Attempts)
     overwrite: bool = field(
         default=False,
         metadata=option("Start again: delete what an earlier run wrote for these recordings."),

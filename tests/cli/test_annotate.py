@@ -35,8 +35,9 @@ def annotate_in_process(*arguments: object, fault: str = "") -> Answer:
         env={**os.environ, "TOY_FAULT": fault},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
+        start_new_session=True,
     )
 
 

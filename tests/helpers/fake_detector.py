@@ -1,12 +1,15 @@
 """A toy of the network: it finds red boxes (cars) and blue boxes (persons) in videos made here.
 
-`python -m tests.helpers.fake_detector ARGUMENTS` is the annotate command with the toy inside. TOY_FAULT=KILL:3 sends it
-that signal before the third batch.
+`python -m tests.helpers.fake_detector ARGUMENTS` is the annotate command with the toy inside. TOY_FAULT=TERM:3 sends it
+that signal before the third batch, and KILL:3 to its group, which is all its processes; SEGV@80 at every image that is
+80 pixels wide, and HANG@80 never comes back from one.
 """
 
 from __future__ import annotations
 
+import ctypes
 import os
+import re
 import signal
 import sys
 from collections.abc import Sequence
@@ -72,15 +75,25 @@ class ToyRuntime:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     precision: str = "32"
     name: str = "torch"
-    fault: str = ""  # "KILL:3": that signal before the third batch
+    fault: str = ""  # as in TOY_FAULT
     batches: int = 0
 
     def maps(self, images: torch.Tensor, scale: float | None) -> torch.Tensor:
         self.batches += 1
-        name, _, batch = self.fault.partition(":")
-        if name and self.batches == int(batch):
-            os.kill(os.getpid(), getattr(signal, f"SIG{name}"))
+        name, kind, number = re.fullmatch("([A-Z]*)([:@]?)([0-9]*)", self.fault).groups()
+        if kind and int(number) == (self.batches if kind == ":" else images.shape[-1]):
+            break_down(name)
         return images
+
+
+def break_down(name: str) -> None:
+    """Do as TOY_FAULT says."""
+    if name == "HANG":
+        ctypes.PyDLL(None).pause()  # with the lock of the interpreter: no handler of Python's runs any more
+    elif name == "KILL":
+        os.killpg(0, signal.SIGKILL)
+    else:
+        os.kill(os.getpid(), getattr(signal, f"SIG{name}"))
 
 
 class ToyDetector(Detector):
