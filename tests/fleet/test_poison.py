@@ -34,7 +34,7 @@ def annotate(*arguments: object, fault: str = "") -> Answer:
     ("fault", "options", "reason"),
     [
         ("SEGV@80", ("--retries", 1), "SIGSEGV"),
-        ("HANG@80", ("--retries", 0, "--stall-minutes", 0.1), "no progress"),
+        ("HANG@80", ("--retries", 0, "--stall-minutes", 0.3), "no progress"),
     ],
 )
 def test_the_others_are_labelled_and_a_second_run_takes_what_is_missing(
