@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from importlib import metadata
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
@@ -20,10 +20,12 @@ from annotator.errors import OutputError, UsageError
 from annotator.escape import read_object
 from annotator.files import FileLock, write_json
 from annotator.store import Progress, Store
+from annotator.store.journal import Journal
 from annotator.store.lock import LOCK_FILE, RUN_FILE
 
 FILE_NAME = RUN_FILE
 TRACEBACK_NAME = "traceback.txt"
+JOURNALLED = 1 / 50  # changes, of the records there are, before run.json is written whole again
 ROOM = 1 << 16  # bytes for the last words of a run, beside twice those of the first
 PACKAGES = (
     "torch",
@@ -86,6 +88,7 @@ class Run:
         self._before: SourceRecord | None = None  # what was recorded of the source that is being labelled
         self._since = 0.0
         self._lock = FileLock(out / LOCK_FILE)
+        self._journal = Journal(out / FILE_NAME)
         self._is_first = False  # there was no run.json before
         self._is_forgotten = False
 
@@ -165,7 +168,7 @@ class Run:
         """A source is being labelled."""
         self._before, self._since = self._records[source.name], time.monotonic()
         self._records[source.name] = SourceRecord(source.name, _path(source), RUNNING)
-        self._write()
+        self._changed(source)
 
     def count(self, source: Named, store: Store) -> None:
         """Record how much the store of a source holds."""
@@ -190,7 +193,7 @@ class Run:
             self._records[source.name] = replace(self._before, path=_path(source))
         else:
             self._end(source.name, state=DONE)
-        self._write()
+        self._changed(source)
 
     def failed(self, source: Named, why: str) -> None:
         """A source could not be labelled; `why` is a sentence. A folder without anything in it is removed."""
@@ -200,15 +203,23 @@ class Run:
                 folder.rmdir()
                 folder = folder.parent
         self._end(source.name, state=FAILED, error=why)
-        self._write()
+        self._changed(source)
 
     def _end(self, name: str, **changes: Any) -> None:
         seconds = round(time.monotonic() - self._since, 3)
         self._records[name] = replace(self._records[name], seconds=seconds, **changes)
 
+    def _changed(self, source: Named) -> None:
+        """Record a change: in run.json where that is small, else mostly in its journal."""
+        if self._journal.length + 1 < len(self._records) * JOURNALLED:
+            self._journal.add(asdict(self._records[source.name]))
+        else:
+            self._write()
+
     def _write(self) -> None:
         sources = [asdict(self._records[name]) for name in sorted(self._records)]
         write_json(self.out / FILE_NAME, {**self._about, "sources": sources})
+        self._journal.clear()
 
 
 def _losses(progress: Progress) -> Mapping[str, Mapping[str, int]]:
@@ -233,9 +244,8 @@ def versions() -> dict[str, str]:
 def read_records(path: Path) -> dict[str, SourceRecord]:
     """The records of the runs before this one, as far as they can be understood; none without a readable run.json."""
     sources = read_object(path).get("sources")
-    records = (
-        [_record(source) for source in sources if _is_record(source)] if isinstance(sources, list) else []
-    )
+    found = chain(sources if isinstance(sources, list) else (), Journal(path).changes())
+    records = (_record(source) for source in found if _is_record(source))
     return {record.name: record for record in records}
 
 

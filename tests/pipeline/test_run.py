@@ -128,3 +128,22 @@ def test_a_refused_conversion_leaves_a_run_that_was_there_as_it_was(tmp_path: Pa
     with pytest.raises(UsageError, match="no frame"):
         list(convert(ConversionJob(source, RUN_FOLDER, out, like=run, overwrite=True)))
     assert sorted(path.name for path in out.rglob("*")) == before
+
+
+def test_what_a_killed_run_of_very_many_recordings_knew_is_there(tmp_path: Path) -> None:
+    many = [Recording(f"drive_{k:04}", True, Path(f"/data/{k}.mp4")) for k in range(2_000)]
+    killed = Run(tmp_path, {}, many)
+    killed.__enter__()
+    written = (tmp_path / "run.json").stat().st_mtime_ns
+    for k in range(5):
+        killed.started(many[k])
+        killed.failed(many[k], f"reason {k}")
+    assert (tmp_path / "run.json").stat().st_mtime_ns == written, "it is not written whole for each of them"
+    (tmp_path / "run.journal").open("ab").write(b'{"name": "drive_0005", "path"')  # torn
+    killed._lock.release()
+    with Run(tmp_path, {}, many) as run:
+        run.failed(many[6], "reason 6")
+        assert [run.record(many[k]).error for k in (0, 4, 5)] == ["reason 0", "reason 4", None]
+    assert not (tmp_path / "run.journal").exists()
+    records = read_records(tmp_path / "run.json")
+    assert [records[many[k].name].error for k in (4, 6)] == ["reason 4", "reason 6"]
