@@ -121,16 +121,17 @@ class FileLock:
 
     _held: ClassVar[set[Path]] = set()  # by this process
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, is_shared: bool = False) -> None:
         self._path = path
+        self._is_shared = is_shared  # with others that share it; not on Windows
         self._file: IO[bytes] | None = None
 
     def take(self) -> None:
         """Take the lock. Raises UsageError when another run has it, OSError when it can't be written."""
         while self._file is None:
-            file = self._path.open("ab", buffering=0)
+            file = self._path.open("a+b", buffering=0)
             try:
-                _lock(file)
+                _lock(file, self._is_shared)
                 # Whoever had it may have removed the file since we opened it: then we hold a lock on nothing.
                 if self._path.exists() and os.path.samestat(os.fstat(file.fileno()), self._path.stat()):
                     self._file = file
@@ -147,10 +148,21 @@ class FileLock:
         """Remove the lock file and let go of it."""
         if self._file is not None:
             self._held.discard(self._path.absolute())
-            if sys.platform != "win32":  # Windows does not remove an open file; there an idle one stays
+            if self._is_shared and not self._is_last():
+                pass  # the last one removes it
+            elif sys.platform != "win32":  # Windows does not remove an open file; there an idle one stays
                 self._path.unlink(missing_ok=True)
             self._file.close()
             self._file = None
+
+    def _is_last(self) -> bool:
+        """Whether nobody shares a shared lock any more."""
+        assert self._file is not None
+        try:
+            _lock(self._file, is_shared=False)
+        except BlockingIOError:
+            return False
+        return True
 
     def reserve(self, size: int) -> None:
         """Keep so many bytes of the disk, for what must be written when it is full; 0 sets them free."""
@@ -191,7 +203,7 @@ def _faults(goal: Path) -> Iterator[None]:
 if sys.platform == "win32":
     import msvcrt
 
-    def _lock(file: IO[bytes]) -> None:
+    def _lock(file: IO[bytes], is_shared: bool) -> None:
         try:
             msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
         except PermissionError as error:
@@ -199,5 +211,5 @@ if sys.platform == "win32":
 else:
     import fcntl
 
-    def _lock(file: IO[bytes]) -> None:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    def _lock(file: IO[bytes], is_shared: bool) -> None:
+        fcntl.flock(file, (fcntl.LOCK_SH if is_shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)

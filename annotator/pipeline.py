@@ -45,9 +45,10 @@ def annotate(job: Job, detector: Detector | None = None) -> Generator[Event, Non
     OutputError when labels can't be written.
     """
     findings = find(job.inputs)
-    sources = findings.sources
+    part = job.part
+    sources = [source for source in findings.sources if part is None or part.holds(source.name)]
     detector = detector or Detector.load(job.weights, job.device, job.detection)
-    with Run(job.out, about(job, detector, findings), sources) as run:
+    with Run(job.out, about(job, detector, findings), sources, part) as run:
         if not job.overwrite:
             check_stores(run, sources, detector, job.past)
         yield RunStarted(run, tuple(findings.passed_over))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -19,6 +20,7 @@ import annotator
 from annotator.errors import OutputError, UsageError
 from annotator.escape import read_object
 from annotator.files import FileLock, write_json
+from annotator.options import Shard
 from annotator.store import Progress, Store
 from annotator.store.journal import Journal
 from annotator.store.lock import LOCK_FILE, RUN_FILE
@@ -77,39 +79,73 @@ class SourceRecord:
 class Run:
     """A run that holds the lock of its output folder; use it in a `with`.
 
-    What earlier runs recorded there of other sources is kept.
+    What earlier runs recorded there of other sources is kept. A run over a shard shares the folder with those of
+    other shards, and has a record file of its own, which the next run over all recordings, or a report, takes in.
     """
 
-    def __init__(self, out: Path, about: Mapping[str, Any], sources: Sequence[Named]) -> None:
+    def __init__(
+        self, out: Path, about: Mapping[str, Any], sources: Sequence[Named], shard: Shard | None = None
+    ) -> None:
         self.out = out
+        self._file = out / (shard.file_of(FILE_NAME) if shard else FILE_NAME)
         self._about = {"tool": "spatialemb-annotate", "versions": versions(), **about}
         self._names = [source.name for source in sources]
         self._records = {source.name: SourceRecord(source.name, _path(source)) for source in sources}
         self._before: SourceRecord | None = None  # what was recorded of the source that is being labelled
         self._since = 0.0
-        self._lock = FileLock(out / LOCK_FILE)
-        self._journal = Journal(out / FILE_NAME)
+        self._lock = FileLock(self._file.with_name(shard.file_of(LOCK_FILE) if shard else LOCK_FILE))
+        self._shard = shard
+        self._shared_locks = [FileLock(out / name, is_shared=True) for name in _shared(shard)]
+        self._journal = Journal(self._file)
         self._is_first = False  # there was no run.json before
         self._is_forgotten = False
 
     def __enter__(self) -> Run:
         try:
             self.out.mkdir(parents=True, exist_ok=True)
-            self._lock.take()
-            self._is_first = not (self.out / FILE_NAME).exists()
+            self._take_locks()
+            self._is_first = not self._file.exists()
         except OSError as error:
             raise UsageError(
                 f"{self.out}: can't be written ({error.strerror}); choose another --out"
             ) from error
-        self._records |= read_records(self.out / FILE_NAME)
+        parts = [] if self._shared_locks else record_files(self.out)[1:]
+        before = read_records(self.out / FILE_NAME)
+        if self._shared_locks:
+            before = {name: record for name, record in before.items() if name in self._records}
+            before |= read_records(self._file)
+        self._records |= before
+        for part in parts:
+            self._records |= read_records(part)
         self._about |= {"state": RUNNING, "started": _now(), "ended": None}
         try:
             self._write()
-            self._lock.reserve(ROOM + 2 * (self.out / FILE_NAME).stat().st_size)
+            for part in parts:
+                Journal(part).clear()
+                part.unlink(missing_ok=True)
+            self._lock.reserve(ROOM + 2 * self._file.stat().st_size)
         except OutputError:
-            self._lock.release()
+            self._release_locks()
             raise
         return self
+
+    def _take_locks(self) -> None:
+        """Raises UsageError when a run is there that this one could meet, OSError when nothing can be written."""
+        try:
+            for lock in (*self._shared_locks, self._lock):
+                lock.take()
+            for other in self.out.glob(f"{LOCK_FILE}.of-*"):
+                if other.name not in _shared(self._shard):
+                    other_lock = FileLock(other)
+                    other_lock.take()  # nobody of another number of shards, whose parts are others
+                    other_lock.release()
+        except BaseException:
+            self._release_locks()
+            raise
+
+    def _release_locks(self) -> None:
+        for lock in (self._lock, *reversed(self._shared_locks)):
+            lock.release()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -131,7 +167,7 @@ class Run:
             if kind is None:
                 raise  # else the first fault is the one to tell
         finally:
-            self._lock.release()
+            self._release_locks()
             if self._is_forgotten:
                 with suppress(OSError):
                     self.out.rmdir()  # unless others have files there
@@ -143,7 +179,7 @@ class Run:
     def _write_last(self) -> None:
         """Write how it ended, also where the disk is full: the room for that was reserved."""
         if self._is_forgotten:
-            (self.out / FILE_NAME).unlink(missing_ok=True)
+            self._file.unlink(missing_ok=True)
             return
         try:
             self._write()
@@ -218,7 +254,7 @@ class Run:
 
     def _write(self) -> None:
         sources = [asdict(self._records[name]) for name in sorted(self._records)]
-        write_json(self.out / FILE_NAME, {**self._about, "sources": sources})
+        write_json(self._file, {**self._about, "sources": sources})
         self._journal.clear()
 
 
@@ -241,12 +277,31 @@ def versions() -> dict[str, str]:
     return found
 
 
-def read_records(path: Path) -> dict[str, SourceRecord]:
-    """The records of the runs before this one, as far as they can be understood; none without a readable run.json."""
+def _shared(shard: Shard | None) -> tuple[str, ...]:
+    """The names of lock files that a run over a shard shares: with all of other shards, and with all of its number."""
+    return () if shard is None else (LOCK_FILE, f"{LOCK_FILE}.of-{shard.count}")
+
+
+def record_files(out: Path) -> list[Path]:
+    """run.json, then the files of shards that are not taken in yet, the newest last."""
+    shards = [
+        path for path in out.glob("run.*-of-*.json") if re.fullmatch(r"run\.\d+-of-\d+\.json", path.name)
+    ]
+    return [out / FILE_NAME, *sorted(shards, key=lambda path: path.stat().st_mtime_ns)]
+
+
+def read_records(path: Path, is_over: bool = True) -> dict[str, SourceRecord]:
+    """The records of the runs before this one, as far as they can be understood; none without a readable run.json.
+
+    What was under work is interrupted, if the run `is_over`.
+    """
     sources = read_object(path).get("sources")
     found = chain(sources if isinstance(sources, list) else (), Journal(path).changes())
     records = (_record(source) for source in found if _is_record(source))
-    return {record.name: record for record in records}
+    return {
+        record.name: replace(record, state=INTERRUPTED) if is_over and record.state == RUNNING else record
+        for record in records
+    }
 
 
 def _is_record(source: Any) -> bool:
@@ -258,8 +313,6 @@ def _record(source: Mapping[str, Any]) -> SourceRecord:
     known: dict[str, Any] = {
         key: value for key, value in source.items() if key in ENTRIES and ENTRIES[key](value)
     }
-    if known.get("state") == RUNNING:
-        known["state"] = INTERRUPTED
     lists: dict[str, Any] = {key: tuple(value) for key, value in known.items() if isinstance(value, list)}
     return SourceRecord(**{**known, **lists})
 

@@ -129,6 +129,7 @@ COMMANDS = {
     "cli.convert",
     "cli.cvat",
     "cli.evaluate",
+    "cli.fleet",
     "cli.quantize",
     "cli.review",
     "cli.track",

@@ -15,6 +15,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 SHELL = "\n".join(re.findall(r"```sh\n(.*?)```", README, re.DOTALL))
 COMMANDS = {
     "spatialemb-annotate": "cli.annotate",
+    "spatialemb-fleet": "cli.fleet",
     "spatialemb-eval": "cli.evaluate",
     "spatialemb-train": "cli.train",
     "spatialemb-track": "cli.track",

@@ -14,6 +14,7 @@ from annotator.options.evaluation import (
     PairingOptions,
 )
 from annotator.options.faults import Attempts, FaultOptions
+from annotator.options.fleet import ReportJob, Shard
 from annotator.options.labelling import (
     DEVICES,
     FORMATS,
@@ -70,7 +71,9 @@ __all__ = [
     "PushJob",
     "QuantizationJob",
     "ReadingOptions",
+    "ReportJob",
     "ReviewJob",
+    "Shard",
     "TrackingJob",
     "TrackingOptions",
     "TrainingJob",

@@ -9,6 +9,7 @@ from pathlib import Path
 from annotator.errors import UsageError
 from annotator.labels import BY_NAME, class_ids
 from annotator.options.faults import Attempts, FaultOptions
+from annotator.options.fleet import Shard
 from annotator.options.record import check, option
 
 FORMATS = (
@@ -238,6 +239,13 @@ class Job:
     )
     faults: FaultOptions = field(default_factory=FaultOptions)
     past: Attempts = field(default_factory=Attempts)
+    shard: str | None = field(
+        default=None,
+        metadata=option(
+            "Take one part of the recordings, as 3/8: for several machines that share one --out"
+            "  [default: all of them]"
+        ),
+    )
     overwrite: bool = field(
         default=False,
         metadata=option("Start again: delete what an earlier run wrote for these recordings."),
@@ -251,3 +259,9 @@ class Job:
             raise UsageError(f"--device does not know {self.device!r}; choose from auto, cpu, cuda, cuda:N")
         if not self.formats:
             raise UsageError(f"--format names no format; choose from {', '.join(FORMATS)}")
+        _ = self.part
+
+    @property
+    def part(self) -> Shard | None:
+        """The part of the recordings that `shard` says; None for all of them. Raises UsageError."""
+        return None if self.shard is None else Shard.parse(self.shard)

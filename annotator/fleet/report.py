@@ -1,0 +1,165 @@
+"""What a fleet's run has done: each recording's state and figures, the whole, and when it may be over."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from annotator.errors import EXIT_NOTHING_LABELLED, EXIT_OK, EXIT_SOME_FAILED, UsageError
+from annotator.escape import encodable, read_object
+from annotator.files import atomic_file, write_json
+from annotator.run import (
+    DONE,
+    FAILED,
+    INTERRUPTED,
+    PENDING,
+    RUNNING,
+    Run,
+    SourceRecord,
+    read_records,
+    record_files,
+)
+from annotator.store.lock import RUN_FILE
+
+JSON_NAME, CSV_NAME = "fleet.json", "fleet.csv"
+STATES = (DONE, FAILED, INTERRUPTED, RUNNING, PENDING)
+OF_A_RUN = ("tool", "versions", "state", "started", "ended", "sources")  # what every run writes itself
+
+
+@dataclass(frozen=True)
+class Row:
+    """How it went with one recording."""
+
+    name: str
+    state: str
+    frames: int
+    objects: int  # tracks; instances where nothing was tracked
+    seconds: float
+    doubts: int  # gaps, remarks, and what formats could not hold
+    error: str
+
+
+@dataclass(frozen=True)
+class FleetReport:
+    """The state of a run."""
+
+    rows: Sequence[Row]  # by name
+    absent: Mapping[int, Sequence[int]]  # shards without a file, by the number of shards
+
+    @property
+    def states(self) -> Mapping[str, int]:
+        """How many recordings are in each state."""
+        found = Counter(row.state for row in self.rows)
+        return {state: found[state] for state in STATES}
+
+    @property
+    def totals(self) -> Mapping[str, float]:
+        """Frames, objects, seconds and doubts of all recordings together."""
+        keys = ("frames", "objects", "seconds", "doubts")
+        return {key: round(sum(getattr(row, key) for row in self.rows), 3) for key in keys}
+
+    @property
+    def frames_per_second(self) -> float | None:
+        """Frames that one worker labels in a second, all its work included; None as long as nothing is done."""
+        done = [row for row in self.rows if row.state == DONE]
+        seconds = sum(row.seconds for row in done)
+        return round(sum(row.frames for row in done) / seconds, 3) if seconds else None
+
+    @property
+    def seconds_left(self) -> float | None:
+        """When the run may be over, if the rest is like what is done; None where nobody works, or nothing is done."""
+        done = [row.seconds for row in self.rows if row.state == DONE and row.seconds]
+        working = self.states[RUNNING]
+        if not done or not working:
+            return None
+        return round(
+            (self.states[PENDING] + self.states[INTERRUPTED] + working / 2) * sum(done) / len(done) / working
+        )
+
+    @property
+    def exit_code(self) -> int:
+        """0: all are labelled. 1: some are not. 3: none is."""
+        done = self.states[DONE]
+        if done == len(self.rows) and not self.absent:
+            return EXIT_OK
+        return EXIT_SOME_FAILED if done else EXIT_NOTHING_LABELLED
+
+    def as_json(self) -> dict[str, Any]:
+        """All of it, for fleet.json."""
+        return {
+            "states": dict(self.states),
+            "totals": dict(self.totals),
+            "frames_per_second_of_a_worker": self.frames_per_second,
+            "seconds_left": self.seconds_left,
+            "absent_shards": {str(count): list(which) for count, which in self.absent.items()},
+            "recordings": [asdict(row) for row in self.rows],
+        }
+
+
+def report(out: Path, csv_file: Path | None = None) -> FleetReport:
+    """Report on a run, and write fleet.json and a CSV; records of shards go into run.json where nobody works any more.
+
+    Raises UsageError when there is no run, OutputError when the files can't be written.
+    """
+    files = [path for path in record_files(out) if path.is_file()]
+    if not files:
+        raise UsageError(f"{out}: no run is here; name the --out of spatialemb-annotate")
+    records: dict[str, SourceRecord] = {}
+    for path in files:
+        records |= read_records(path, is_over=False)
+    absent = _absent(files)
+    found = FleetReport([_row(records[name]) for name in sorted(records)], absent)
+    _take_in(out, files)
+    write_json(out / JSON_NAME, found.as_json())
+    _write_csv(found.rows, csv_file or out / CSV_NAME)
+    return found
+
+
+def _row(record: SourceRecord) -> Row:
+    losses = sum(sum(of_format.values()) for of_format in record.losses.values())
+    return Row(
+        record.name,
+        record.state,
+        record.frames,
+        record.tracks or record.instances,
+        record.seconds,
+        record.gaps + len(record.remarks) + losses,
+        record.error or "",
+    )
+
+
+def _absent(files: Sequence[Path]) -> dict[int, list[int]]:
+    """Shards that have no file, of those numbers of shards of which some have one."""
+    there: dict[int, set[int]] = {}
+    for path in files:
+        if found := re.fullmatch(r"run\.(\d+)-of-(\d+)\.json", path.name):
+            there.setdefault(int(found[2]), set()).add(int(found[1]))
+    absent = {count: sorted(set(range(1, count + 1)) - seen) for count, seen in there.items()}
+    return {count: which for count, which in absent.items() if which}
+
+
+def _take_in(out: Path, files: Sequence[Path]) -> None:
+    """Put the records of shards into run.json, unless a run is going on; whoever runs next does it too."""
+    if files == [out / RUN_FILE]:
+        return
+    about = {key: value for key, value in read_object(files[-1]).items() if key not in OF_A_RUN}
+    try:
+        with Run(out, about, []):
+            pass
+    except UsageError:
+        return
+
+
+def _write_csv(rows: Sequence[Row], path: Path) -> None:
+    with atomic_file(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        lines = csv.DictWriter(file, list(Row.__dataclass_fields__), lineterminator="\n")
+        lines.writeheader()
+        lines.writerows(
+            {key: encodable(value) if isinstance(value, str) else value for key, value in asdict(row).items()}
+            for row in rows
+        )

@@ -1,0 +1,53 @@
+"""What can be asked of labelling on several machines."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from annotator.errors import UsageError
+from annotator.options.record import check, option
+
+MOST_SHARDS = 100_000
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A part of the recordings, by their names alone: each name is in one part, whoever asks and whatever is beside."""
+
+    index: int  # from 1
+    count: int
+
+    @classmethod
+    def parse(cls, text: str) -> Shard:
+        """The shard of "3/8". Raises UsageError."""
+        found = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text)
+        if not found or not 1 <= int(found[1]) <= int(found[2]) <= MOST_SHARDS:
+            raise UsageError(f"--shard {text!r}: give the part and how many there are, from 1/1 on, as 3/8")
+        return cls(int(found[1]), int(found[2]))
+
+    def holds(self, name: str) -> bool:
+        """Whether the recording of this name is in this part."""
+        digest = hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()
+        return int.from_bytes(digest[:8], "big") % self.count == self.index - 1
+
+    def file_of(self, name: str) -> str:
+        """The name of this part's own file in the place of one of the whole run: run.3-of-8.json of run.json."""
+        stem, dot, suffix = name.rpartition(".")
+        part = f"{self.index}-of-{self.count}"
+        return f"{stem}.{part}{dot}{suffix}" if stem else f"{name}.{part}"
+
+
+@dataclass(frozen=True)
+class ReportJob:
+    """What is asked of a report on a run."""
+
+    run: Path
+    csv: Path | None = field(
+        default=None, metadata=option("File for a line of each recording  [default: fleet.csv in the run]")
+    )
+
+    def __post_init__(self) -> None:
+        check(self)
