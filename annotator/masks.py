@@ -179,7 +179,9 @@ def iou(a: Sequence[Rle], b: Sequence[Rle]) -> npt.NDArray[np.float64]:
     return np.asarray(coco.iou(list(a), list(b), [0] * len(b)), np.float64)
 
 
-def shared(a: Sequence[Rle], b: Sequence[Rle], areas_of_a: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+def intersections(
+    a: Sequence[Rle], b: Sequence[Rle], areas_of_a: npt.NDArray[np.int64]
+) -> npt.NDArray[np.int64]:
     """Pixels that every mask of `a` has in common with every one of `b`: (len(a), len(b)), exact."""
     if not len(a) or not len(b):
         return np.zeros((len(a), len(b)), np.int64)
@@ -249,7 +251,7 @@ def decode_windows(rles: Sequence[Rle]) -> Iterator[Window]:
         yield _in_box(*parts)
 
 
-def without_specks(mask: npt.NDArray[np.bool_], share: float = SPECK) -> npt.NDArray[np.bool_]:
+def remove_small_components(mask: npt.NDArray[np.bool_], share: float = SPECK) -> npt.NDArray[np.bool_]:
     """A mask (H, W) without 8-connected parts, and without 4-connected holes, of less than a share of its pixels.
 
     Of nothing but such parts the largest is left, the first of several.
@@ -279,7 +281,7 @@ def _small_parts(
     return parts, is_small
 
 
-def at_pixels(
+def sample_pixels(
     rles: Sequence[Rle], rows: npt.NDArray[np.int64], columns: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.bool_]:
     """(N, R, C) whether N masks of one size have the pixels where their rows (N, R) and columns (N, C) cross."""
@@ -294,7 +296,7 @@ def at_pixels(
     return np.ascontiguousarray(((runs - first[:, None, None]) & 1).astype(np.bool_).transpose(0, 2, 1))
 
 
-def at_cells(
+def sample_grid(
     rles: Sequence[Rle], boxes_xywh: npt.NDArray[np.float64], grid: int
 ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Whether N masks of one size have the centres of grid x grid cells of their boxes (N, 4): (N, grid, grid).
@@ -303,7 +305,7 @@ def at_cells(
     """
     centres = (np.arange(grid) + 0.5) / grid
     columns, rows = (boxes_xywh[:, axis, None] + centres * boxes_xywh[:, 2 + axis, None] for axis in (0, 1))
-    return at_pixels(rles, rows.astype(np.int64), columns.astype(np.int64)), rows, columns
+    return sample_pixels(rles, rows.astype(np.int64), columns.astype(np.int64)), rows, columns
 
 
 def _in_box(lengths: npt.NDArray[np.int64], box_xywh: list[int], frame_height: int) -> Window:

@@ -166,13 +166,13 @@ def diff(
     # Numpy and the like must not be behind --help, nor behind wrong usage.
     from annotator.evaluation.diff import diff as compare
     from annotator.evaluation.diff import parse_seconds
-    from annotator.evaluation.output import insist_on_files
+    from annotator.evaluation.output import require_files
     from annotator.files import write_json
 
     from .tables import show_diff
 
     assumed = parse_seconds(seconds)
-    insist_on_files([json_file] if json_file else [])
+    require_files([json_file] if json_file else [])
     reading, pairing = build(ReadingOptions, values), build(PairingOptions, values)
     found = compare(machine, corrected, reading, kept_iou, pairing)
     if json_file:

@@ -65,15 +65,15 @@ def command(prediction: Path, truth: Path, bounds: tuple[str, ...], quiet: bool,
     options = build(EvaluationOptions, values)
     demanded = [Bound.parse(text) for text in bounds]
     # Numpy and the like must not be behind --help, nor behind wrong usage.
-    from annotator.evaluation.output import insist_on_files, insist_on_folder, write_csv, write_json
+    from annotator.evaluation.output import require_files, require_folder, write_csv, write_json
     from annotator.evaluation.report import evaluate
 
-    insist_on_files(path for path in (options.json, options.csv) if path)
+    require_files(path for path in (options.json, options.csv) if path)
     if options.plots:
-        from annotator.evaluation.plots import insist_on_matplotlib, write_plots
+        from annotator.evaluation.plots import require_matplotlib, write_plots
 
-        insist_on_folder(options.plots)
-        insist_on_matplotlib()
+        require_folder(options.plots)
+        require_matplotlib()
     reading, pairing = build(ReadingOptions, values), build(PairingOptions, values)
     report = evaluate(prediction, truth, options.metrics, reading, pairing)
     short = failures(report, demanded)

@@ -77,7 +77,7 @@ def _diff_remarks(found: Diff, most: int, assumed: Mapping[str, float]) -> Itera
         f" {found.seconds_from_nothing(assumed) / 60:.1f} of drawing all of it; assumed: {times}; an outline serves"
         f" for {KEYFRAME_EVERY} frames, and what is done to a track in consecutive frames is done once"
     )
-    frames = found.worth_training(most)
+    frames = found.frames_to_retrain(most)
     several = len({frame.recording for frame in frames}) > 1
     names = [
         (f"{frame.recording}:" if several else "") + (frame.name or str(frame.index)) for frame in frames

@@ -171,16 +171,16 @@ def compare(given: argparse.Namespace) -> None:
     import tempfile
 
     from annotator.detection import Detector
-    from annotator.training.images import evenly
-    from annotator.training.mix import DataSource, open_files
+    from annotator.training.datasets import DatasetSpec, open_files
+    from annotator.training.images import subsample
     from annotator.training.validation import Validation
 
     detector = Detector.load(given.weights)
     with tempfile.TemporaryDirectory() as folder:
         unpack(given.pack, Path(folder))
         for name, where in (("as it was", given.data), ("packed", Path(folder))):
-            source = DataSource(where / "val.json", where / "images")
-            images = evenly(open_files(source, detector.spec.trained_size, Path(folder)), given.images)
+            source = DatasetSpec(where / "val.json", where / "images")
+            images = subsample(open_files(source, detector.spec.trained_size, Path(folder)), given.images)
             figures = Validation([images]).score(detector)
             print(
                 f"{name}: {len(images)} images, AP {figures['AP']:.4f}, AP50 {figures['AP50']:.4f}",

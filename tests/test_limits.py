@@ -18,7 +18,7 @@ from annotator.formats import cvat_interpolation, cvat_reader, frames_csv, mask_
 from annotator.formats.check import check
 from annotator.limits import require_frame_size
 from annotator.model.checkpoint import load_checkpoint
-from annotator.training.mix import read_mix
+from annotator.training.datasets import read_mix
 from annotator.video.image_folder import decode
 
 TASK = (

@@ -99,9 +99,9 @@ def test_pixels_are_looked_up_without_decoding(stack: list[np.ndarray], random: 
     columns = np.array([[random.randrange(width) for _ in range(2)] for _ in stack])
     expected = [pixels[np.ix_(r, c)] for pixels, r, c in zip(stack, rows, columns, strict=True)]
     assert np.array_equal(
-        masks.at_pixels([masks.encode(pixels) for pixels in stack], rows, columns), expected
+        masks.sample_pixels([masks.encode(pixels) for pixels in stack], rows, columns), expected
     )
-    assert masks.at_pixels([], rows[:0], columns[:0]).shape == (0, 3, 2)
+    assert masks.sample_pixels([], rows[:0], columns[:0]).shape == (0, 3, 2)
 
 
 @given(SAME_SIZE_MASKS)
@@ -300,7 +300,7 @@ def plainly_without_specks(pixels: np.ndarray, share: float) -> np.ndarray:
 @given(MASKS, st.sampled_from([0.0, 0.01, 0.1, 0.3]))
 def test_specks_are_small_parts_and_small_holes(pixels: np.ndarray, share: float) -> None:
     before = pixels.copy()
-    cleaned = masks.without_specks(pixels, share)
+    cleaned = masks.remove_small_components(pixels, share)
     assert np.array_equal(cleaned, plainly_without_specks(pixels, share))
     assert np.array_equal(pixels, before)
 
@@ -308,4 +308,4 @@ def test_specks_are_small_parts_and_small_holes(pixels: np.ndarray, share: float
 def test_a_bay_at_the_border_of_a_large_mask_is_no_hole() -> None:
     pixels = np.ones((600, 600), bool)
     pixels[0, 300] = False
-    assert np.array_equal(masks.without_specks(pixels, 0.01), pixels)
+    assert np.array_equal(masks.remove_small_components(pixels, 0.01), pixels)

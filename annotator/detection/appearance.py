@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from annotator.instances import Instances
-from annotator.masks import at_cells, boxes_xywh
+from annotator.masks import boxes_xywh, sample_grid
 
 WIDTH = 32  # numbers of an instance
 GRID = 16  # its mask is looked at in the centres of GRID x GRID cells of its box
@@ -24,7 +24,7 @@ def with_appearance(found: Instances, features: Tensor, processed: tuple[int, in
     `features` (C, h, w) are the encoder's, of the image at size `processed` (H, W). What all of the frame have in
     common is taken away, so that light and weather count for little; a fixed random projection makes C numbers few.
     """
-    is_on, rows, columns = at_cells(found.masks, boxes_xywh(found.masks), GRID)
+    is_on, rows, columns = sample_grid(found.masks, boxes_xywh(found.masks), GRID)
     owners, i, j = np.nonzero(is_on)
     scale = np.array(processed) / np.array(found.frame.size) / STRIDE
     row, column = (

@@ -20,7 +20,7 @@ import numpy.typing as npt
 import torch
 
 from annotator.instances import Instances
-from annotator.masks import at_cells, boxes_xywh
+from annotator.masks import boxes_xywh, sample_grid
 
 PIXELS = 384 * 192  # of the picture in which points are followed, at most
 GRID = 8  # points of an instance: the centres of GRID x GRID cells of its box that are on its mask
@@ -75,7 +75,7 @@ def _small(image: torch.Tensor) -> Gray:
 
 def _points(found: Instances) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """(P, 2) pixels x, y on the masks, each once for an instance, and (P,) the instance of each."""
-    is_on, rows, columns = at_cells(found.masks, boxes_xywh(found.masks), GRID)
+    is_on, rows, columns = sample_grid(found.masks, boxes_xywh(found.masks), GRID)
     owners, i, j = np.nonzero(is_on)
     height, width = found.frame.size
     pixels = (rows[owners, i].astype(np.int64), columns[owners, j].astype(np.int64))

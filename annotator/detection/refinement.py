@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from annotator.detection.clustering import Cluster, Floats, Indices
-from annotator.masks import Rle, encode_window, without_specks
+from annotator.masks import Rle, encode_window, remove_small_components
 
 OUTLINE = 0.3  # seed score of a pixel of an instance: seed maps are to be phi, and fall short at borders
 
@@ -66,7 +66,7 @@ def refine(
         return None
     pixels, top, left = _cropped(mask)
     top, left = vertical.first + top, horizontal.first + left
-    return RefinedMask(encode_window(without_specks(pixels), top, left, size), score)
+    return RefinedMask(encode_window(remove_small_components(pixels), top, left, size), score)
 
 
 def _cropped(mask: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.bool_], int, int]:

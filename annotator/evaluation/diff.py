@@ -102,7 +102,7 @@ class Diff:
         """The time to draw the corrected labels without the machine's."""
         return assumed[ADDED] * self.drawn + assumed["frame"] * self.frames
 
-    def worth_training(self, most: int) -> list[ChangedFrame]:
+    def frames_to_retrain(self, most: int) -> list[ChangedFrame]:
         """The frames with most to learn from, best first; of neighbours the best."""
         chosen: list[ChangedFrame] = []
         taken: set[tuple[str, int]] = set()
@@ -133,7 +133,7 @@ class Diff:
                 "assumed_frames_of_a_keyframe": KEYFRAME_EVERY,
             },
             "worth_training": [
-                _frame(frame) | {"weight": frame.weight} for frame in self.worth_training(most)
+                _frame(frame) | {"weight": frame.weight} for frame in self.frames_to_retrain(most)
             ],
             "changed_frames": [_frame(frame) for frame in self.changed],
             "tracks": [

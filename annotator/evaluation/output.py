@@ -32,7 +32,7 @@ def write_csv(report: Report, path: Path) -> None:
             lines.writerow([*map(encodable, names), "" if math.isnan(value) else value])
 
 
-def insist_on_files(paths: Iterable[Path]) -> None:
+def require_files(paths: Iterable[Path]) -> None:
     """Raise UsageError when files can't be put there: better before an evaluation than behind it."""
     for path in paths:
         if path.is_dir():
@@ -40,7 +40,7 @@ def insist_on_files(paths: Iterable[Path]) -> None:
         _insist_on_folder(path, path.parent)
 
 
-def insist_on_folder(path: Path) -> None:
+def require_folder(path: Path) -> None:
     """Raise UsageError when files can't be put into a folder, which need not be there yet."""
     _insist_on_folder(path, path)
 

@@ -77,7 +77,7 @@ class Overlap:
         others = (*true.masks, *(region.mask for region in truth.ignore_regions))
         areas = masks.areas((*predicted.masks, *others))
         of_predicted, of_true, of_regions = np.split(areas, [len(predicted), len(predicted) + len(true)])
-        shared = masks.shared(predicted.masks, others, of_predicted)
+        shared = masks.intersections(predicted.masks, others, of_predicted)
         return cls(
             frame=frame,
             predicted=Objects.of(predicted, of_predicted),

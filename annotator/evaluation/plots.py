@@ -36,7 +36,7 @@ MOST_PX = 1280  # width of one side of a picture
 Image = npt.NDArray[np.uint8]  # (H, W, 3) RGB
 
 
-def insist_on_matplotlib() -> None:
+def require_matplotlib() -> None:
     """Raise UsageError, saying how to install it, when there is no matplotlib."""
     if find_spec("matplotlib") is None:
         raise UsageError(

@@ -14,7 +14,7 @@ from annotator.formats.summary import shortest
 from annotator.instances import Instances
 from annotator.masks import Rle
 from annotator.options import PublishOptions
-from annotator.polygons import Part, Polygons, Ring
+from annotator.polygons import PolygonPart, Polygons, Ring
 
 HOLES = "holes filled"
 SPECKS = "parts of under 1% of their instance"
@@ -38,7 +38,7 @@ class Shape(NamedTuple):
 def shapes_of(shown: Instances, losses: Counter[str], options: PublishOptions) -> list[list[Shape]]:
     """The parts of each of a frame's disjoint instances, largest first; what is lost is counted."""
     limits = polygons.Limits(options.poly_iou, options.max_vertices, options.holes != "fill")
-    outlined = polygons.outline(shown.masks, shown.frame.size, limits)
+    outlined = polygons.polygonize(shown.masks, shown.frame.size, limits)
     depths = _depths(outlined, shown.frame.size)
     shapes = []
     for k, of_instance in enumerate(outlined):
@@ -61,7 +61,7 @@ def shapes_of(shown: Instances, losses: Counter[str], options: PublishOptions) -
     return shapes
 
 
-def _is_mask(part: Part, options: PublishOptions) -> bool:
+def _is_mask(part: PolygonPart, options: PublishOptions) -> bool:
     return options.holes == "mask" and part.holes > 0
 
 

@@ -83,7 +83,7 @@ class Function:
     def _polygons(self, shown: Sequence[masks.Rle], size: tuple[int, int]) -> Iterator[list[Points]]:
         """The parts of every object, as CVAT draws polygons."""
         limits = polygons.Limits(self._poly_iou)
-        for parts in polygons.outline(shown, size, limits):
+        for parts in polygons.polygonize(shown, size, limits):
             yield [("polygon", part.ring.ravel().tolist()) for part in parts.parts]
 
 

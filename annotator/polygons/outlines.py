@@ -18,8 +18,8 @@ from annotator import masks
 from annotator.masks import SPECK, Rle
 from annotator.polygons.borders import Borders, Curves, Integers, Outline, trace
 from annotator.polygons.rings import Ring, area, fill_all, length, with_keyholes
-from annotator.polygons.stretches import Simplifier
-from annotator.polygons.thinning import are_alone, dispensable
+from annotator.polygons.segments import Simplifier
+from annotator.polygons.vertex_removal import are_alone, removal_order
 
 Floats = npt.NDArray[np.float64]
 MIN_IOU = 0.97
@@ -42,7 +42,7 @@ DEFAULT = Limits()
 
 
 @dataclass(frozen=True)
-class Part:
+class PolygonPart:
     """An 8-connected part of a mask as a polygon."""
 
     ring: Ring
@@ -55,7 +55,7 @@ class Part:
 class Polygons:
     """A mask as polygons."""
 
-    parts: tuple[Part, ...]  # largest first
+    parts: tuple[PolygonPart, ...]  # largest first
     lost_parts: int  # specks
     lost_holes: int  # that are filled
 
@@ -76,7 +76,7 @@ class _Piece:
         return with_keyholes(self.outer.ring(curves), [hole.ring(curves) for hole in self.holes])
 
 
-def outline(rles: Sequence[Rle], size: tuple[int, int], limits: Limits = DEFAULT) -> list[Polygons]:
+def polygonize(rles: Sequence[Rle], size: tuple[int, int], limits: Limits = DEFAULT) -> list[Polygons]:
     """The polygons of N disjoint masks in a frame of `size` (H, W)."""
     borders = trace(masks.paint(rles, size))
     of_label: dict[int, list[Outline]] = {label: [] for label in range(1, len(rles) + 1)}
@@ -87,7 +87,7 @@ def outline(rles: Sequence[Rle], size: tuple[int, int], limits: Limits = DEFAULT
     pieces = [piece for of_one in of_mask for piece in of_one]
     exact = fill_all([piece.ring(borders.arcs) for piece in pieces], size)
     rings, overlaps = _Search(pieces, exact, borders, size, limits).rings()
-    parts = iter(map(Part, rings, exact, overlaps.tolist(), [piece.large_holes for piece in pieces]))
+    parts = iter(map(PolygonPart, rings, exact, overlaps.tolist(), [piece.large_holes for piece in pieces]))
     polygons = []
     for k, of_one in enumerate(of_mask):
         rims = of_label[k + 1]
@@ -187,7 +187,7 @@ class _Search:
 
     def _thinned(self, rings: list[Ring]) -> list[Ring]:
         """The rings without such vertices as no other ring has and the bound can do without."""
-        orders = [dispensable(*each) for each in zip(rings, are_alone(rings), strict=True)]
+        orders = [removal_order(*each) for each in zip(rings, are_alone(rings), strict=True)]
 
         def without(k: int, count: int) -> Ring:
             return np.delete(rings[k], orders[k][:count], axis=0)

@@ -11,7 +11,7 @@ import numpy as np
 
 from annotator.instances import Instances
 from annotator.labels import BY_ID
-from annotator.masks import Rle, areas, shared, union
+from annotator.masks import Rle, areas, intersections, union
 from annotator.options import TrackingOptions
 from annotator.store import INTERPOLATED, RESHAPED, AddedInstance, FrameTracks
 from annotator.tracking.gap_filling import MaskInterpolator, is_unoccupied, split_merged_mask
@@ -170,7 +170,7 @@ def _split_off(
 ) -> None:
     """Give a track its part of an instance that holds another object, too, if that one's track says so."""
     found = frame.frame.found
-    place = int(shared([mask], found.masks, areas([mask]))[0].argmax())
+    place = int(intersections([mask], found.masks, areas([mask]))[0].argmax())
     track = int(frame.frame.ids[place])
     ends = [each.mask_of(track) for each in (before, behind)] if track else []
     if not ends or ends[0] is None or ends[1] is None or not _is_of_category(found, place, seen):

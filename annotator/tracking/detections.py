@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from annotator.instances import Instances
 from annotator.labels import BY_ID
-from annotator.masks import at_cells, boxes_xywh
+from annotator.masks import boxes_xywh, sample_grid
 from annotator.tracking.arrays import Bools, Floats, Indices, any_by_group, expand_ranges
 from annotator.tracking.overlap import CELL_CENTRES, GRID
 from annotator.tracking.parameters import OCCLUSION
@@ -69,7 +69,7 @@ class Detections:
         masks = [mask for found in frames for mask in found.masks]
         boxes_of_masks = boxes_xywh(masks)
         boxes = np.hstack([boxes_of_masks[:, :2], boxes_of_masks[:, :2] + boxes_of_masks[:, 2:]])
-        grids, _, _ = at_cells(masks, boxes_of_masks, GRID)
+        grids, _, _ = sample_grid(masks, boxes_of_masks, GRID)
         classes = np.concatenate([found.class_ids for found in frames]).astype(np.intp)
         features = np.concatenate([_features_of_width(found, width) for found in frames])
         steps = np.repeat(np.where(elapsed == 0, np.nan, elapsed), counts)

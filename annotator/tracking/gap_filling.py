@@ -7,7 +7,17 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from annotator.masks import Rle, areas, boxes_xywh, decode_windows, encode_window, iou, shared, union, visible
+from annotator.masks import (
+    Rle,
+    areas,
+    boxes_xywh,
+    decode_windows,
+    encode_window,
+    intersections,
+    iou,
+    union,
+    visible,
+)
 from annotator.tracking.arrays import Bools, Floats
 from annotator.tracking.parameters import GAP_FILLING
 
@@ -49,10 +59,10 @@ class MaskInterpolator:
 def is_unoccupied(mask: Rle, found: Sequence[Rle]) -> bool:
     """Whether most of a mask would be seen beside those that were found; else the object was hidden, not missed."""
     area = areas([mask])
-    over = [found[k] for k in np.flatnonzero(shared([mask], found, area)).tolist()]
+    over = [found[k] for k in np.flatnonzero(intersections([mask], found, area)).tolist()]
     if not over:
         return True
-    occupied = shared([mask], [union(over, mask["size"])], area)[0, 0]
+    occupied = intersections([mask], [union(over, mask["size"])], area)[0, 0]
     return bool(occupied < (1 - GAP_FILLING.min_unoccupied) * area[0])
 
 

@@ -129,7 +129,7 @@ def _busy_background(
     return min(places, key=order)
 
 
-def paste(onto: LabelledImage, donor: LabelledImage, rng: np.random.Generator) -> LabelledImage:
+def copy_paste(onto: LabelledImage, donor: LabelledImage, rng: np.random.Generator) -> LabelledImage:
     """`onto` with a few objects of `donor` where they stood in it, moved sideways; nearer objects stay in front.
 
     Copy-paste (Ghiasi et al., CVPR 2021) as far as perspective allows: what was on the street stays on the street.

@@ -19,11 +19,11 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from annotator.errors import AnnotatorError
 from annotator.model.network import NetworkSpec
 from annotator.options import TrainingOptions
-from annotator.training.augmentation import crop, paste, target
+from annotator.training.augmentation import copy_paste, crop, target
 from annotator.training.batched_loss import BatchTarget
+from annotator.training.datasets import WeightedDataset
 from annotator.training.images import LabelledImage
 from annotator.training.loss import Target
-from annotator.training.mix import Part
 
 Sample = tuple[Tensor, Target]  # image (3, h, w) uint8 and what is in it
 Batch = tuple[Tensor, list[Target] | BatchTarget]  # images (B, 3, h, w) uint8
@@ -33,7 +33,7 @@ class Crops(Dataset[Sample | AnnotatorError]):
     """Crop i is the same whoever asks: resumed trainings see what undisturbed ones see."""
 
     def __init__(
-        self, parts: Sequence[Part], spec: NetworkSpec, stride: int, options: TrainingOptions
+        self, parts: Sequence[WeightedDataset], spec: NetworkSpec, stride: int, options: TrainingOptions
     ) -> None:
         self.parts, self.spec, self.stride, self.options = parts, spec, stride, options
         shares = np.array([part.share for part in parts])
@@ -52,7 +52,7 @@ class Crops(Dataset[Sample | AnnotatorError]):
         try:
             labelled = self._draw(part, rng)
             if rng.random() < self.options.crop.pasted:
-                labelled = paste(labelled, self._draw(part, rng), rng)
+                labelled = copy_paste(labelled, self._draw(part, rng), rng)
         except AnnotatorError as error:
             return error
         image, labels = crop(labelled, rng, self.options.crop, self.stride)

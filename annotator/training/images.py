@@ -229,12 +229,12 @@ def _nearest(label_map: npt.NDArray[np.int16], size: Size) -> npt.NDArray[np.int
     return label_map if label_map.shape == size else label_map[np.ix_(rows, columns)]
 
 
-def spread(count: int, most: int) -> list[int]:
+def even_indices(count: int, most: int) -> list[int]:
     """At most so many numbers below a count, evenly chosen, the first and the last among them."""
     return sorted({round(k) for k in np.linspace(0, count - 1, most)})
 
 
-def evenly(images: ImageFiles, most: int) -> ImageFiles:
+def subsample(images: ImageFiles, most: int) -> ImageFiles:
     """At most so many of the images, evenly chosen."""
-    chosen = spread(len(images), most)
+    chosen = even_indices(len(images), most)
     return replace(images, truths=[images.truths[k] for k in chosen], files=[images.files[k] for k in chosen])

@@ -18,23 +18,23 @@ from torch.optim.swa_utils import AveragedModel
 from annotator.errors import AnnotatorError, OutputError, UsageError
 from annotator.model.network import SpatialEmbeddingNetwork
 from annotator.options import TrainingJob, TrainingOptions
+from annotator.training.checkpointing import BEST, State
 from annotator.training.crops import Batch, Crops, batches, cache_bytes
+from annotator.training.datasets import WeightedDataset, mix_of, open_files, open_parts
 from annotator.training.device_crops import DeviceCrops
 from annotator.training.device_images import DeviceImages, fit_on
-from annotator.training.engine import (
-    LossOfNetwork,
+from annotator.training.distributed import (
+    NetworkWithLoss,
     fast_precision,
+    launch,
     make_fast,
     on_device,
     rank_of,
-    start,
     synchronise_batch_norm,
 )
-from annotator.training.images import CachedImages, ImageFiles, evenly
-from annotator.training.log import Log
-from annotator.training.mix import Part, mix_of, open_files, open_parts
-from annotator.training.start import initial_network
-from annotator.training.state import BEST, State
+from annotator.training.images import CachedImages, ImageFiles, subsample
+from annotator.training.initialization import initial_network
+from annotator.training.metrics_log import Log
 from annotator.training.validation import Validation, detector_of, write_pictures
 
 if TYPE_CHECKING:
@@ -66,10 +66,10 @@ def train(job: TrainingJob) -> Iterator[Progress]:
     """
     asked = job.options.precision
     precision = fast_precision(job.device) if asked == "auto" else asked
-    training = Training(start(job.device, precision), job, skips_infinite=precision == "16")
-    with training.log, closing(training.passes_of_steps()) as passes_of_steps:
-        for passes in passes_of_steps:
-            training.do_step(passes)
+    training = Training(launch(job.device, precision), job, skips_infinite=precision == "16")
+    with training.log, closing(training.micro_batches_of_steps()) as micro_batches_of_steps:
+        for micro_batches in micro_batches_of_steps:
+            training.train_step(micro_batches)
             if training.is_due(job.validate_every):
                 training.validate()
             if training.is_due(job.save_every):
@@ -91,9 +91,9 @@ class Training:
         self._fabric, self._job, self._skips_infinite = fabric, job, skips_infinite
         options = job.options
         network = initial_network(job.weights, options)
-        insist_on_crops(options.crop.size, network.stride)
+        require_crops(options.crop.size, network.stride)
         mix = mix_of(job.labels, job.images, job.validation, job.reading)
-        insist_on_folder(job.out)
+        require_folder(job.out)
         self._started = time.monotonic()
         with fabric.rank_zero_first():  # who else makes files of the frames of videos
             parts = open_parts(mix.training, network.spec.trained_size, job.out / "frames")
@@ -111,10 +111,12 @@ class Training:
 
         optimizer = optimizer_of(network, options)
         average = AveragedModel(network, use_buffers=True).to(fabric.device)
-        module = LossOfNetwork(network, foreground_weights(parts, network.spec.class_ids), options)
+        module = NetworkWithLoss(network, foreground_weights(parts, network.spec.class_ids), options)
         prepare(network, job, fabric)
         self._module, self._optimizer = fabric.setup(module, optimizer)
-        self._state = State(network, average, optimizer, about(job, parts, self.steps, fabric.world_size))
+        self._state = State(
+            network, average, optimizer, run_metadata(job, parts, self.steps, fabric.world_size)
+        )
         self._state.load(job.out)
         self.log = Log(job.out, self._state.step, is_silent=not fabric.is_global_zero)
         self._seconds_before = self._state.seconds
@@ -125,7 +127,7 @@ class Training:
         self._share = self.share_done()
         self._began = time.monotonic()
 
-    def passes_of_steps(self) -> Generator[list[Batch], None, None]:
+    def micro_batches_of_steps(self) -> Generator[list[Batch], None, None]:
         """The crops of every step that is left."""
         self._began = time.monotonic()
         first = self._state.step
@@ -154,13 +156,15 @@ class Training:
         """Whether to do what is done every so many steps, and at the end."""
         return self.is_finished or any(self._state.step % steps == 0 for steps in every)
 
-    def do_step(self, passes: Sequence[Batch]) -> None:
-        """Move the weights along the mean gradient of all passes of all processes."""
+    def train_step(self, micro_batches: Sequence[Batch]) -> None:
+        """Move the weights along the mean gradient of all micro-batches of all processes."""
         state, options = self._state, self._job.options
         torch.manual_seed(options.seed + state.step * self._rank.count + self._rank.index)  # of dropout
-        self._rate = set_rate(state.optimizer, state.step, self._share, options)
+        self._rate = set_learning_rate(state.optimizer, state.step, self._share, options)
         try:
-            losses = [self._backward(batch, k == len(passes) - 1) for k, batch in enumerate(passes)]
+            losses = [
+                self._backward(batch, k == len(micro_batches) - 1) for k, batch in enumerate(micro_batches)
+            ]
             mean = self._fabric.all_reduce(torch.stack(losses).mean())
             assert isinstance(mean, Tensor)
             self._unchecked.append((state.step, mean, self._clip(options.max_gradient)))
@@ -254,7 +258,7 @@ def validation_of(sets: Sequence[ImageFiles], job: TrainingJob) -> Validation | 
         return None
     total = sum(map(len, sets))
     share = min(1, job.validation_images / total)
-    return Validation([evenly(images, max(1, round(share * len(images)))) for images in sets])
+    return Validation([subsample(images, max(1, round(share * len(images)))) for images in sets])
 
 
 def remarks(sets: Iterable[tuple[str, Mapping[str, int]]]) -> Iterator[str]:
@@ -265,7 +269,7 @@ def remarks(sets: Iterable[tuple[str, Mapping[str, int]]]) -> Iterator[str]:
             yield f"{name}: left out {', '.join(said)}"
 
 
-def cached(parts: Sequence[Part], job: TrainingJob) -> list[Part]:
+def cached(parts: Sequence[WeightedDataset], job: TrainingJob) -> list[WeightedDataset]:
     """The parts with their images kept in memory, each by its number of images."""
     limit, total = cache_bytes(job.cache, job.workers), sum(len(part.images) for part in parts)
     return [
@@ -274,7 +278,7 @@ def cached(parts: Sequence[Part], job: TrainingJob) -> list[Part]:
 
 
 def crops_of(
-    parts: Sequence[Part], network: SpatialEmbeddingNetwork, job: TrainingJob, device: torch.device
+    parts: Sequence[WeightedDataset], network: SpatialEmbeddingNetwork, job: TrainingJob, device: torch.device
 ) -> Crops | DeviceCrops:
     """What makes the crops: a GPU that has room for all images, or worker processes."""
     crops = Crops(cached(parts, job), network.spec, network.stride, job.options)
@@ -284,7 +288,7 @@ def crops_of(
     return DeviceCrops(crops, DeviceImages(images, device, job.workers))
 
 
-def length(options: TrainingOptions, parts: Sequence[Part], processes: int) -> int | None:
+def length(options: TrainingOptions, parts: Sequence[WeightedDataset], processes: int) -> int | None:
     """Steps of the whole training; None where its time is given instead."""
     if options.minutes is not None:
         return None
@@ -294,7 +298,9 @@ def length(options: TrainingOptions, parts: Sequence[Part], processes: int) -> i
     return math.ceil(options.epochs * images / (options.batch_size * options.accumulate * processes))
 
 
-def about(job: TrainingJob, parts: Sequence[Part], steps: int | None, processes: int) -> dict[str, Any]:
+def run_metadata(
+    job: TrainingJob, parts: Sequence[WeightedDataset], steps: int | None, processes: int
+) -> dict[str, Any]:
     """What shapes the weights, for checkpoints: no folders of this machine."""
     total = sum(part.share for part in parts)
     return {
@@ -308,7 +314,7 @@ def about(job: TrainingJob, parts: Sequence[Part], steps: int | None, processes:
     }
 
 
-def foreground_weights(parts: Sequence[Part], class_ids: Sequence[int]) -> Tensor:
+def foreground_weights(parts: Sequence[WeightedDataset], class_ids: Sequence[int]) -> Tensor:
     """Weight of each class's foreground in its seed term, 1 / ln(1.02 + share of pixels): (C,) float32.
 
     The share is that of the pixels of all images in which the class is labelled. Source: Paszke et al., "ENet"
@@ -332,7 +338,7 @@ def optimizer_of(network: SpatialEmbeddingNetwork, options: TrainingOptions) -> 
     return kind(groups, lr=options.learning_rate, weight_decay=options.weight_decay)
 
 
-def set_rate(optimizer: Optimizer, step: int, done: float, options: TrainingOptions) -> float:
+def set_learning_rate(optimizer: Optimizer, step: int, done: float, options: TrainingOptions) -> float:
     """Linear warm-up, then polynomial decay with power 0.9, as in the paper. Returns the decoders' rate.
 
     `done`: share of the training that is done, by steps or by time.
@@ -358,13 +364,13 @@ def prepare(network: SpatialEmbeddingNetwork, job: TrainingJob, fabric: Fabric) 
         network.body.compile()
 
 
-def insist_on_crops(size: tuple[int, int], stride: int) -> None:
+def require_crops(size: tuple[int, int], stride: int) -> None:
     """Raise UsageError for crops (H, W) that the network has no whole number of field pixels for."""
     if size[0] % stride or size[1] % stride:
         raise UsageError(f"--crop-size {size[0]}x{size[1]}: both must be multiples of {stride}")
 
 
-def insist_on_folder(out: Path) -> None:
+def require_folder(out: Path) -> None:
     """Make the folder of the training. Raises OutputError."""
     try:
         out.mkdir(parents=True, exist_ok=True)

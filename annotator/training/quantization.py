@@ -24,7 +24,7 @@ from annotator.masks import iou
 from annotator.model.checkpoint import Checkpoint, QuantizedGraph, load_checkpoint, save_checkpoint
 from annotator.model.preprocess import processed_size, resize
 from annotator.options import QuantizationJob
-from annotator.training.mix import DataSource, open_files
+from annotator.training.datasets import DatasetSpec, open_files
 from annotator.training.validation import Validation
 from annotator.video import find_sources
 
@@ -157,6 +157,6 @@ def _ap50(job: QuantizationJob, detectors: tuple[Detector, Detector]) -> tuple[f
     assert job.labels is not None
     full, eight = detectors
     with tempfile.TemporaryDirectory() as kept:
-        files = open_files(DataSource(job.labels, job.label_images), full.spec.trained_size, Path(kept))
+        files = open_files(DatasetSpec(job.labels, job.label_images), full.spec.trained_size, Path(kept))
         validation = Validation([files])
         return validation.score(full)["AP50"], validation.score(eight)["AP50"]

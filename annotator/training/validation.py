@@ -18,7 +18,7 @@ from annotator.model.checkpoint import Checkpoint
 from annotator.model.network import RawMaps, SpatialEmbeddingNetwork
 from annotator.review.drawing import Picture, png
 from annotator.review.network_maps import maps_picture
-from annotator.training.images import ImageFiles, spread
+from annotator.training.images import ImageFiles, even_indices
 
 PICTURES = 4
 
@@ -40,7 +40,7 @@ class Validation:
 
     def pictures(self, detector: Detector) -> list[Picture]:
         """What the network makes of a few images, evenly chosen."""
-        return [picture(detector, *self._frames[k]) for k in spread(len(self._frames), PICTURES)]
+        return [picture(detector, *self._frames[k]) for k in even_indices(len(self._frames), PICTURES)]
 
 
 def detector_of(network: SpatialEmbeddingNetwork, device: torch.device) -> Detector:

@@ -19,7 +19,7 @@ import torch
 from annotator.detection.optical_flow import OpticalFlow
 from annotator.frames import FrameRef
 from annotator.instances import Instances
-from annotator.masks import areas, encode_label_map, shared
+from annotator.masks import areas, encode_label_map, intersections
 from annotator.options import TrackingOptions
 from annotator.store import FrameTracks
 from annotator.synthetic import Street
@@ -56,7 +56,7 @@ def tracks_of(found: Instances, links: FrameTracks) -> list[int]:
     """The track of every instance; of one that was made part of another, or reshaped, that of what was made of it."""
     tracks = list(links.track_ids)
     made = [{"size": list(found.frame.size), "counts": each.counts} for each in links.added]
-    common = shared(found.masks, made, areas(found.masks))
+    common = intersections(found.masks, made, areas(found.masks))
     for k in (k for k, track in enumerate(tracks) if not track and made and common[k].any()):
         tracks[k] = links.added[int(common[k].argmax())].track_id
     return tracks

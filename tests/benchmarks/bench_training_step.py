@@ -21,14 +21,14 @@ from annotator.model.checkpoint import default_weights
 from annotator.model.network import SpatialEmbeddingNetwork
 from annotator.options import CropOptions, TrainingOptions
 from annotator.training.crops import Crops, Rank
+from annotator.training.datasets import WeightedDataset
 from annotator.training.device_crops import DeviceCrops
 from annotator.training.device_images import DeviceImages
-from annotator.training.engine import LossOfNetwork, fast_precision, make_fast
+from annotator.training.distributed import NetworkWithLoss, fast_precision, make_fast
 from annotator.training.images import RenderedImages
+from annotator.training.initialization import initial_network
 from annotator.training.loop import optimizer_of
 from annotator.training.loss import Target
-from annotator.training.mix import Part
-from annotator.training.start import initial_network
 from tests.reference.loop_loss import loop_loss
 
 OPTIONS = TrainingOptions(crop=CropOptions(size=(256, 384)))
@@ -38,7 +38,7 @@ Step = Callable[[], Tensor]
 
 def crops(network: SpatialEmbeddingNetwork, stride: int) -> tuple[Tensor, list[Target]]:
     """The same crops, with targets at a stride."""
-    drawn = Crops([Part("rendered", RenderedImages(streets=2), 1)], network.spec, stride, OPTIONS)
+    drawn = Crops([WeightedDataset("rendered", RenderedImages(streets=2), 1)], network.spec, stride, OPTIONS)
     samples = [drawn[k] for k in range(COUNT)]
     return torch.stack([image for image, _ in samples]), [goal for _, goal in samples]
 
@@ -47,7 +47,7 @@ def our_step() -> Step:
     network = initial_network(None, OPTIONS).train()
     optimizer = optimizer_of(network, OPTIONS)
     make_fast(network, torch.device("cpu"))
-    loss_of = LossOfNetwork(network, torch.full((8,), 10.0), OPTIONS)
+    loss_of = NetworkWithLoss(network, torch.full((8,), 10.0), OPTIONS)
     images, targets = crops(network, network.stride)
     is_bf16 = fast_precision("cpu") == "bf16"
 
@@ -93,8 +93,8 @@ def measure_device(given: argparse.Namespace) -> None:
     if given.compile:
         network.body.compile()
     optimizer = optimizer_of(network, options)
-    parts = [Part("rendered", RenderedImages(streets=1, frames=given.images), 1)]
-    loss_of = LossOfNetwork(network, torch.full((8,), 10.0), options).to(device)
+    parts = [WeightedDataset("rendered", RenderedImages(streets=1, frames=given.images), 1)]
+    loss_of = NetworkWithLoss(network, torch.full((8,), 10.0), options).to(device)
     crops = Crops(parts, network.spec, network.stride, options)
     on_device = DeviceCrops(crops, DeviceImages([part.images for part in parts], device, given.workers))
     batches = on_device.batches(0, None, Rank())

@@ -16,7 +16,7 @@ from annotator.model.checkpoint import Checkpoint, save_checkpoint
 from annotator.model.network import SpatialEmbeddingNetwork, erfnet_spec
 from annotator.model.preprocess import processed_size, resize
 from annotator.options import TrainingOptions
-from annotator.training.start import spec_of
+from annotator.training.initialization import spec_of
 
 UNET = spec_of(TrainingOptions())
 CPU = torch.device("cpu")

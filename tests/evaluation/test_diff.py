@@ -145,8 +145,8 @@ def test_frames_with_most_to_learn_come_first_and_neighbours_once(compared) -> N
     corrected[3], corrected[4], corrected[15] = objects[:1], objects[:2], objects[:2]
     corrected[10] = [(0, 17, CAR, 1), *objects[1:]]
     found = compared(machine, corrected)
-    assert [frame.index for frame in found.worth_training(9)] == [3, 15, 10]
-    assert [frame.index for frame in found.worth_training(1)] == [3]
+    assert [frame.index for frame in found.frames_to_retrain(9)] == [3, 15, 10]
+    assert [frame.index for frame in found.frames_to_retrain(1)] == [3]
     assert [frame.index for frame in found.changed] == [3, 4, 10, 15]
 
 

@@ -117,4 +117,4 @@ def test_sizes_that_differ_are_refused_in_a_sentence() -> None:
     with pytest.raises(ValueError, match="region of another size"):
         GroundTruth(objects((LEFT, CAR)), (Region(0, masks.encode(mask("#"))),))
     with pytest.raises(ValueError, match="different sizes"):
-        masks.shared([masks.encode(LEFT)], [masks.encode(mask("#"))], np.array([4]))
+        masks.intersections([masks.encode(LEFT)], [masks.encode(mask("#"))], np.array([4]))

@@ -37,7 +37,7 @@ from annotator.model.checkpoint import QuantizedGraph, load_checkpoint, save_che
 from annotator.model.network import SpatialEmbeddingNetwork, erfnet_spec
 from annotator.publishing import publish_all
 from annotator.store import Store
-from annotator.training import mix
+from annotator.training import datasets
 from cli import annotate, convert, evaluate, shell, track
 from tests.faults.mutations import damaged
 from tests.helpers.builders import Labels, Recording, add_recording, blob, frame_ref
@@ -308,9 +308,9 @@ def of_mix(folder: Path, sound: Path, rng: Random) -> Iterator[Call]:
     """Opening all sets of a mix."""
 
     def open_sets() -> None:
-        sets = mix.mix_of(folder / "mix.toml", None, folder / "mix.toml")
+        sets = datasets.mix_of(folder / "mix.toml", None, folder / "mix.toml")
         for sources in (sets.training, sets.validation):
-            mix.open_parts(sources, SIZE, folder.parent / "kept")
+            datasets.open_parts(sources, SIZE, folder.parent / "kept")
 
     yield _command(open_sets), []
 

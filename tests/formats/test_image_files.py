@@ -29,7 +29,7 @@ from annotator.formats.interface import Written
 from annotator.formats.sniffing import Kind, bad_input, sniff
 from annotator.instances import GroundTruth, Instances
 from annotator.options import ReadingOptions
-from annotator.training.frame_files import frame_files
+from annotator.training.image_lookup import frame_files
 from cli import convert
 from tests.helpers.builders import Labels, Recording, frame_ref, mask
 from tests.helpers.commands import assert_one_sentence, in_process

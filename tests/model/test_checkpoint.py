@@ -22,7 +22,7 @@ from annotator.labels import BY_NAME, INSTANCE_CLASSES
 from annotator.model.checkpoint import default_weights, load_checkpoint, save_checkpoint
 from annotator.model.network import NetworkSpec, SpatialEmbeddingNetwork, erfnet_spec
 from annotator.options import TrainingOptions
-from annotator.training.start import spec_of
+from annotator.training.initialization import spec_of
 
 UNET = spec_of(TrainingOptions())
 CARS = erfnet_spec((BY_NAME["car"].id,), 1)

@@ -15,7 +15,7 @@ from annotator.model.embedding import PAPER_GRID, Grid, decode
 from annotator.model.network import NetworkSpec, SpatialEmbeddingNetwork, enlarge, erfnet_spec
 from annotator.model.timm_unet import TimmUNet
 from annotator.options import TrainingOptions
-from annotator.training.start import spec_of
+from annotator.training.initialization import spec_of
 from tests.helpers.builders import PARITY, needs_parity
 
 UNET = spec_of(TrainingOptions())

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from annotator import masks, polygons
-from annotator.polygons import Limits, Polygons, Ring, outline
+from annotator.polygons import Limits, Polygons, Ring, polygonize
 from annotator.polygons.borders import trace
 from annotator.polygons.rings import with_keyholes
-from annotator.polygons.thinning import are_alone, dispensable
+from annotator.polygons.vertex_removal import are_alone, removal_order
 from tests.helpers.builders import blob, mask
 
 MASKS = arrays.arrays(np.bool_, st.tuples(st.integers(1, 16), st.integers(1, 16)))
@@ -33,7 +33,7 @@ def filled(rings: list[Ring], size: tuple[int, int]) -> np.ndarray:
 
 def outlined(label_map: np.ndarray, limits: Limits = polygons.Limits()) -> list[Polygons]:  # noqa: B008
     encoded = masks.encode_label_map(label_map)
-    return outline(list(encoded.values()), label_map.shape, limits)
+    return polygonize(list(encoded.values()), label_map.shape, limits)
 
 
 def ring_of(pixels: np.ndarray, limits: Limits = EXACT) -> Ring:
@@ -187,9 +187,9 @@ def test_a_round_thing_needs_few_vertices() -> None:
 def test_vertices_go_by_how_little_they_say() -> None:
     house = np.array([[0, 10], [0, 0], [5, -1], [10, 0], [10, 5], [10, 10], [4, 10]], np.float64)
     free = np.ones(len(house), bool)
-    assert set(dispensable(house, free)[:2]) == {4, 6}  # on straight lines
-    assert dispensable(house, free)[2:] == [2]  # the roof; four stay
-    assert dispensable(house, ~free) == []
+    assert set(removal_order(house, free)[:2]) == {4, 6}  # on straight lines
+    assert removal_order(house, free)[2:] == [2]  # the roof; four stay
+    assert removal_order(house, ~free) == []
 
 
 @given(LABEL_MAPS)
@@ -200,7 +200,7 @@ def test_vertices_of_common_borders_stay(label_map: np.ndarray) -> None:
         assert all(
             tuple(point) not in others for point, free in zip(ring.tolist(), is_free, strict=True) if free
         )
-        gone = dispensable(ring, is_free)
+        gone = removal_order(ring, is_free)
         assert len(ring) - len(gone) >= min(len(ring), 4)
         assert all(is_free[gone])
 

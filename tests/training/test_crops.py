@@ -13,12 +13,12 @@ import torch
 from annotator.labels import INSTANCE_CLASSES
 from annotator.options import CropOptions, TrainingOptions
 from annotator.training import augmentation
-from annotator.training.augmentation import crop, paste, recolour, target
+from annotator.training.augmentation import copy_paste, crop, recolour, target
 from annotator.training.crops import Crops, Rank, repeat_factors
+from annotator.training.datasets import WeightedDataset
 from annotator.training.images import UNKNOWN, LabelledImage
+from annotator.training.initialization import spec_of
 from annotator.training.loss import Target
-from annotator.training.mix import Part
-from annotator.training.start import spec_of
 from tests.helpers.builders import blob
 from tests.helpers.labelled import ALL, BICYCLE, CAR, PERSON, RIDER, SIZE, DrawnImages, labelled_image
 
@@ -169,7 +169,7 @@ def test_pasted_objects_stand_where_they_stood_but_moved_sideways() -> None:
     car = np.zeros(SIZE, bool)
     car[30:50, 20:40] = True
     onto, donor = labelled_image([]), labelled_image([(CAR, car)])
-    pasted = paste(onto, donor, np.random.default_rng(3))
+    pasted = copy_paste(onto, donor, np.random.default_rng(3))
     assert pasted.class_ids.tolist() == [CAR] * len(pasted.class_ids) != []
     rows, _columns = np.nonzero(pasted.label_map)
     assert (rows.min(), rows.max()) == (30, 49)
@@ -183,7 +183,7 @@ def test_pasted_objects_lie_behind_nearer_ones() -> None:
     far[20:40] = near[30:60] = True
     far[:, [0, -1]] = False
     onto, donor = labelled_image([(PERSON, near)]), labelled_image([(CAR, far)])
-    pasted = paste(onto, donor, np.random.default_rng(0))
+    pasted = copy_paste(onto, donor, np.random.default_rng(0))
     assert (pasted.label_map[near] == 1).all()
     assert (pasted.class_ids[pasted.label_map[20:30][pasted.label_map[20:30] > 0] - 1] == CAR).all()
 
@@ -196,20 +196,20 @@ def test_pasted_objects_lie_behind_nearer_ones() -> None:
 def test_objects_that_are_not_whole_are_not_pasted(rows: slice, columns: slice) -> None:
     mask = np.zeros(SIZE, bool)
     mask[rows, columns] = True
-    pasted = paste(labelled_image([]), labelled_image([(CAR, mask)]), np.random.default_rng(0))
+    pasted = copy_paste(labelled_image([]), labelled_image([(CAR, mask)]), np.random.default_rng(0))
     assert not pasted.label_map.any()
 
 
 def test_nothing_is_pasted_from_another_camera() -> None:
     onto, donor = labelled_image([]), labelled_image([(CAR, np.ones((32, 32), bool))], size=(32, 32))
-    assert paste(onto, donor, np.random.default_rng(0)) is onto
+    assert copy_paste(onto, donor, np.random.default_rng(0)) is onto
 
 
 def test_who_rides_is_pasted_with_what_is_ridden() -> None:
     rider, bicycle = np.zeros(SIZE, bool), np.zeros(SIZE, bool)
     rider[20:40, 30:45], bicycle[40:50, 30:50] = True, True
     donor = labelled_image([(RIDER, rider), (BICYCLE, bicycle)])
-    pasted = paste(labelled_image([]), donor, np.random.default_rng(0))
+    pasted = copy_paste(labelled_image([]), donor, np.random.default_rng(0))
     assert {RIDER, BICYCLE} == set(pasted.class_ids.tolist())
 
 
@@ -235,7 +235,7 @@ def options(**changes: Any) -> TrainingOptions:
 
 def test_crop_i_is_the_same_whoever_asks() -> None:
     def crops(seed: int) -> Crops:
-        return Crops([Part("drawn", DrawnImages(), 1)], SPEC, 2, options(seed=seed))
+        return Crops([WeightedDataset("drawn", DrawnImages(), 1)], SPEC, 2, options(seed=seed))
 
     one, other = crops(0), crops(0)
     for i in (7, 3, 7, 0):
@@ -261,7 +261,9 @@ class CountedImages(DrawnImages):
 
 def test_sets_come_up_by_their_shares() -> None:
     asked: list[str] = []
-    parts = [Part(name, CountedImages(5, name, asked), share) for name, share in [("a", 3), ("c", 1)]]
+    parts = [
+        WeightedDataset(name, CountedImages(5, name, asked), share) for name, share in [("a", 3), ("c", 1)]
+    ]
     crops = Crops(parts, SPEC, 2, options(crop=replace(options().crop, pasted=0)))
     for i in range(80):
         crops[i]

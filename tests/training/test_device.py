@@ -16,15 +16,15 @@ from annotator.training import batched_loss as batched
 from annotator.training.augmentation import recolour
 from annotator.training.batched_loss import batched_loss, segmented_weights, together
 from annotator.training.crops import Crops, Rank
+from annotator.training.datasets import WeightedDataset
 from annotator.training.device_colour import draw_look, recoloured
 from annotator.training.device_crops import DeviceCrops
 from annotator.training.device_images import DeviceImages
 from annotator.training.images import LabelledImage
+from annotator.training.initialization import spec_of
 from annotator.training.loss import spatial_embedding_loss
 from annotator.training.lovasz import jaccard_weights
-from annotator.training.mix import Part
 from annotator.training.objects import Objects
-from annotator.training.start import spec_of
 from tests.helpers.builders import blob
 from tests.helpers.labelled import BICYCLE, CAR, PERSON, RIDER, DrawnImages, labelled_image
 from tests.training.test_loss import random_target
@@ -114,7 +114,7 @@ class Streets:
 def both(**changes: object) -> tuple[Crops, DeviceCrops]:
     """What makes the same crops in worker processes and on a device."""
     options = TrainingOptions(batch_size=4, crop=CropOptions(size=(64, 96), **changes))
-    parts = [Part("drawn", DrawnImages(5), 0.3), Part("streets", Streets(), 0.7)]
+    parts = [WeightedDataset("drawn", DrawnImages(5), 0.3), WeightedDataset("streets", Streets(), 0.7)]
     crops = Crops(parts, spec_of(options), 2, options)
     return crops, DeviceCrops(crops, DeviceImages([part.images for part in parts], CPU, 0))
 

@@ -21,9 +21,9 @@ from annotator.instances import GroundTruth, Instances, Region
 from annotator.labels import BY_NAME, INSTANCE_CLASSES
 from annotator.store import Store
 from annotator.training.augmentation import target
-from annotator.training.images import UNKNOWN, CachedImages, ImageFiles, RenderedImages, evenly
+from annotator.training.datasets import DatasetSpec, WeightedDataset, mix_of, open_files, open_parts, read_mix
+from annotator.training.images import UNKNOWN, CachedImages, ImageFiles, RenderedImages, subsample
 from annotator.training.loop import foreground_weights
-from annotator.training.mix import DataSource, Part, mix_of, open_files, open_parts, read_mix
 from tests.helpers.builders import blob, finish
 from tests.helpers.fake_detector import write_video
 from tests.helpers.labelled import ALL, CAR, PERSON, RIDER, SIZE, DrawnImages, labelled_image, write_coco
@@ -84,7 +84,7 @@ def coco(folder: Path, content: Any = None) -> Path:
 
 
 def opened(labels: Path, images: Path | None = None, size: tuple[int, int] = SMALL) -> ImageFiles:
-    return open_files(DataSource(labels, images), size, labels.parent / "kept")
+    return open_files(DatasetSpec(labels, images), size, labels.parent / "kept")
 
 
 def test_small_objects_lie_in_front_of_large_ones_and_crowds_beneath_all(tmp_path: Path) -> None:
@@ -250,15 +250,15 @@ def test_rendered_images_label_all_classes_and_every_object_they_show() -> None:
 
 
 def test_rare_classes_weigh_more() -> None:
-    parts = [Part("drawn", DrawnImages(), 1), Part("rendered", RenderedImages(), 1)]
+    parts = [WeightedDataset("drawn", DrawnImages(), 1), WeightedDataset("rendered", RenderedImages(), 1)]
     expected = [1 / math.log(1.07), 1 / math.log(1.12), 1 / math.log(1.02)]
     assert foreground_weights(parts, (PERSON, CAR, RIDER)).tolist() == pytest.approx(expected)
 
 
 def test_an_even_choice_spans_the_whole_set(tmp_path: Path) -> None:
     images = opened(write_coco(tmp_path, [DrawnImages().image(k) for k in range(9)]))
-    assert [file.stem for file in evenly(images, 3).files] == ["1", "5", "9"]
-    assert len(evenly(images, 50)) == 9
+    assert [file.stem for file in subsample(images, 3).files] == ["1", "5", "9"]
+    assert len(subsample(images, 50)) == 9
 
 
 # ---- mixes
@@ -309,7 +309,7 @@ def test_a_mix_names_sets_their_shares_classes_and_what_they_label(tmp_path: Pat
 def test_without_shares_images_count_alike(tmp_path: Path) -> None:
     labels = coco(tmp_path)
     sources = mix_of(labels, None, None).training
-    assert [part.share for part in open_parts((*sources, DataSource(None, streets=1)), SMALL, tmp_path)] == [
+    assert [part.share for part in open_parts((*sources, DatasetSpec(None, streets=1)), SMALL, tmp_path)] == [
         2,
         60,
     ]
@@ -345,7 +345,7 @@ def test_a_mix_that_makes_no_sense_is_wrong_usage(tmp_path: Path, text: str, sai
 def test_shares_are_given_to_all_sets_or_none(tmp_path: Path) -> None:
     labels = coco(tmp_path)
     with pytest.raises(UsageError, match="every set"):
-        open_parts([DataSource(labels, share=1), DataSource(labels)], SMALL, tmp_path)
+        open_parts([DatasetSpec(labels, share=1), DatasetSpec(labels)], SMALL, tmp_path)
     with pytest.raises(UsageError, match=r"no \[\[training\]\]"):
         open_parts([], SMALL, tmp_path)
 
@@ -356,7 +356,7 @@ def test_videos_of_equally_named_labels_share_no_frames(tmp_path: Path) -> None:
     for name, frames in (("a", 3), ("b", 6)):
         video = write_video(tmp_path / name / "clip.mp4", frames=frames)
         (tmp_path / name / "mots.txt").write_text(line)
-        source = DataSource(tmp_path / name / "mots.txt", video)
+        source = DatasetSpec(tmp_path / name / "mots.txt", video)
         files += open_files(source, (48, 64), tmp_path / "kept").files
     assert files[0] != files[1]
 

@@ -25,8 +25,8 @@ from annotator.model.embedding import Grid
 from annotator.model.network import SpatialEmbeddingNetwork
 from annotator.options import PRESETS, CropOptions, ReadingOptions, TrainingJob, TrainingOptions
 from annotator.training import loop
+from annotator.training.initialization import initial_network, spec_of
 from annotator.training.loop import Progress, train
-from annotator.training.start import initial_network, spec_of
 from tests.helpers.labelled import CAR, PERSON, SIZE, DrawnImages, write_coco
 
 ROOT = Path(__file__).parents[2]
@@ -335,7 +335,7 @@ def test_a_loss_that_is_no_number_stops_the_training_and_keeps_the_last_good_wei
     trained(job(drawn, tmp_path), until=3)
     before = (tmp_path / "last.safetensors").read_bytes()
     monkeypatch.setattr(
-        "annotator.training.engine.spatial_embedding_loss", lambda raw, *given: raw.sum() * float("nan")
+        "annotator.training.distributed.spatial_embedding_loss", lambda raw, *given: raw.sum() * float("nan")
     )
     with pytest.raises(AnnotatorError, match=r"loss is nan at step 3.*lower the learning rate"):
         trained(job(drawn, tmp_path))
@@ -346,7 +346,8 @@ def test_a_gradient_that_is_no_number_stops_the_training_before_it_does_harm(
     drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "annotator.training.engine.spatial_embedding_loss", lambda raw, *given: (raw * 0).abs().sqrt().sum()
+        "annotator.training.distributed.spatial_embedding_loss",
+        lambda raw, *given: (raw * 0).abs().sqrt().sum(),
     )
     with pytest.raises(AnnotatorError, match=r"gradient is nan at step 0"):
         trained(job(drawn, tmp_path))
@@ -364,7 +365,7 @@ def test_memory_that_runs_out_is_told(
     def fail(*given: Any) -> None:
         raise fault
 
-    monkeypatch.setattr("annotator.training.engine.spatial_embedding_loss", fail)
+    monkeypatch.setattr("annotator.training.distributed.spatial_embedding_loss", fail)
     with pytest.raises(AnnotatorError, match=r"out of memory at step 0: lower --batch-size"):
         trained(job(drawn, tmp_path))
 
@@ -379,7 +380,7 @@ def test_a_full_disk_is_told_and_what_was_saved_stays(
     def full(*given: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("annotator.training.state.torch.save", full)
+    monkeypatch.setattr("annotator.training.checkpointing.torch.save", full)
     with pytest.raises(OutputError, match="No space left"):
         trained(job(drawn, tmp_path))
     assert (tmp_path / "last.safetensors").read_bytes() == before

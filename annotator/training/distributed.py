@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 PRECISIONS: dict[str, Any] = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
 
 
-def start(device: str, precision: str) -> Fabric:
+def launch(device: str, precision: str) -> Fabric:
     """This process as one of a training, alone or with the others that torchrun has started.
 
     Raises UsageError when Fabric is not installed, or the device is not there.
@@ -68,7 +68,7 @@ def _is_gpu(device: str) -> bool:
     return device != "cpu" and torch.cuda.is_available()
 
 
-class LossOfNetwork(nn.Module):
+class NetworkWithLoss(nn.Module):
     """The network with its loss: what an engine wraps sees one call a pass."""
 
     def __init__(

@@ -18,7 +18,7 @@ from annotator.polygons.rings import Ring
 FEWEST = 4  # vertices that stay
 
 
-def dispensable(ring: Ring, is_free: npt.NDArray[np.bool_]) -> list[int]:
+def removal_order(ring: Ring, is_free: npt.NDArray[np.bool_]) -> list[int]:
     """The vertices of a ring that may go, given which are free to (N,), in the order in which they should."""
     points, is_kept = ring.tolist(), (~is_free).tolist()
 

@@ -39,7 +39,7 @@ from annotator.instances import GroundTruth
 from annotator.labels import class_ids
 from annotator.limits import MOST_FRAMES, MOST_SETTINGS, require_file
 from annotator.options import AS_WRITTEN, ReadingOptions
-from annotator.training.frame_files import frame_files
+from annotator.training.image_lookup import frame_files
 from annotator.training.images import ImageFiles, LabelledImages, RenderedImages, Size
 
 KEYS = {"labels", "images", "share", "labelled", "classes", "skip_bad", "rendered"}
@@ -56,7 +56,7 @@ KINDS: dict[
 
 
 @dataclass(frozen=True)
-class DataSource:
+class DatasetSpec:
     """One set of labelled images, as it is named."""
 
     labels: Path | None  # None: rendered streets
@@ -73,15 +73,15 @@ class DataSource:
 
 
 @dataclass(frozen=True)
-class Mix:
+class DatasetMix:
     """What to train on, and what to score with."""
 
-    training: tuple[DataSource, ...]
-    validation: tuple[DataSource, ...] = ()
+    training: tuple[DatasetSpec, ...]
+    validation: tuple[DatasetSpec, ...] = ()
 
 
 @dataclass(frozen=True)
-class Part:
+class WeightedDataset:
     """A set of images and its share of the crops."""
 
     name: str
@@ -92,7 +92,7 @@ class Part:
 
 def mix_of(
     labels: Path, images: Path | None, validation: Path | None, reading: ReadingOptions = AS_WRITTEN
-) -> Mix:
+) -> DatasetMix:
     """The mix that a command line names: labels, or a TOML file. Raises UsageError.
 
     Sets of a TOML file go by `reading`, and before that by what the file says of them.
@@ -100,15 +100,15 @@ def mix_of(
     mix = (
         read_mix(labels, reading)
         if labels.suffix == ".toml"
-        else Mix((DataSource(labels, images, reading=reading),))
+        else DatasetMix((DatasetSpec(labels, images, reading=reading),))
     )
     if validation is None:
         return mix
     named = read_mix(validation, reading).validation if validation.suffix == ".toml" else None
-    return Mix(mix.training, named or (DataSource(validation, images, reading=reading),))
+    return DatasetMix(mix.training, named or (DatasetSpec(validation, images, reading=reading),))
 
 
-def read_mix(path: Path, reading: ReadingOptions = AS_WRITTEN) -> Mix:
+def read_mix(path: Path, reading: ReadingOptions = AS_WRITTEN) -> DatasetMix:
     """A mix from a TOML file. Raises UsageError."""
     try:
         require_file(path)
@@ -135,10 +135,10 @@ def read_mix(path: Path, reading: ReadingOptions = AS_WRITTEN) -> Mix:
         }
     except (TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         raise UsageError(f"{path}: {error}") from error
-    return Mix(**sets)
+    return DatasetMix(**sets)
 
 
-def _source(entry: Mapping[str, Any], folder: Path, reading: ReadingOptions) -> DataSource:
+def _source(entry: Mapping[str, Any], folder: Path, reading: ReadingOptions) -> DatasetSpec:
     if unknown := entry.keys() - KEYS:
         raise ValueError(f"{min(unknown)} means nothing; a set takes {', '.join(sorted(KEYS))}")
     for key, (kind, called) in KINDS.items():
@@ -159,7 +159,7 @@ def _source(entry: Mapping[str, Any], folder: Path, reading: ReadingOptions) -> 
         ClassMap.parse(named)  # now, and not when the other sets are open
     except UsageError as error:
         raise ValueError(f"classes can't be meant so ({error})") from error
-    return DataSource(
+    return DatasetSpec(
         labels=folder / entry["labels"] if "labels" in entry else None,
         images=folder / entry["images"] if "images" in entry else None,
         share=share,
@@ -173,7 +173,7 @@ def _source(entry: Mapping[str, Any], folder: Path, reading: ReadingOptions) -> 
     )
 
 
-def open_parts(sources: Sequence[DataSource], size: Size, kept: Path) -> list[Part]:
+def open_parts(sources: Sequence[DatasetSpec], size: Size, kept: Path) -> list[WeightedDataset]:
     """The images of every set; shares are as given, or all by number of images. Raises UsageError."""
     if not sources:
         raise UsageError("no data to train on: the mix names no [[training]]")
@@ -185,7 +185,7 @@ def open_parts(sources: Sequence[DataSource], size: Size, kept: Path) -> list[Pa
         for source in sources
     ]
     return [
-        Part(source.name, images, source.share or float(len(images)), _left_out(images))
+        WeightedDataset(source.name, images, source.share or float(len(images)), _left_out(images))
         for source, images in zip(sources, opened, strict=True)
     ]
 
@@ -194,7 +194,7 @@ def _left_out(images: LabelledImages) -> Mapping[str, int]:
     return images.skipped if isinstance(images, ImageFiles) else {}
 
 
-def open_files(source: DataSource, size: Size, kept: Path) -> ImageFiles:
+def open_files(source: DatasetSpec, size: Size, kept: Path) -> ImageFiles:
     """The labelled images of a set, of all its recordings. Raises UsageError."""
     if source.labels is None:
         raise UsageError("rendered streets are for training alone; name labels to validate with")
