@@ -145,14 +145,14 @@ def test_what_is_small_in_truth_is_neither_missed_nor_wrongly_found() -> None:
 def test_predictions_in_void_and_groups_of_their_class_do_not_count(class_id: int, counts: bool) -> None:
     at_10 = ((rows(10, 20), class_id),)
     found = objects((rows(0, 10), CAR, 0.8), (rows(10, 16), CAR, 0.9), (rows(16, 18), CAR, 0.95))
-    ap = cars(found, truth((rows(0, 10), CAR), ignore_regions=at_10))
+    ap = cars(found, truth((rows(0, 10), CAR), ignored=at_10))
     assert (ap[0] == 1) is counts
 
 
 def test_a_share_of_void_must_exceed_the_overlap() -> None:
     void = ((rows(15, 20), 0),)
     found = objects((rows(0, 10), CAR, 0.5), (rows(10, 20), CAR, 0.9))
-    assert cars(found, truth((rows(0, 10), CAR), ignore_regions=void))[0] < 1, (
+    assert cars(found, truth((rows(0, 10), CAR), ignored=void))[0] < 1, (
         "one half is not more than one half"
     )
 
@@ -160,7 +160,7 @@ def test_a_share_of_void_must_exceed_the_overlap() -> None:
 def test_a_small_group_counts_twice_towards_void() -> None:
     group = ((rows(17, 20), CAR),)
     found = objects((rows(0, 10), CAR, 0.5), (rows(12, 20), CAR, 0.9))
-    assert cars(found, truth((rows(0, 10), CAR), ignore_regions=group))[0] == 1, "3 of 8 rows, and 3 again"
+    assert cars(found, truth((rows(0, 10), CAR), ignored=group))[0] == 1, "3 of 8 rows, and 3 again"
 
 
 def test_classes_without_truth_have_no_figure_and_means_leave_them_out() -> None:
@@ -177,7 +177,7 @@ def test_classes_without_truth_have_no_figure_and_means_leave_them_out() -> None
 
 
 def test_a_class_with_truth_but_nothing_to_judge_scores_nought() -> None:
-    true = truth((rows(0, 10), CAR), ignore_regions=((rows(10, 20), 0),))
+    true = truth((rows(0, 10), CAR), ignored=((rows(10, 20), 0),))
     for prediction in (objects(), objects((rows(0, 0), CAR, 0.9)), objects((rows(10, 20), CAR, 0.9))):
         score = CityscapesAP()
         score.add(Overlap.of(prediction, true))
