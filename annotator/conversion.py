@@ -13,19 +13,22 @@ import numpy as np
 
 import annotator
 from annotator.errors import AnnotatorError, FormatError, UsageError, others_go_on
-from annotator.evaluation.comparison import Recording as Pair
-from annotator.evaluation.comparison import compare
 from annotator.files import atomic_folder, scratch_folder
 from annotator.fingerprint import identity
-from annotator.formats import PLACES
-from annotator.formats.cvat_reader import DELETED
+from annotator.formats.comparison import Recording as Pair
+from annotator.formats.comparison import compare
+from annotator.formats.cvat.reader import DELETED
 from annotator.formats.finished import require_finished
+from annotator.formats.label_set import RecordingLabels
+from annotator.formats.mots.format import MOTS
 from annotator.formats.names import GENERAL
-from annotator.formats.sniffing import Kind, RecordingLabels, bad_input, sniff
+from annotator.formats.registry import ALWAYS, FORMATS
+from annotator.formats.run.format import RUN
+from annotator.formats.sniffing import bad_input, sniff
 from annotator.instances import GroundTruth, Instances
 from annotator.masks import iou
 from annotator.options import RUN_FOLDER, ConversionJob
-from annotator.publishing import ALWAYS, Recording, publish_all, recording_of
+from annotator.publishing import Recording, publish_all, recording_of
 from annotator.run import FAILED, Run
 from annotator.store import FILE_NAME as STORE
 from annotator.store import IMPORTED, Store
@@ -89,7 +92,7 @@ def _insist_on_room(imports: list[Import], job: ConversionJob) -> None:
         raise UsageError(f"{job.source}: two recordings are called {twice[0]}; convert them one by one")
     for each in imports:
         folder = job.out / each.recording.name
-        places = [folder] if job.to == RUN_FOLDER else [folder / name for name in PLACES[job.to]]
+        places = [folder] if job.to == RUN_FOLDER else [folder / name for name in FORMATS[job.to].outputs]
         for place in filter(Path.exists, places):
             if each.labels.path.resolve().is_relative_to(place.resolve()):
                 raise UsageError(f"{place}: is what is to be converted; choose another --out")
@@ -101,7 +104,7 @@ def _insist_on_room(imports: list[Import], job: ConversionJob) -> None:
 
 def _to_run(imports: list[Import], job: ConversionJob) -> Iterator[Converted]:
     """Make a run folder, in which recordings appear whole."""
-    about = {"converted": {"from": str(job.source), "kind": imports[0].labels.kind.value}}
+    about = {"converted": {"from": str(job.source), "kind": imports[0].labels.format.title}}
     recordings = [each.recording for each in imports]
     with Run(job.out, about, recordings) as run, others_go_on(len(imports)) as attempt:
         for each in imports:
@@ -171,14 +174,14 @@ def _frames(labels: RecordingLabels, losses: Counter[str]) -> Iterator[Instances
 def _not_instances(labels: RecordingLabels, truth: GroundTruth) -> dict[str, int]:
     """What a frame's labels say beside its instances, which is lost. What Cityscapes ignores is all around."""
     of_classes = sum(region.class_id > 0 for region in truth.ignore_regions)
-    is_ignoring = labels.kind is Kind.MOTS and len(truth.ignore_regions) > of_classes
+    is_ignoring = labels.format is MOTS and len(truth.ignore_regions) > of_classes
     return {NOT_INSTANCES: of_classes, IGNORED: int(is_ignoring)}
 
 
 def _imports_like(job: ConversionJob, like: Path) -> list[Import]:
     """The recordings of a source that a run has, as corrections of it."""
     comparison = compare(like, job.source, job.reading, job.pairing)
-    if comparison.prediction.kind is not Kind.RUN:
+    if comparison.prediction.format is not RUN:
         raise UsageError(f"{like}: is no run of this tool; --like takes the run that the labels are of")
     imports = []
     for each in comparison.recordings:
@@ -216,7 +219,7 @@ def _frames_like(pair: Pair, losses: Counter[str]) -> Iterator[Instances]:
 
 def _recording(labels: RecordingLabels) -> Recording:
     """What a recording is called: as its run says, as its file, or as the folder of a file with a general name."""
-    if labels.kind is Kind.RUN:
+    if labels.format is RUN:
         return recording_of(labels.path, labels.name)
     name = labels.path.absolute().parent.name if labels.name in GENERAL else labels.name
     return Recording(name or labels.name, labels.path)
@@ -244,7 +247,7 @@ def _filled(folder: Path, each: Import) -> Iterator[Store]:
     path = each.labels.path
     made_of = {
         "version": annotator.__version__,
-        "converted": each.labels.kind.value,
+        "converted": each.labels.format.title,
         "recording": identity(
             [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
         ),

@@ -9,7 +9,9 @@ from typing import Any
 
 from annotator.errors import UsageError
 from annotator.escape import read_object
-from annotator.formats.sniffing import Kind, RecordingLabels, bad_input, sniff
+from annotator.formats.label_set import RecordingLabels
+from annotator.formats.run.format import RUN
+from annotator.formats.sniffing import bad_input, sniff
 from annotator.labels import BY_ID
 from annotator.options import EditJob
 from annotator.publishing import Recording, publish_all, recording_of, run_folder
@@ -58,8 +60,8 @@ def one_recording(path: Path) -> RecordingLabels:
     """The one recording of a run. Raises UsageError when there are several, or it is no run."""
     with bad_input():
         side = sniff(path)
-    if side.kind is not Kind.RUN:
-        raise UsageError(f"{path}: is {side.kind.value}; make a run of it with spatialemb-convert --to run")
+    if side.format is not RUN:
+        raise UsageError(f"{path}: is {side.format.title}; make a run of it with spatialemb-convert --to run")
     if len(side.labels) > 1:
         names = ", ".join(labels.name for labels in side.labels[:5])
         raise UsageError(f"{path}: has {len(side.labels)} recordings; name the folder of one, as {names}")

@@ -9,9 +9,9 @@ from itertools import islice
 from pathlib import Path
 
 from annotator.errors import UsageError
-from annotator.formats import PLACES, read_truth
+from annotator.formats.sniffing import read_truth
 from annotator.instances import GroundTruth, Instances
-from annotator.options import PublishOptions, TrackingOptions
+from annotator.options import FORMATS, PublishOptions, TrackingOptions
 from annotator.publishing import Recording, publish_all
 from annotator.store import IMPORTED, Store
 from annotator.tracking import associate
@@ -51,8 +51,8 @@ def write_labels(
     `name` is what files call the recording. Returns the files and folders of the formats. Raises UsageError for an
     unknown format, FormatError for labels that one can't hold, OutputError where files can't be written.
     """
-    if unknown := [each for each in formats if each not in PLACES]:
-        raise UsageError(f"{unknown[0]!r} is no format; choose from {', '.join(PLACES)}")
+    if unknown := [each for each in formats if each not in FORMATS]:
+        raise UsageError(f"{unknown[0]!r} is no format; choose from {', '.join(FORMATS)}")
     folder = Path(folder)
     with _stored(frames) as store:
         publish_all(store, Recording(name, folder), folder, *formats, options=options)

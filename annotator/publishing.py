@@ -11,7 +11,8 @@ from typing import Any
 
 from annotator.errors import AnnotatorError, FormatError, cant_be_written
 from annotator.events import Event, StepStarted
-from annotator.formats import FORMATS, PLACES, RecordingInfo, Written
+from annotator.formats.interface import Format, RecordingInfo
+from annotator.formats.registry import ALWAYS, WRITABLE
 from annotator.options import PublishOptions
 from annotator.run import FILE_NAME as RUN_FILE
 from annotator.run import read_records
@@ -19,7 +20,6 @@ from annotator.store import FILE_NAME as STORE
 from annotator.store import Progress, Publication, Store
 
 LONG = 500  # frames of a recording of which the size of files is told beforehand
-ALWAYS = ("frames",)  # frames.csv says which frame a label belongs to
 
 
 @dataclass(frozen=True)
@@ -70,18 +70,18 @@ def publish(
     progress = store.progress
     refused: list[str] = []
     worked = False
-    for name in FORMATS:
+    for name, form in WRITABLE.items():
         if name in ALWAYS and refused and not progress.published:
             break  # there are no labels to tell anything of
         before = progress.published.get(name)
         is_wanted = name in formats or before or name in ALWAYS
-        chosen = _options(options, before) if name == "cvat" else None  # the only format that has any
+        chosen = _options(form, options, before)
         made_of = None if chosen is None else asdict(chosen)
         if not is_wanted or (before and is_published(folder, before, progress, made_of)):
             continue
-        yield StepStarted(source.name, f"publish {name}" + _size(store, source, chosen))
+        yield StepStarted(source.name, f"publish {name}" + _size(form, store, source, chosen))
         try:
-            written = _write(name, store, source, folder, chosen)
+            written = form.write(store, source, folder, chosen)
         except FormatError as error:
             refused.append(str(error))
             continue
@@ -109,7 +109,7 @@ def unpublish(folder: Path) -> None:
         with Store.read(folder) as store:
             names = [name for each in store.progress.published.values() for name in each.files]
     except AnnotatorError:
-        names = [name for places in PLACES.values() for name in places]
+        names = [name for each in WRITABLE.values() for name in each.outputs]
     _remove(folder, names)
 
 
@@ -128,28 +128,19 @@ def count_of(path: Path) -> int:
     return sum(1 for _ in path.iterdir()) if path.is_dir() else int(path.exists())
 
 
-def _write(
-    name: str, store: Store, source: RecordingInfo, folder: Path, options: PublishOptions | None
-) -> Written:
-    if options is None:
-        return FORMATS[name].write(store, source, folder)
-    from annotator.formats import cvat
-
-    return cvat.write(store, source, folder, options)
+def _options(form: Format, wanted: Any, before: Publication | None) -> Any:
+    """How a format is to be written: as is wanted, else as before; None where it has no options."""
+    if form.options is None:
+        return None
+    return wanted if isinstance(wanted, form.options) else form.options(**((before and before.options) or {}))
 
 
-def _options(wanted: PublishOptions | None, before: Publication | None) -> PublishOptions:
-    return wanted or PublishOptions(**((before and before.options) or {}))
-
-
-def _size(store: Store, source: RecordingInfo, options: PublishOptions | None) -> str:
+def _size(form: Format, store: Store, source: RecordingInfo, options: Any) -> str:
     """How large a file gets whose size depends on what is in it, if that is worth telling beforehand."""
-    if options is None or store.frame_count < LONG:
+    if form.estimate_size is None or store.frame_count < LONG:
         return ""
-    from annotator.formats import cvat
-
     try:
-        size = cvat.expected_size(store, source, options, store.instance_count)
+        size = form.estimate_size(store, source, options, store.instance_count)
     except (OSError, AnnotatorError):  # whatever it is, writing itself will tell
         return ""
     return f", about {size / 1e6:.0f} MB" if size > 1e6 else ""

@@ -12,8 +12,11 @@ from pathlib import Path
 from annotator.editing import locked
 from annotator.errors import UsageError, others_go_on
 from annotator.files import scratch_folder
-from annotator.formats import mots
-from annotator.formats.sniffing import Kind, RecordingLabels, bad_input, sniff
+from annotator.formats.label_set import RecordingLabels
+from annotator.formats.mots import text as mots
+from annotator.formats.mots.format import MOTS
+from annotator.formats.run.format import RUN
+from annotator.formats.sniffing import bad_input, sniff
 from annotator.options import TrackingJob
 from annotator.publishing import Recording, publish_all, recording_of
 from annotator.store import Edited, Store
@@ -48,29 +51,29 @@ def retrack(job: TrackingJob) -> Iterator[Retracked]:
     with others_go_on(len(found)) as attempt:
         for labels, goal in zip(found, goals, strict=True):
             with attempt():
-                yield _retrack_run(labels, job) if labels.kind is Kind.RUN else _track_text(labels, goal, job)
+                yield _retrack_run(labels, job) if labels.format is RUN else _track_text(labels, goal, job)
 
 
 def _goals(found: list[RecordingLabels], job: TrackingJob) -> list[Path]:
     """Where the tracks of each recording go."""
     out = job.out
-    texts = [labels for labels in found if labels.kind is Kind.MOTS]
+    texts = [labels for labels in found if labels.format is MOTS]
     for labels in found:
-        if labels.kind not in (Kind.RUN, Kind.MOTS):
+        if labels.format not in (RUN, MOTS):
             raise UsageError(
-                f"{labels.path}: is {labels.kind.value}; make a run of it with spatialemb-convert --to run"
+                f"{labels.path}: is {labels.format.title}; make a run of it with spatialemb-convert --to run"
             )
     if texts and out is None:
         raise UsageError(f"{texts[0].path}: is MOTS text; say with --out where its tracks go")
     if out is not None and not texts:
         raise UsageError("--out is for MOTS text; the tracks of a run are made anew in place")
-    goals = [labels.path if labels.kind is Kind.RUN else _goal(labels, out, len(texts)) for labels in found]
+    goals = [labels.path if labels.format is RUN else _goal(labels, out, len(texts)) for labels in found]
     for labels, goal in zip(found, goals, strict=True):
         if goals.count(goal) > 1:
             raise UsageError(f"{labels.path}: {goal} would be written twice; track these files one by one")
-        if labels.kind is Kind.MOTS and goal.exists() and goal.samefile(labels.path):
+        if labels.format is MOTS and goal.exists() and goal.samefile(labels.path):
             raise UsageError(f"{labels.path}: would be overwritten by its tracks; choose another --out")
-        if labels.kind is Kind.MOTS and goal.exists() and not job.overwrite:
+        if labels.format is MOTS and goal.exists() and not job.overwrite:
             raise UsageError(f"{goal}: is there already; use --overwrite to replace it, or another --out")
     return goals
 

@@ -21,7 +21,7 @@ from annotator.errors import (
 )
 from annotator.escape import to_json
 from annotator.fleet.supervision import Link, supervised
-from annotator.options import DetectionOptions, FaultOptions, Job, PublishOptions, TrackingOptions
+from annotator.options import Attempts, DetectionOptions, FaultOptions, Job, PublishOptions, TrackingOptions
 
 from . import shell
 from .options import build, options_from
@@ -48,16 +48,7 @@ def command(link: Link | None, /, inputs: tuple[Path, ...], quiet: bool, as_json
     130 interrupted.
     """
     link = link or Link()
-    job = build(
-        Job,
-        values,
-        inputs=inputs,
-        detection=build(DetectionOptions, values),
-        tracking=build(TrackingOptions, values),
-        publishing=build(PublishOptions, values),
-        faults=build(FaultOptions, values),
-        past=link.past,
-    )
+    job = _job(values, inputs, link.past)
     link.bounds(job.faults)
     # Torch and the like must not be behind --help, nor behind wrong usage.
     from annotator.events import RunStarted, SourceEnded, SourceTaken
@@ -102,6 +93,20 @@ def command(link: Link | None, /, inputs: tuple[Path, ...], quiet: bool, as_json
         if len(unchanged) == len(run.records):
             shell.show(f"all is done: {job.out} holds the labels already")
     return code
+
+
+def _job(values: dict[str, Any], inputs: tuple[Path, ...], past: Attempts) -> Job:
+    """What the options ask for. Raises UsageError."""
+    return build(
+        Job,
+        values,
+        inputs=inputs,
+        detection=build(DetectionOptions, values),
+        tracking=build(TrackingOptions, values),
+        publishing=build(PublishOptions, values),
+        faults=build(FaultOptions, values),
+        past=past,
+    )
 
 
 def passed_over(paths: Sequence[Path]) -> str:

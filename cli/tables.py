@@ -13,9 +13,9 @@ from rich.table import Table
 from rich.text import Text
 
 from annotator.escape import one_line
-from annotator.evaluation.comparison import Counts
 from annotator.evaluation.diff import KEYFRAME_EVERY, KINDS, Diff
 from annotator.evaluation.report import CLASSES, Report
+from annotator.formats.comparison import Counts
 from annotator.formats.pairing import By
 from annotator.labels import BY_ID
 

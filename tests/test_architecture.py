@@ -48,6 +48,26 @@ FLOORS = [  # design/house.md: lowest first, and so within a floor; a name cover
     ["cli", "annotator.__main__"],
 ]
 ROOMS = [room for rooms in FLOORS for room in rooms]
+# Single files that count as one room: what all stand on, and the verbs of a run, which are to be a folder.
+GROUPS = {
+    "ground": {*FLOORS[0], "annotator.frames", "annotator.instances"},
+    "verbs": {
+        f"annotator.{name}"
+        for name in [
+            "pipeline",
+            "publishing",
+            "run",
+            "events",
+            "conversion",
+            "editing",
+            "retracking",
+            "library",
+        ]
+    },
+}
+MOST_IMPORTS = 100  # of rooms by others
+LONGEST_FILE = 450  # lines
+LONGEST_FUNCTION = 60
 ONLY_IN_CLI = {"click", "rich"}
 HEAVY = {
     "torch",
@@ -112,11 +132,51 @@ def test_a_file_imports_only_from_lower_rooms_or_its_own(module: str) -> None:
             assert room(imported) in (*below, room(module)), f"{module} imports {imported} from above"
 
 
+def loaded(module: str) -> set[str]:
+    """The files of the project that loading a module loads: what it imports, and the packages which that is in.
+
+    Packages that the module itself is in count where it names them: else they are there before it, and may load it as
+    the names that they offer. The package itself loads its names when they are used, so that it imports nothing.
+    """
+    named = {name for name in imports(module) if name in MODULES}
+    around = {above for name in named for above in packages_of(name)} - packages_of(module)
+    return (named | around) - {"annotator", module}
+
+
+def packages_of(module: str) -> set[str]:
+    """The packages that a module is in."""
+    parts = module.split(".")
+    return {".".join(parts[:depth]) for depth in range(1, len(parts))}
+
+
 def test_there_are_no_circles() -> None:
-    # The package itself loads its names when they are used, so that it imports nothing.
-    files = MODULES.keys() - {"annotator"}
-    graph = {module: {name for name in imports(module) if name in files} - {module} for module in files}
+    graph = {module: loaded(module) for module in MODULES.keys() - {"annotator"}}
     list(graphlib.TopologicalSorter(graph).static_order())  # raises CycleError, naming the circle
+
+
+def test_rooms_know_few_others() -> None:
+    known = {
+        (group(module), group(imported))
+        for module in MODULES
+        for imported in imports(module)
+        if {module, imported} <= MODULES.keys() - {"annotator"}
+    }
+    assert len({pair for pair in known if pair[0] != pair[1]}) <= MOST_IMPORTS
+
+
+def group(module: str) -> str:
+    """The room that a module is in, or the name for all single files of its kind."""
+    return next((name for name, rooms in GROUPS.items() if room(module) in rooms), room(module))
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_files_and_functions_can_be_taken_in_at_once(module: str) -> None:
+    text = MODULES[module].read_text(encoding="utf-8")
+    assert text.count("\n") <= LONGEST_FILE
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            length = (node.end_lineno or 0) - node.lineno + 1
+            assert length <= LONGEST_FUNCTION, f"{node.name} has {length} lines"
 
 
 @pytest.mark.parametrize("module", [module for module in MODULES if not module.startswith("cli")])

@@ -14,8 +14,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from annotator.errors import AnnotatorError, FormatError, UsageError
-from annotator.formats import cvat_interpolation, cvat_reader, frames_csv, mask_png, mots
 from annotator.formats.check import check
+from annotator.formats.cityscapes import mask_png
+from annotator.formats.cvat import interpolation as cvat_interpolation
+from annotator.formats.cvat import reader as cvat_reader
+from annotator.formats.frames import table as frames_csv
+from annotator.formats.mots import text as mots
 from annotator.limits import require_frame_size
 from annotator.model.checkpoint import load_checkpoint
 from annotator.training.datasets import read_mix

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from annotator import masks
-from annotator.formats import read_truth
+from annotator.formats.sniffing import read_truth
 from annotator.instances import Instances
 from annotator.labels import BY_NAME
 from cli import shell

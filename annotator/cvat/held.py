@@ -13,9 +13,9 @@ from xml.etree.ElementTree import Element
 
 import numpy as np
 
-from annotator.formats.cvat_interpolation import interpolate
-from annotator.formats.cvat_reader import SHAPES, ring_of
-from annotator.formats.cvat_xml import faults, parts, step_of
+from annotator.formats.cvat.interpolation import interpolate
+from annotator.formats.cvat.reader import SHAPES, ring_of
+from annotator.formats.cvat.xml_stream import faults, parts, step_of
 from annotator.polygons import Ring
 
 NEAR = 0.1  # pixels that a vertex of an interpolated shape may lie elsewhere on the server

@@ -9,7 +9,7 @@ from typing import Any
 from annotator.cvat.secrets import one_line
 from annotator.cvat.server import Server
 from annotator.errors import ServerError, UsageError
-from annotator.formats import cvat
+from annotator.formats.cvat import writer as cvat_writer
 from annotator.labels import BY_ID, BY_NAME, INSTANCE_CLASSES
 
 
@@ -44,7 +44,9 @@ class Project:
     def make(self) -> int | None:
         """The number of the project, which is there from now on; None if none is wanted."""
         if self.is_to_be_made:
-            labels = json.loads(cvat.label_specification(BY_ID[class_id] for class_id in INSTANCE_CLASSES))
+            labels = json.loads(
+                cvat_writer.label_specification(BY_ID[class_id] for class_id in INSTANCE_CLASSES)
+            )
             with self._server.faults():
                 created = self._server.client.projects.create({"name": self.wanted, "labels": labels})
             self.number, self._organization = int(created.id), created.organization
@@ -86,7 +88,9 @@ def lacking(there: Iterable[Any], needed: Iterable[str]) -> str | None:
         names = ", ".join(missing)
         return f"it lacks the label{'s' * (len(missing) > 1)} {one_line(names)}, which cvat_labels.json has"
     for name in needed:
-        if missing := sorted(cvat.ATTRIBUTES.keys() - {each.name for each in by_name[name].attributes}):
+        if missing := sorted(
+            cvat_writer.ATTRIBUTES.keys() - {each.name for each in by_name[name].attributes}
+        ):
             identity = ", without which nothing tells identities when tracks come back" * ("uid" in missing)
             names = ", ".join(missing)
             return (

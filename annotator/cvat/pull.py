@@ -12,8 +12,9 @@ from annotator.cvat.server import IMAGES_FORMAT, Server, insist_on_address
 from annotator.cvat.tasks import LOCK, Task, alone
 from annotator.errors import AnnotatorError, ServerError, UsageError
 from annotator.files import scratch_folder
-from annotator.formats.cvat_xml import step_of_filter
-from annotator.formats.sniffing import Kind, bad_input, sniff
+from annotator.formats.cvat.xml_stream import step_of_filter
+from annotator.formats.run.format import RUN
+from annotator.formats.sniffing import bad_input, sniff
 from annotator.options import RUN_FOLDER, ConversionJob, PullJob
 
 EXPORT = "cvat_export.zip"  # kept beside the labels: `diff` is exact with it
@@ -37,8 +38,8 @@ def pull(job: PullJob) -> Iterator[Pulled]:
     insist_on_address(job.url)
     with bad_input():
         side = sniff(job.run)
-    if side.kind is not Kind.RUN:
-        raise UsageError(f"{job.run}: is {side.kind.value}; give the run that was pushed")
+    if side.format is not RUN:
+        raise UsageError(f"{job.run}: is {side.format.title}; give the run that was pushed")
     tasks = [Task.read(labels.path, job.url) for labels in side.labels]
     if not any(tasks):
         raise UsageError(f"{job.run}: nothing of it was sent to {job.url}; push it first")

@@ -17,9 +17,10 @@ from annotator.cvat.server import Server
 from annotator.cvat.tasks import LOCK, Task, alone
 from annotator.errors import AnnotatorError, ServerError, SourceError, UsageError
 from annotator.files import scratch_folder
-from annotator.formats import cvat
-from annotator.formats.cvat_xml import parts
-from annotator.formats.sniffing import Kind, bad_input, sniff
+from annotator.formats.cvat import writer as cvat_writer
+from annotator.formats.cvat.xml_stream import parts
+from annotator.formats.run.format import RUN
+from annotator.formats.sniffing import bad_input, sniff
 from annotator.options import PublishOptions, PushJob
 from annotator.publishing import Recording, recording_of
 from annotator.store import Store
@@ -67,9 +68,9 @@ def push(job: PushJob, tell: Tell = lambda done, total: None) -> Iterator[Pushed
     """
     with bad_input():
         side = sniff(job.run)
-    if side.kind is not Kind.RUN:
+    if side.format is not RUN:
         raise UsageError(
-            f"{job.run}: is {side.kind.value}; make a run of it with spatialemb-convert --to run"
+            f"{job.run}: is {side.format.title}; make a run of it with spatialemb-convert --to run"
         )
     with Server.connect(job.url) as server:
         project = Project(server, job.project)
@@ -286,7 +287,7 @@ def _write(store: Store, recording: Recording, folder: Path) -> None:
     """Write the tracks as they were published, but in one file, as one task has them."""
     published = store.progress.published.get("cvat")
     options = PublishOptions(**((published and published.options) or {}))
-    cvat.write(store, recording, folder, replace(options, split_frames=None))
+    cvat_writer.write(store, recording, folder, replace(options, split_frames=None))
 
 
 def _frames(store: Store) -> Frames:

@@ -16,12 +16,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from annotator.errors import UsageError
-from annotator.evaluation.comparison import Comparison, Counts, Recording, compare
 from annotator.evaluation.edits import CUT, JOIN, Links, is_ignored, paired
 from annotator.evaluation.matching import EPSILON, Pairs, assign
 from annotator.evaluation.overlap import Overlap, is_background, judged, without_void
 from annotator.evaluation.tracks import disjoint
-from annotator.formats.sniffing import Kind, RecordingLabels, bad_input
+from annotator.formats.comparison import Comparison, Counts, Recording, compare
+from annotator.formats.cvat.format import CVAT
+from annotator.formats.label_set import RecordingLabels
+from annotator.formats.run.format import RUN
+from annotator.formats.sniffing import bad_input
 from annotator.formats.summary import LabelSummary
 from annotator.instances import GroundTruth, Instances
 from annotator.labels import BY_ID
@@ -189,21 +192,21 @@ def _as_sent(recording: Recording) -> Recording:
 
 def _is_of_cvat(labels: RecordingLabels) -> bool:
     """Whether labels are an export of CVAT, or a run made of one."""
-    if labels.kind is not Kind.RUN:
-        return labels.kind is Kind.CVAT
+    if labels.format is not RUN:
+        return labels.format is CVAT
     with Store.read(labels.path) as store:
-        return store.fingerprint.get("converted") == Kind.CVAT.value
+        return store.fingerprint.get("converted") == CVAT.title
 
 
 def _sent(labels: RecordingLabels) -> RecordingLabels:
-    files = [labels.path / name for name in SENT] if labels.kind is Kind.RUN else []
+    files = [labels.path / name for name in SENT] if labels.format is RUN else []
     file = next((file for file in files if file.exists()), None)
-    return replace(labels, path=file, kind=Kind.CVAT) if file else labels
+    return replace(labels, path=file, format=CVAT) if file else labels
 
 
 def _surveys(labels: tuple[RecordingLabels, ...]) -> LabelSummary | None:
     """What a run is seen from afar: as it is published, a track has one class."""
-    if len(labels) != 1 or labels[0].kind is not Kind.RUN:
+    if len(labels) != 1 or labels[0].format is not RUN:
         return None
     with Store.read(labels[0].path) as store:
         return LabelSummary.of(store)
@@ -215,9 +218,7 @@ class _Reading:
     def __init__(self, result: Diff, recording: Recording, kept_iou: float) -> None:
         self._result, self._recording, self._kept_iou = result, recording, kept_iou
         self._machine, self._corrected = _surveys(recording.predicted), _surveys(recording.true)
-        self._may_lack_background = any(
-            labels.kind in (Kind.CITYSCAPES, Kind.POLYGONS) for labels in recording.true
-        )
+        self._may_lack_background = any(labels.format.is_cityscapes for labels in recording.true)
         self._links = Links()
         self._acts = _Acts(result.acts)
         self._drawing = _Acts(Counter())

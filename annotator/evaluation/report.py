@@ -14,11 +14,12 @@ import numpy.typing as npt
 
 from annotator.errors import UsageError
 from annotator.evaluation.average_precision import CityscapesAP, Curve
-from annotator.evaluation.comparison import Comparison, Counts, compare
 from annotator.evaluation.edits import Edits
 from annotator.evaluation.overlap import Overlap, is_background, judged, without_void
 from annotator.evaluation.tracks import TrackMetrics, disjoint
-from annotator.formats.sniffing import Kind, LabelSet, bad_input
+from annotator.formats.comparison import Comparison, Counts, compare
+from annotator.formats.label_set import LabelSet
+from annotator.formats.sniffing import bad_input
 from annotator.instances import GroundTruth, Instances
 from annotator.labels import BY_ID, INSTANCE_CLASSES
 from annotator.options import AS_WRITTEN, METRICS, PAIRED_AS_NAMED, PairingOptions, ReadingOptions
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 ALL = "all"  # instead of a class: the figure of all classes together
 CLASSES = "classes"  # the key of the figures of each
 MOST_WORST = 10
-WITHOUT_TRACKS = (Kind.CITYSCAPES, Kind.RESULTS, Kind.POLYGONS, Kind.LABELME)
 
 Figures = dict[str, Any]  # by name; under CLASSES the same of each class by its name
 
@@ -145,7 +145,7 @@ def evaluate(
     if not _may_have_tracks(comparison):
         _insist_on_no_tracks(comparison, metrics)
         chosen.discard("tracks")
-    scoring = _Scoring(chosen, comparison.truth.kind in (Kind.CITYSCAPES, Kind.POLYGONS))
+    scoring = _Scoring(chosen, comparison.truth.format.is_cityscapes)
     with bad_input():
         for recording in comparison.recordings:
             for found, labelled in recording.frames():
@@ -297,14 +297,14 @@ def _may_have_tracks(comparison: Comparison) -> bool:
 def _without_identities(comparison: Comparison) -> LabelSet | None:
     """A side of which the format holds none."""
     sides = (comparison.prediction, comparison.truth)
-    return next((side for side in sides if side.kind in WITHOUT_TRACKS), None)
+    return next((side for side in sides if not side.format.has_tracks), None)
 
 
 def _insist_on_no_tracks(comparison: Comparison, metrics: Collection[str]) -> None:
     """Raise UsageError when tracks were asked for by name, and there are none."""
     if "tracks" in metrics:
         side = _without_identities(comparison)
-        where = f"{side.path} ({side.kind.value})" if side else "one of the sides, recording by recording,"
+        where = f"{side.path} ({side.format.title})" if side else "one of the sides, recording by recording,"
         raise UsageError(f"--metrics tracks: {where} holds no identities; leave tracks out")
 
 

@@ -7,9 +7,11 @@ from pathlib import Path
 
 from annotator.errors import SourceError, UsageError
 from annotator.escape import read_object
-from annotator.formats.sniffing import RUN, Kind, LabelSet, RecordingLabels
+from annotator.formats.label_set import LabelSet, RecordingLabels
+from annotator.formats.run.format import RUN
 from annotator.options import ReadingOptions
 from annotator.store import Store
+from annotator.store.lock import RUN_FILE
 
 DONE = "done"  # in run.json
 MOST_NAMED = 5
@@ -20,11 +22,11 @@ def require_finished(side: LabelSet, reading: ReadingOptions) -> None:
 
     Nothing is said where `reading` takes them as they are, nor of a store that can't be read, which its reader tells.
     """
-    if side.kind is not Kind.RUN or reading.unfinished:
+    if side.format is not RUN or reading.unfinished:
         return
     found = {labels.name: _lacking(labels) for labels in side.labels}
     lacking = [f"{name} ({why})" for name, why in found.items() if why]
-    states = _states(side.path / RUN)
+    states = _states(side.path / RUN_FILE)
     lacking += [f"{name} ({state})" for name, state in states.items() if name not in found and state != DONE]
     if lacking:
         more = f" and {len(lacking) - MOST_NAMED} more" if len(lacking) > MOST_NAMED else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,6 +14,7 @@ import orjson
 
 from annotator import masks
 from annotator.errors import FormatError
+from annotator.files import find_files
 from annotator.formats.fields import shown
 from annotator.formats.names import BOM
 from annotator.limits import (
@@ -30,12 +32,29 @@ IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".we
 TURNED = (5, 6, 7, 8)  # EXIF orientations that swap width and height
 START = 4096  # bytes
 ORIENTATION = 0x0112
+NO_LABELS = {"classes.txt", "predefined_classes.txt", "train.txt", "val.txt", "valid.txt", "test.txt"}
+NO_LABELS |= {"readme.txt", "readme.dataset.txt", "readme.roboflow.txt", "labels.txt", "requirements.txt"}
 
 
-def start_of(file: Path) -> bytes:
+def start_of(file: Path, count: int = START) -> bytes:
     """The beginning of a file, where formats show themselves."""
     with file.open("rb") as opened:
-        return opened.read(START)
+        return opened.read(count)
+
+
+def text_start(file: Path, count: int = START) -> bytes:
+    """The same as UTF-8, without white space before it, nor the mark that some tools begin a text with."""
+    start = start_of(file, count)
+    if start[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+        start = start[: len(start) // 2 * 2].decode("utf-16", "ignore").encode("utf-8", "ignore")
+    return start.removeprefix(BOM).lstrip()
+
+
+def label_texts(path: Path) -> list[Path]:
+    """The text files of a folder that may be labels, in natural order; of a file itself."""
+    if path.is_file():
+        return [path]
+    return in_order(file for file in find_files(path, "*.txt") if file.name.lower() not in NO_LABELS)
 
 
 def load_json(file: Path) -> Record:

@@ -62,3 +62,9 @@ def frame_stem(source: Named, ref: FrameRef) -> str:
     city = re.sub(r"[\W_]+", "-", source.name).strip("-") or "recording"
     seq, frame = divmod(ref.index, FRAMES_PER_SEQUENCE)
     return f"{shortened(city, LONGEST_CITY)}_{seq:06d}_{frame:06d}"
+
+
+def name_in(folder: Path, path: Path) -> str:
+    """The name of a recording by where it lies in a folder, or is the folder."""
+    relative = path.absolute().relative_to(folder.absolute()).as_posix()
+    return path.absolute().name if relative == "." else relative

@@ -21,7 +21,7 @@ from scipy.optimize import linear_sum_assignment
 
 from annotator.errors import EXIT_USAGE, AnnotatorError, UsageError
 from annotator.files import atomic_file
-from annotator.formats import mots
+from annotator.formats.mots import text as mots
 from annotator.instances import GroundTruth, Instances
 from annotator.masks import iou
 from annotator.options import TrackingOptions

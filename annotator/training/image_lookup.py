@@ -13,9 +13,11 @@ import cv2
 from annotator.errors import SourceError, UsageError
 from annotator.escape import encodable
 from annotator.files import atomic_file, find_files
+from annotator.formats.label_set import RecordingLabels
 from annotator.formats.pairing import FrameNames, by_name
-from annotator.formats.sniffing import RUN, Kind, RecordingLabels
+from annotator.formats.run.format import RUN
 from annotator.frames import Frame, FrameRef
+from annotator.run import FILE_NAME as RUN_FILE
 from annotator.run import read_records
 from annotator.video import Source, find_sources
 from annotator.video.image_folder import natural
@@ -46,9 +48,9 @@ def frame_files(
 
 def _beside(labels: RecordingLabels) -> Path:
     """Where labels of this kind have their images."""
-    if labels.kind is Kind.RUN:
+    if labels.format is RUN:
         return _source_of_run(labels)
-    if labels.kind in (Kind.CITYSCAPES, Kind.POLYGONS):
+    if labels.format.is_cityscapes:
         parts = labels.path.absolute().parts
         if "gtFine" in parts:
             at = len(parts) - 1 - parts[::-1].index("gtFine")
@@ -65,8 +67,8 @@ def _beside(labels: RecordingLabels) -> Path:
 
 def _source_of_run(labels: RecordingLabels) -> Path:
     for folder in (labels.path, *labels.path.absolute().parents):
-        if (folder / RUN).is_file():
-            records = read_records(folder / RUN)
+        if (folder / RUN_FILE).is_file():
+            records = read_records(folder / RUN_FILE)
             if labels.name in records:
                 return Path(records[labels.name].path)
     raise UsageError(f"{labels.path}: its run.json doesn't say what was labelled; name the images")

@@ -20,7 +20,8 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from annotator.formats import cvat
+from annotator.formats.cvat import reader as cvat_reader
+from annotator.formats.cvat import writer as cvat_writer
 from annotator.frames import FrameRef
 from annotator.instances import Instances
 from annotator.masks import encode_window
@@ -60,7 +61,7 @@ def write(path: Path, frames: int) -> None:
     """Write them, and print what it took."""
     source = SimpleNamespace(path=path.with_suffix(".mp4"), name=path.stem, is_video=True)
     before = time.process_time()
-    written = cvat.write(Drive(frames), source, path.parent)
+    written = cvat_writer.write(Drive(frames), source, path.parent)
     written.files[0].rename(path)
     said(written.instances, before)
 
@@ -90,7 +91,7 @@ def export(path: Path, frames: int) -> None:
 def read(path: Path) -> None:
     """Read them, and print what it took."""
     before = time.process_time()
-    said(sum(len(found) for found in cvat.read(path)), before)
+    said(sum(len(found) for found in cvat_reader.read(path)), before)
 
 
 def said(instances: int, before: float) -> None:

@@ -29,7 +29,10 @@ from annotator.evaluation import Overlap
 from annotator.evaluation.average_precision import CityscapesAP
 from annotator.evaluation.boundary import BoundaryQuality
 from annotator.evaluation.coco_ap import CocoAP
-from annotator.formats import cityscapes, cityscapes_results, coco
+from annotator.formats.cityscapes import gtfine
+from annotator.formats.cityscapes import results as cityscapes_results
+from annotator.formats.coco import reader as coco_reader
+from annotator.formats.coco import writer as coco_writer
 from annotator.frames import FrameRef
 from annotator.instances import GroundTruth, Instances
 from annotator.labels import INSTANCE_CLASSES
@@ -93,15 +96,15 @@ def make(folder: Path, frames: int, instances: int) -> None:
             Image.fromarray(masks.decode(rle).astype(np.uint8) * 255).save(folder / "pred" / name)
             lines.append(f"{name} {predictions[-1].class_ids[k]} {predictions[-1].scores[k]}\n")
         (folder / "pred" / f"{stem}.txt").write_text("".join(lines))
-    coco.write(Labels(predictions), Recording(is_video=False), folder)
+    coco_writer.write(Labels(predictions), Recording(is_video=False), folder)
 
 
 def from_rle(folder: Path) -> Iterator[Scored]:
-    return zip(coco.read(folder / coco.FILE), cityscapes.read_truth(folder / "gt"), strict=True)
+    return zip(coco_reader.read(folder / coco_writer.FILE), gtfine.read_truth(folder / "gt"), strict=True)
 
 
 def from_pngs(folder: Path) -> Iterator[Scored]:
-    return zip(cityscapes_results.read(folder / "pred"), cityscapes.read_truth(folder / "gt"), strict=True)
+    return zip(cityscapes_results.read(folder / "pred"), gtfine.read_truth(folder / "gt"), strict=True)
 
 
 def cityscapes_ap(pairs: Iterator[Scored]) -> dict[str, Any]:

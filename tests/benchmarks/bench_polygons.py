@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from annotator import masks, polygons
-from annotator.formats import cvat
-from annotator.formats.cvat_shapes import shapes_of
+from annotator.formats.cvat import writer as cvat_writer
+from annotator.formats.cvat.shapes import shapes_of
 from annotator.formats.summary import LabelSummary
 from annotator.options import PublishOptions
 from annotator.polygons.borders import trace
@@ -105,7 +105,9 @@ def of_keyframes(store: Store, bound: float) -> None:
                 exact[shape.uid, shape.frame].append(shape.exact)
     with tempfile.TemporaryDirectory() as folder:
         began = time.process_time()
-        goal = cvat.write(store, Recording(), Path(folder), PublishOptions(keyframe_iou=bound)).files[0]
+        goal = cvat_writer.write(store, Recording(), Path(folder), PublishOptions(keyframe_iou=bound)).files[
+            0
+        ]
         seconds = time.process_time() - began
         size = goal.stat().st_size
         tracks = list(ET.parse(goal).getroot().iterfind("track"))

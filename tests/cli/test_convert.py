@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from annotator import __version__
-from annotator.formats import mots, read_truth
+from annotator.formats.mots import text as mots
+from annotator.formats.sniffing import read_truth
 from cli.convert import command
 from tests.evaluation.test_sides import IN_VIDEO, VIDEO, WRITERS, labelled, stored
 from tests.helpers.builders import Labels

@@ -11,7 +11,7 @@ import pytest
 
 from annotator import masks
 from annotator.editing import edit
-from annotator.formats import mots
+from annotator.formats.mots import text as mots
 from annotator.instances import Instances
 from annotator.options import EditJob, TrackingOptions
 from annotator.pipeline import annotate

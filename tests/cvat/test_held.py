@@ -11,7 +11,7 @@ import pytest
 
 from annotator import masks
 from annotator.cvat.held import Held, held
-from annotator.formats import cvat
+from annotator.formats.cvat import writer as cvat_writer
 from annotator.instances import Instances
 from annotator.labels import BY_NAME
 from tests.formats.test_all_formats import VIDEO
@@ -43,8 +43,8 @@ def labelled(index: int) -> Instances:
 
 @pytest.fixture
 def sent(tmp_path: Path) -> Path:
-    cvat.write(Labels([labelled(k) for k in range(FRAMES)]), VIDEO, tmp_path)
-    return tmp_path / cvat.FILE
+    cvat_writer.write(Labels([labelled(k) for k in range(FRAMES)]), VIDEO, tmp_path)
+    return tmp_path / cvat_writer.FILE
 
 
 def task_of(sent: Path, segment_size: int | None = None) -> FakeTask:

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from annotator import masks
-from annotator.formats import cvat
+from annotator.formats.cvat import reader as cvat_reader
+from annotator.formats.cvat import writer as cvat_writer
 from annotator.instances import Instances
 from annotator.labels import BY_NAME
 from annotator.options import PublishOptions
@@ -61,7 +62,7 @@ def task_of(labels: Labels, segment_size: int, overlap: int | None) -> FakeTask:
 def back_from(task: FakeTask, folder: Path) -> list[Instances]:
     path = folder / "annotations.xml"
     path.write_text(exported(1, task, "CVAT for video 1.1"))
-    return list(cvat.read(path))
+    return list(cvat_reader.read(path))
 
 
 def assert_same(back: list[Instances], sent: list[Instances], bound: float = 0.9) -> None:
@@ -80,19 +81,19 @@ def test_objects_go_on_across_jobs_that_share_no_frame(
     tmp_path: Path, step: int, segment_size: int, holes: str
 ) -> None:
     labels = drive(step)
-    file = cvat.write(labels, VIDEO, tmp_path, PublishOptions(holes=holes)).files[0]
+    file = cvat_writer.write(labels, VIDEO, tmp_path, PublishOptions(holes=holes)).files[0]
     task = task_of(labels, segment_size, overlap=0)
     assert take_annotations(task, file.read_bytes(), "CVAT 1.1") == ""
-    assert_same(back_from(task, tmp_path), list(cvat.read(file)))
+    assert_same(back_from(task, tmp_path), list(cvat_reader.read(file)))
 
 
 @pytest.mark.parametrize(("step", "segment_size"), [(1, 30), (2, 15), (1, 11)])
 def test_objects_go_on_across_jobs_that_share_frames(tmp_path: Path, step: int, segment_size: int) -> None:
     labels = drive(step)
-    file = cvat.write(labels, VIDEO, tmp_path).files[0]
+    file = cvat_writer.write(labels, VIDEO, tmp_path).files[0]
     task = task_of(labels, segment_size, overlap=None)
     assert take_annotations(task, file.read_bytes(), "CVAT 1.1") == ""
-    assert_same(back_from(task, tmp_path), list(cvat.read(file)))
+    assert_same(back_from(task, tmp_path), list(cvat_reader.read(file)))
 
 
 @pytest.mark.parametrize(("step", "segment_size"), [(1, 30), (2, 15), (1, 11)])
@@ -100,11 +101,11 @@ def test_files_of_a_split_recording_are_the_run_when_each_is_in_its_job(
     tmp_path: Path, step: int, segment_size: int
 ) -> None:
     labels = drive(step)
-    folder = cvat.write(labels, VIDEO, tmp_path, PublishOptions(split_frames=segment_size)).files[0]
+    folder = cvat_writer.write(labels, VIDEO, tmp_path, PublishOptions(split_frames=segment_size)).files[0]
     task = task_of(labels, segment_size, overlap=None)
     for job, file in enumerate(sorted(folder.iterdir())):
         assert take_annotations(task, file.read_bytes(), "CVAT 1.1", job) == ""
-    assert_same(back_from(task, tmp_path), list(cvat.read(folder)))
+    assert_same(back_from(task, tmp_path), list(cvat_reader.read(folder)))
 
 
 # ---- what people did in one of the jobs
@@ -112,7 +113,7 @@ def test_files_of_a_split_recording_are_the_run_when_each_is_in_its_job(
 
 def sent(folder: Path, segment_size: int = 10) -> FakeTask:
     labels = Labels(drive().found[:20])
-    file = cvat.write(labels, VIDEO, folder).files[0]
+    file = cvat_writer.write(labels, VIDEO, folder).files[0]
     task = task_of(labels, segment_size, overlap=0)
     assert take_annotations(task, file.read_bytes(), "CVAT 1.1") == ""
     return task

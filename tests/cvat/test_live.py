@@ -24,8 +24,8 @@ from annotator.cvat.pull import pull
 from annotator.cvat.push import push
 from annotator.cvat.tasks import FILE, Task
 from annotator.evaluation.diff import diff
-from annotator.formats import cvat
-from annotator.formats.cvat_reader import read
+from annotator.formats.cvat import writer as cvat_writer
+from annotator.formats.cvat.reader import read
 from annotator.instances import Instances
 from annotator.labels import BY_NAME
 from annotator.options import PublishOptions, PullJob, PushJob
@@ -173,7 +173,7 @@ def test_what_people_did_comes_back_and_is_not_written_over(site: Site, run: Pat
 @contextmanager
 def shared(site: Site, run: Path, overlap: int) -> Iterator[Any]:
     """A task of the same video whose jobs of 10 frames share some, as people make them by hand."""
-    labels = json.loads(cvat.label_specification([BY_NAME["car"], BY_NAME["person"]]))
+    labels = json.loads(cvat_writer.label_specification([BY_NAME["car"], BY_NAME["person"]]))
     spec = {"name": "shared", "labels": labels, "segment_size": 10, "overlap": overlap}
     task = site.client.tasks.create(spec)
     try:
@@ -205,11 +205,12 @@ def test_jobs_that_share_frames_show_every_object_once(site: Site, run: Path, ov
 def test_a_file_for_every_job_makes_the_same_task(site: Site, run: Path) -> None:
     with Store.read(run / "drive") as store:
         recording = Recording("drive", run.parent / "drive.mp4")
-        cvat.write(store, recording, run.parent / "split", PublishOptions(split_frames=10))
+        cvat_writer.write(store, recording, run.parent / "split", PublishOptions(split_frames=10))
     files = {
-        int(path.name.partition("-")[0]): path for path in (run.parent / "split" / cvat.FOLDER).iterdir()
+        int(path.name.partition("-")[0]): path
+        for path in (run.parent / "split" / cvat_writer.FOLDER).iterdir()
     }
-    with shared(site, run, cvat.OVERLAP) as task:
+    with shared(site, run, cvat_writer.OVERLAP) as task:
         for job in task.get_jobs():
             job.import_annotations("CVAT 1.1", files[job.start_frame])
         assert_same(run, exported(task, run.parent / "shared.zip"))

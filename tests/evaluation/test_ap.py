@@ -14,7 +14,8 @@ import pytest
 from annotator import masks
 from annotator.evaluation import Overlap
 from annotator.evaluation.average_precision import CityscapesAP
-from annotator.formats import cityscapes, cityscapes_results
+from annotator.formats.cityscapes import gtfine
+from annotator.formats.cityscapes import results as cityscapes_results
 from annotator.instances import GroundTruth, Instances, Region
 from tests.golden.cityscapes_cases import DRAWN, REAL, Scene, scenes, write
 from tests.golden.make_cityscapes_golden import GOLDEN, PYTHON, official_figures
@@ -45,7 +46,7 @@ def scored_from_files(frames: Iterable[Scene], folder: Path, with_distances: boo
     pairs = zip(
         frames,
         cityscapes_results.read(folder / "pred"),
-        cityscapes.read_truth(folder / "gt"),
+        gtfine.read_truth(folder / "gt"),
         strict=True,
     )
     for scene, prediction, truth in pairs:
@@ -152,9 +153,7 @@ def test_predictions_in_void_and_groups_of_their_class_do_not_count(class_id: in
 def test_a_share_of_void_must_exceed_the_overlap() -> None:
     void = ((rows(15, 20), 0),)
     found = objects((rows(0, 10), CAR, 0.5), (rows(10, 20), CAR, 0.9))
-    assert cars(found, truth((rows(0, 10), CAR), ignored=void))[0] < 1, (
-        "one half is not more than one half"
-    )
+    assert cars(found, truth((rows(0, 10), CAR), ignored=void))[0] < 1, "one half is not more than one half"
 
 
 def test_a_small_group_counts_twice_towards_void() -> None:

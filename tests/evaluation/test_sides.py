@@ -15,13 +15,22 @@ import pytest
 from annotator import masks
 from annotator.errors import EXIT_USAGE, UsageError
 from annotator.evaluation import Overlap
-from annotator.evaluation.comparison import Comparison, compare
-from annotator.formats import FORMATS
+from annotator.formats.comparison import Comparison, compare
+from annotator.formats.registry import WRITABLE
 from annotator.formats.sniffing import bad_input, sniff
 from annotator.instances import Instances, Region
 from annotator.labels import BY_NAME
 from annotator.store import Store
-from tests.helpers.builders import REAL_DATA, Labels, Recording, finish, frame_ref, mask, needs_real_data
+from tests.helpers.builders import (
+    REAL_DATA,
+    Labels,
+    Recording,
+    finish,
+    frame_ref,
+    mask,
+    needs_real_data,
+    read_instances,
+)
 
 CAR, PERSON = BY_NAME["car"].id, BY_NAME["person"].id
 VIDEO = Recording("drive", True, Path("/data/drive.mp4"))
@@ -64,7 +73,7 @@ def stored(folder: Path, labels: Labels, source: Recording) -> Path:
 
 def written(name: str) -> Writer:
     def write(folder: Path, labels: Labels, source: Recording) -> Path:
-        return FORMATS[name].write(labels, source, folder).files[0]
+        return WRITABLE[name].write(labels, source, folder).files[0]
 
     return write
 
@@ -118,7 +127,7 @@ def frames(comparison: Comparison) -> list[tuple[int, list[list[int]]]]:
 @pytest.mark.parametrize("name", WRITERS)
 def test_a_path_is_recognised_by_what_it_holds(name: str, tmp_path: Path) -> None:
     path = WRITERS[name](tmp_path, IN_VIDEO, VIDEO)
-    assert sniff(path).kind.value == TITLES[name]
+    assert sniff(path).format.title == TITLES[name]
     assert len(sniff(path).labels) == 1
 
 
@@ -175,7 +184,7 @@ def test_images_of_this_tool_meet_their_published_labels(tmp_path: Path) -> None
     unlike_cityscapes = Labels([labelled(k, f"{k}.jpg") for k in range(3)])
     source = Recording("day_1/drive", False, Path("/data/day_1/drive"))
     run = stored(tmp_path, unlike_cityscapes, source)
-    FORMATS["cityscapes"].write(unlike_cityscapes, source, run / "day_1" / "drive")
+    WRITABLE["cityscapes"].write(unlike_cityscapes, source, run / "day_1" / "drive")
     assert len(frames(compare(run, run / "day_1" / "drive" / "cityscapes"))) == 3
     assert len(frames(compare(run / "day_1" / "drive", run / "day_1" / "drive" / "cityscapes"))) == 3
 
@@ -266,7 +275,7 @@ def test_lines_of_trackers_may_begin_at_any_id_and_end_with_a_score(tmp_path: Pa
     lines = [(0, 1, 0.25), (7, 2, 0.75)]
     car = masks.encode(LEFT)["counts"].decode()
     path.write_text("".join(f"3 {track} {number} 4 9 {car} {score}\n" for track, number, score in lines))
-    (found,) = FORMATS["mots"].read(path)
+    (found,) = read_instances("mots", path)
     assert found.scores.tolist() == [0.75, 0.25]
     assert found.class_ids.tolist() == [PERSON, CAR]
     assert found.track_ids.tolist() == [7, 2**31 - 1], "0 would be no track"

@@ -20,9 +20,9 @@ from scipy.optimize import linear_sum_assignment
 from annotator import masks
 from annotator.errors import FormatError
 from annotator.evaluation import Overlap, hota
-from annotator.evaluation.comparison import compare
 from annotator.evaluation.matching import assign
 from annotator.evaluation.tracks import TrackMetrics, disjoint
+from annotator.formats.comparison import compare
 from annotator.instances import GroundTruth, Instances, Region
 from annotator.labels import BY_NAME, INSTANCE_CLASSES
 from tests.golden.make_trackeval_golden import GOLDEN, PYTHON, trackeval_figures

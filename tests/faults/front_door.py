@@ -30,7 +30,10 @@ import torch
 
 from annotator.detection import Detector
 from annotator.detection.openvino_runtime import OpenVinoRuntime, OpenVinoUnusable
-from annotator.formats import FORMATS, cvat_reader, frames_csv, mots
+from annotator.formats.cvat import reader as cvat_reader
+from annotator.formats.frames import table as frames_csv
+from annotator.formats.mots import text as mots
+from annotator.formats.registry import WRITABLE
 from annotator.instances import Instances
 from annotator.masks import encode
 from annotator.model.checkpoint import QuantizedGraph, load_checkpoint, save_checkpoint
@@ -76,7 +79,7 @@ def instances(names: bool) -> list[Instances]:
 
 def written(name: str) -> Callable[[Path], object]:
     """A sound input of a format that the tool writes."""
-    return lambda folder: FORMATS[name].write(Labels(instances(name != "mots")), Recording("ulm"), folder)
+    return lambda folder: WRITABLE[name].write(Labels(instances(name != "mots")), Recording("ulm"), folder)
 
 
 def zip_of(name: str, file: str) -> Callable[[Path], None]:

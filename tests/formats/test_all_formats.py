@@ -17,13 +17,14 @@ from hypothesis.extra import numpy as arrays
 
 from annotator import masks
 from annotator.errors import FormatError, OutputError
-from annotator.formats import FORMATS, cvat
+from annotator.formats.cvat import writer as cvat_writer
+from annotator.formats.registry import WRITABLE
 from annotator.formats.summary import EMPTY, HIDDEN, shortest, text
 from annotator.frames import FrameRef
 from annotator.instances import Instances
 from annotator.labels import INSTANCE_CLASSES
 from annotator.options import PublishOptions
-from tests.helpers.builders import Labels, Recording, blob, frame_ref, mask
+from tests.helpers.builders import Labels, Recording, blob, frame_ref, mask, read_instances
 
 CAR, PERSON, BUS = 26, 24, 28
 VIDEO = Recording()
@@ -90,7 +91,7 @@ CASES = {
     "300 instances in a frame": Labels([crowd(0)]),
 }
 
-each_format = pytest.mark.parametrize("name", FORMATS)
+each_format = pytest.mark.parametrize("name", WRITABLE)
 each_case = pytest.mark.parametrize("labels", CASES.values(), ids=CASES)
 each_kind = pytest.mark.parametrize("source", [VIDEO, FOLDER], ids=["video", "folder"])
 
@@ -106,14 +107,14 @@ def contents(folder: Path) -> dict[str, bytes]:
 def test_labels_are_published_whole_and_come_back(
     tmp_path: Path, name: str, labels: Labels, source: Recording
 ) -> None:
-    written = FORMATS[name].write(labels, source, tmp_path)
+    written = WRITABLE[name].write(labels, source, tmp_path)
     published = contents(tmp_path)
     top = {Path(file).parts[0] for file in published} | {path.name for path in tmp_path.iterdir()}
     assert top == {path.name for path in written.files}, "nothing else is left"
     assert written.frames == len(labels.found)
     if name.startswith("cityscapes") and not labels.found:
         return  # a folder without files of frames is empty, and none to read
-    back = list(FORMATS[name].read(written.files[0]))
+    back = list(read_instances(name, written.files[0]))
     assert sum(map(len, back)) == written.instances
     if name != "frames":
         assert written.instances + sum_of_lost(written.losses) == sum(map(len, labels.found))
@@ -129,7 +130,7 @@ def sum_of_lost(losses: dict[str, int]) -> int:
 @each_case
 def test_equal_labels_give_equal_bytes(tmp_path: Path, name: str, labels: Labels) -> None:
     for folder in (tmp_path / "once", tmp_path / "again", tmp_path / "again"):
-        FORMATS[name].write(labels, VIDEO, folder)
+        WRITABLE[name].write(labels, VIDEO, folder)
     assert contents(tmp_path / "once") == contents(tmp_path / "again")
 
 
@@ -156,12 +157,12 @@ class Interrupted:
 def test_an_interrupted_writer_leaves_what_was_there(tmp_path: Path, name: str, source: Recording) -> None:
     labels = CASES["a track with a gap, on every second frame"]
     with pytest.raises(KeyboardInterrupt):
-        FORMATS[name].write(Interrupted(labels), source, tmp_path)
+        WRITABLE[name].write(Interrupted(labels), source, tmp_path)
     assert list(tmp_path.iterdir()) == []
-    FORMATS[name].write(CASES["one object"], source, tmp_path)
+    WRITABLE[name].write(CASES["one object"], source, tmp_path)
     before = contents(tmp_path)
     with pytest.raises(KeyboardInterrupt):
-        FORMATS[name].write(Interrupted(labels), source, tmp_path)
+        WRITABLE[name].write(Interrupted(labels), source, tmp_path)
     assert contents(tmp_path) == before
 
 
@@ -179,7 +180,7 @@ def largest_file(size: int) -> Iterator[None]:
 @each_format
 def test_a_full_disk_is_told_and_leaves_nothing(tmp_path: Path, name: str) -> None:
     with largest_file(64), pytest.raises(OutputError, match=r"can't be written .* make room"):
-        FORMATS[name].write(CASES["a track with a gap, on every second frame"], VIDEO, tmp_path)
+        WRITABLE[name].write(CASES["a track with a gap, on every second frame"], VIDEO, tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -187,12 +188,12 @@ def test_a_full_disk_is_told_and_leaves_nothing(tmp_path: Path, name: str) -> No
 def test_a_folder_that_cannot_be_is_told(tmp_path: Path, name: str) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(OutputError, match=r"file/.* can't be written"):
-        FORMATS[name].write(CASES["one object"], VIDEO, tmp_path / "file")
+        WRITABLE[name].write(CASES["one object"], VIDEO, tmp_path / "file")
 
 
 @each_format
 def test_what_a_killed_writer_left_is_cleared_away(tmp_path: Path, name: str) -> None:
-    written = FORMATS[name].write(CASES["one object"], VIDEO, tmp_path)
+    written = WRITABLE[name].write(CASES["one object"], VIDEO, tmp_path)
     before = contents(tmp_path)
     for path in written.files:
         left = path.with_name(f".{path.name}.tmp")
@@ -202,7 +203,7 @@ def test_what_a_killed_writer_left_is_cleared_away(tmp_path: Path, name: str) ->
             path.rename(path.with_name(f".{path.name}.old"))  # killed between the two renames
         else:
             left.write_text("half")
-    FORMATS[name].write(CASES["one object"], VIDEO, tmp_path)
+    WRITABLE[name].write(CASES["one object"], VIDEO, tmp_path)
     assert contents(tmp_path) == before
 
 
@@ -216,7 +217,7 @@ class Forgetful(Labels):
 def test_a_file_that_is_not_right_is_not_published(tmp_path: Path) -> None:
     labels = CASES["instances without tracks"]
     with pytest.raises(FormatError, match=r"coco.json: not published"):
-        FORMATS["coco"].write(Forgetful(labels.found), VIDEO, tmp_path)
+        WRITABLE["coco"].write(Forgetful(labels.found), VIDEO, tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -230,14 +231,14 @@ def test_what_is_not_of_the_format_is_refused_in_a_sentence(
     if name == "mots" and content == b"":
         return  # a file without a line has no labels, and is none the worse for it
     with pytest.raises(FormatError, match=r"tmp|/"):
-        list(FORMATS[name].read(tmp_path if name == "cityscapes" else path))
+        list(read_instances(name, tmp_path if name == "cityscapes" else path))
 
 
 def test_hostile_xml_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "bomb.xml"
     path.write_text('<!DOCTYPE a [<!ENTITY x "ha"><!ENTITY y "&x;&x;">]><annotations>&y;</annotations>')
     with pytest.raises(FormatError, match="no XML that can be read"):
-        list(FORMATS["cvat"].read(path))
+        list(read_instances("cvat", path))
 
 
 # ---- write -> read, for any labels
@@ -290,8 +291,8 @@ round_trip = settings(
 @round_trip
 @given(any_labels())
 def test_coco_gives_back_masks_classes_scores_and_tracks(tmp_path: Path, labels: Labels) -> None:
-    FORMATS["coco"].write(labels, FOLDER, tmp_path)
-    back = list(FORMATS["coco"].read(tmp_path / "coco.json"))
+    WRITABLE["coco"].write(labels, FOLDER, tmp_path)
+    back = list(read_instances("coco", tmp_path / "coco.json"))
     assert [(b.frame.index, b.frame.name) for b in back] == [(f.index, f.name) for f in labels.frames()]
     for written, read in zip(labels.found, back, strict=True):
         for ours, theirs in zip(expected(written), rows(read), strict=True):
@@ -302,8 +303,8 @@ def test_coco_gives_back_masks_classes_scores_and_tracks(tmp_path: Path, labels:
 @round_trip
 @given(any_labels())
 def test_cityscapes_gives_back_masks_and_classes(tmp_path: Path, labels: Labels) -> None:
-    FORMATS["cityscapes"].write(labels, VIDEO, tmp_path)
-    back = list(FORMATS["cityscapes"].read(tmp_path / "cityscapes"))
+    WRITABLE["cityscapes"].write(labels, VIDEO, tmp_path)
+    back = list(read_instances("cityscapes", tmp_path / "cityscapes"))
     assert [b.frame.index for b in back] == [f.index for f in labels.frames()]
     for written, read in zip(labels.found, back, strict=True):
         ours = sorted((class_id, pixels.tobytes()) for pixels, class_id, *_ in expected(written))
@@ -313,8 +314,8 @@ def test_cityscapes_gives_back_masks_and_classes(tmp_path: Path, labels: Labels)
 @round_trip
 @given(any_labels((CAR, PERSON)))
 def test_mots_gives_back_masks_classes_and_identities(tmp_path: Path, labels: Labels) -> None:
-    FORMATS["mots"].write(labels, VIDEO, tmp_path)
-    back = {b.frame.index: b for b in FORMATS["mots"].read(tmp_path / "mots.txt")}
+    WRITABLE["mots"].write(labels, VIDEO, tmp_path)
+    back = {b.frame.index: b for b in read_instances("mots", tmp_path / "mots.txt")}
     id_of: dict[int, int] = {}
     for written in labels.found:
         published = expected(written)
@@ -331,8 +332,8 @@ def test_mots_gives_back_masks_classes_and_identities(tmp_path: Path, labels: La
 @given(any_labels())
 @pytest.mark.parametrize("source", [VIDEO, FOLDER], ids=["video", "folder"])
 def test_cvat_gives_back_classes_scores_and_tracks(tmp_path: Path, source: Recording, labels: Labels) -> None:
-    cvat.write(labels, source, tmp_path, PublishOptions(keyframe_iou=1))
-    back = list(FORMATS["cvat"].read(tmp_path / "cvat.xml"))
+    cvat_writer.write(labels, source, tmp_path, PublishOptions(keyframe_iou=1))
+    back = list(read_instances("cvat", tmp_path / "cvat.xml"))
     assert [b.frame.index for b in back] == [f.index for f in labels.frames()]
     for written, read in zip(labels.found, back, strict=True):
         ours = sorted(about for _, *about in expected(written))
@@ -342,8 +343,8 @@ def test_cvat_gives_back_classes_scores_and_tracks(tmp_path: Path, source: Recor
 @round_trip
 @given(any_labels())
 def test_between_keyframes_cvat_gives_back_classes_and_tracks(tmp_path: Path, labels: Labels) -> None:
-    FORMATS["cvat"].write(labels, VIDEO, tmp_path)
-    back = list(FORMATS["cvat"].read(tmp_path / "cvat.xml"))
+    WRITABLE["cvat"].write(labels, VIDEO, tmp_path)
+    back = list(read_instances("cvat", tmp_path / "cvat.xml"))
     for written, read in zip(labels.found, back, strict=True):
         ours = sorted((class_id, track) for _, class_id, _, track in expected(written))
         assert ours == sorted((class_id, track) for _, class_id, _, track in rows(read))
@@ -352,8 +353,8 @@ def test_between_keyframes_cvat_gives_back_classes_and_tracks(tmp_path: Path, la
 @round_trip
 @given(any_labels())
 def test_frames_come_back(tmp_path: Path, labels: Labels) -> None:
-    FORMATS["frames"].write(labels, FOLDER, tmp_path)
-    back = [found.frame for found in FORMATS["frames"].read(tmp_path / "frames.csv")]
+    WRITABLE["frames"].write(labels, FOLDER, tmp_path)
+    back = [found.frame for found in read_instances("frames", tmp_path / "frames.csv")]
     for written, read in zip(labels.frames(), back, strict=True):
         assert (read.index, read.size, read.name) == (written.index, written.size, written.name)
         assert read.time_s == pytest.approx(written.time_s, abs=1e-6)
@@ -376,14 +377,14 @@ def test_round_things_survive_cvat(tmp_path: Path) -> None:
     size = (120, 160)
     discs = [(blob(size, 40, 40, 25), CAR, 0.9, 1), (blob(size, 80, 110, 33), PERSON, 0.8, 2)]
     labels = Labels([instances(0, *discs, size=size)])
-    FORMATS["cvat"].write(labels, VIDEO, tmp_path)
-    (back,) = FORMATS["cvat"].read(tmp_path / "cvat.xml")
+    WRITABLE["cvat"].write(labels, VIDEO, tmp_path)
+    (back,) = read_instances("cvat", tmp_path / "cvat.xml")
     assert np.diag(masks.iou(back.masks, labels.found[0].masks)).min() >= 0.97
 
 
 def test_what_is_hidden_is_counted(tmp_path: Path) -> None:
     for name in ("cityscapes", "coco", "cvat", "mots"):
-        written = FORMATS[name].write(CASES["an instance that is fully hidden"], VIDEO, tmp_path)
+        written = WRITABLE[name].write(CASES["an instance that is fully hidden"], VIDEO, tmp_path)
         assert written.losses == {HIDDEN: 1}
         assert written.instances == 2
 
@@ -392,7 +393,7 @@ def test_what_is_empty_is_not_hidden(tmp_path: Path) -> None:
     nothing = (SQUARE & ~SQUARE, CAR, 0.9, 0)
     labels = Labels([instances(0, nothing, (SQUARE, CAR, 0.8, 1), (SQUARE, PERSON, 0.5, 2))])
     for name in ("cityscapes", "coco", "cvat", "mots"):
-        assert FORMATS[name].write(labels, VIDEO, tmp_path).losses == {HIDDEN: 1, EMPTY: 1}
+        assert WRITABLE[name].write(labels, VIDEO, tmp_path).losses == {HIDDEN: 1, EMPTY: 1}
 
 
 class MadeAsRead:
@@ -419,7 +420,7 @@ def test_memory_does_not_follow_the_length_of_the_recording(tmp_path: Path, name
         gc.collect()
         gc.freeze()  # so that collecting in between is quick
         tracemalloc.start()
-        FORMATS[name].write(MadeAsRead(frames), VIDEO, tmp_path / f"{frames} {attempt}")
+        WRITABLE[name].write(MadeAsRead(frames), VIDEO, tmp_path / f"{frames} {attempt}")
         memory = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         gc.unfreeze()

@@ -15,10 +15,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from annotator.errors import FormatError, UsageError
-from annotator.formats import FORMATS, cvat
 from annotator.formats.check import ERROR, WARNING, Finding, check
+from annotator.formats.cvat import writer as cvat_writer
 from annotator.formats.findings import DuplicateFinder
 from annotator.formats.names import BOM
+from annotator.formats.registry import WRITABLE
 from annotator.formats.sniffing import sniff
 from annotator.instances import Instances
 from annotator.options import PublishOptions
@@ -55,7 +56,7 @@ def read(path: Path) -> Iterator[Instances]:
 def test_silent_on_what_this_tool_writes(
     tmp_path: Path, name: str, labels: Labels, source: Recording
 ) -> None:
-    written = FORMATS[name].write(labels, source, tmp_path)
+    written = WRITABLE[name].write(labels, source, tmp_path)
     if name == "cityscapes" and not labels.found:
         return  # a folder without PNGs is none to sniff
     assert said(written.files[0]) == []
@@ -68,8 +69,8 @@ def test_silent_on_what_this_tool_writes(
 def test_silent_on_cvat_with_any_options(
     tmp_path: Path, source: Recording, holes: str, labels: Labels
 ) -> None:
-    cvat.write(labels, source, tmp_path, PublishOptions(holes=holes, keyframe_iou=0.6, max_vertices=8))
-    assert said(tmp_path / cvat.FILE) == []
+    cvat_writer.write(labels, source, tmp_path, PublishOptions(holes=holes, keyframe_iou=0.6, max_vertices=8))
+    assert said(tmp_path / cvat_writer.FILE) == []
 
 
 def edited(write: Callable[[Path], Path], old: str, new: str, count: int = 1) -> Callable[[Path], Path]:
@@ -86,26 +87,26 @@ def edited(write: Callable[[Path], Path], old: str, new: str, count: int = 1) ->
 
 
 def video(folder: Path) -> Path:
-    return cvat.write(LABELS, VIDEO, folder, ALL_KEYFRAMES).files[0]
+    return cvat_writer.write(LABELS, VIDEO, folder, ALL_KEYFRAMES).files[0]
 
 
 def images(folder: Path) -> Path:
-    return cvat.write(LABELS, FOLDER, folder).files[0]
+    return cvat_writer.write(LABELS, FOLDER, folder).files[0]
 
 
 def coco(folder: Path) -> Path:
-    return FORMATS["coco"].write(LABELS, VIDEO, folder).files[0]
+    return WRITABLE["coco"].write(LABELS, VIDEO, folder).files[0]
 
 
 def mots(folder: Path) -> Path:
-    return FORMATS["mots"].write(LABELS, VIDEO, folder).files[0]
+    return WRITABLE["mots"].write(LABELS, VIDEO, folder).files[0]
 
 
 def pngs(kind: str, change: Callable[[np.ndarray], np.ndarray], stem: str = STEM) -> Callable[[Path], Path]:
     """A Cityscapes folder, one picture of it changed."""
 
     def plant(folder: Path) -> Path:
-        path = FORMATS["cityscapes"].write(LABELS, VIDEO, folder).files[0]
+        path = WRITABLE["cityscapes"].write(LABELS, VIDEO, folder).files[0]
         picture = cv2.imread(str(path / f"{STEM}_gtFine_{kind}.png"), cv2.IMREAD_UNCHANGED)
         (path / f"{STEM}_gtFine_{kind}.png").unlink()
         cv2.imwrite(str(path / f"{stem}_gtFine_{kind}.png"), change(picture))
@@ -430,7 +431,7 @@ def test_what_holds_no_labels_is_refused(tmp_path: Path) -> None:
 
 def test_split_files_are_checked_together(tmp_path: Path) -> None:
     labels = Labels([instances(k, (SQUARE, CAR, 0.9, 1)) for k in range(40)])
-    files = cvat.write(labels, VIDEO, tmp_path, PublishOptions(split_frames=15)).files
+    files = cvat_writer.write(labels, VIDEO, tmp_path, PublishOptions(split_frames=15)).files
     assert said(files[0]) == []
     one = files[0] / "000010-000024.xml"
     one.write_text(one.read_text().replace('label="car"', 'label="dog"'))

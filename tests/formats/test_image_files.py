@@ -20,13 +20,13 @@ from scipy import ndimage
 from annotator import masks
 from annotator.errors import EXIT_SOME_FAILED, EXIT_USAGE, UsageError
 from annotator.evaluation.report import evaluate
-from annotator.formats import FORMATS
 from annotator.formats.bad_entries import SKIPPED
 from annotator.formats.check import ERROR, check
-from annotator.formats.cityscapes_polygons import JOINED, _ring
-from annotator.formats.coco_index import WITHOUT_MASKS
+from annotator.formats.cityscapes.polygons import JOINED, _ring
+from annotator.formats.coco.index import WITHOUT_MASKS
 from annotator.formats.interface import Written
-from annotator.formats.sniffing import Kind, bad_input, sniff
+from annotator.formats.registry import WRITABLE
+from annotator.formats.sniffing import bad_input, sniff
 from annotator.instances import GroundTruth, Instances
 from annotator.options import ReadingOptions
 from annotator.training.image_lookup import frame_files
@@ -90,7 +90,7 @@ def test_polygons_are_read_as_cityscapes_draws_them(tmp_path: Path) -> None:
     )
     (truth,) = truths(path)
     found = truth.instances
-    assert sniff(path).kind is Kind.POLYGONS
+    assert sniff(path).format.name == "cityscapes-polygons"
     assert (found.frame.name, found.frame.index, found.frame.size) == ("ulm_000000_000019", 19, SIZE)
     assert found.class_ids.tolist() == [PERSON, CAR, CAR], "by ascending id"
     person, car, line = decoded(truth)
@@ -187,7 +187,7 @@ def written(folder: Path, *found: np.ndarray) -> tuple[Written, GroundTruth]:
     encoded = [masks.encode(one) for one in found]
     frame = frame_ref(19, SIZE, "ulm_000000_000019_leftImg8bit.png")
     cars = Instances.of(frame, encoded, [CAR] * len(found), np.ones(len(found)))
-    done = FORMATS["cityscapes-polygons"].write(Labels([cars]), Recording(), folder)
+    done = WRITABLE["cityscapes-polygons"].write(Labels([cars]), Recording(), folder)
     (truth,) = truths(done.files[0])
     return done, truth
 
@@ -255,7 +255,7 @@ def test_shapes_of_labelme_are_objects(tmp_path: Path) -> None:
     pasted = shape("person", [[10, 5], [12, 7]], "mask", mask=png(np.ones((3, 3), bool)))
     path = labelme(tmp_path, shape("car", BOX), shape("bus", [[6, 4], [6, 6]], "circle"), pasted)
     (truth,) = truths(path)
-    assert sniff(path).kind is Kind.LABELME
+    assert sniff(path).format.name == "labelme"
     assert (truth.instances.frame.name, truth.instances.frame.size) == ("a.jpg", SIZE)
     assert truth.instances.class_ids.tolist() == [CAR, BUS, PERSON]
     car, bus, person = decoded(truth)
@@ -370,7 +370,7 @@ RIGHT_HALF = "0.5 0 1 0 1 1 0.5 1"
 
 def test_lines_of_yolo_are_objects(tmp_path: Path) -> None:
     path = yolo(tmp_path, a=f"0 {LEFT_HALF}\n\n1 {RIGHT_HALF}\n", b="", c=f"1.0 {LEFT_HALF}")
-    assert sniff(path).kind is Kind.YOLO
+    assert sniff(path).format.name == "yolo"
     first, nothing, last = truths(path)
     assert first.instances.class_ids.tolist() == [CAR, PERSON]
     assert masks.areas(first.instances.masks).tolist() == [48, 48]
@@ -517,7 +517,7 @@ def test_every_command_takes_them(name: str, tmp_path: Path, capsys: pytest.Capt
 def test_a_file_alone_is_recognised_too(name: str, tmp_path: Path) -> None:
     path = MAKERS[name](tmp_path / "labels")
     (file,) = (file for file in path.rglob("*") if file.suffix in (".json", ".txt"))
-    assert sniff(file).kind is sniff(path).kind
+    assert sniff(file).format is sniff(path).format
     assert [len(truth.instances) for truth in truths(file)] == [1]
 
 

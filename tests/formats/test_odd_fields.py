@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 import pytest
 
 from annotator.errors import FormatError
-from annotator.formats import cvat
+from annotator.formats.cvat import reader as cvat_reader
 from annotator.formats.sniffing import sniff
 from annotator.options import ReadingOptions
 from tests.formats.coco.test_ids import PYTHON
@@ -76,4 +76,4 @@ def assert_said(path: Path) -> None:
 def test_all_unknown_labels_of_cvat_are_told_at_once(tmp_path: Path) -> None:
     body = in_track(polygon(0, 0), label="dog") + in_track(polygon(0, 4), number=1, label="big cat")
     with pytest.raises(FormatError, match=re.escape("labels 'dog', 'big cat' are no Cityscapes classes")):
-        list(cvat.read(exported(tmp_path, body)))
+        list(cvat_reader.read(exported(tmp_path, body)))

@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from annotator.formats.interface import Reading
+from annotator.formats.registry import FORMATS
 from annotator.frames import Frame, FrameRef
 from annotator.instances import Instances
 from annotator.options import TrackingOptions
@@ -81,3 +83,9 @@ def add_recording(run: Path, name: str, path: Path, found: Sequence[Instances]) 
     content = json.loads((run / "run.json").read_text()) if (run / "run.json").exists() else {"sources": []}
     content["sources"].append({"name": name, "path": str(path), "state": "done"})
     (run / "run.json").write_text(json.dumps(content))
+
+
+def read_instances(name: str, path: Path) -> Iterator[Instances]:
+    """The instances of a label file of a format."""
+    frames = FORMATS[name].read(path, Reading(only_instances=True))
+    return (truth.instances for truth in frames)

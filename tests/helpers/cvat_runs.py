@@ -16,7 +16,7 @@ import pytest
 from annotator import masks
 from annotator.cvat import server as module
 from annotator.cvat.tasks import Task
-from annotator.formats.cvat import label_specification
+from annotator.formats.cvat.writer import label_specification
 from annotator.instances import Instances
 from annotator.labels import BY_ID, BY_NAME, INSTANCE_CLASSES
 from cli.cvat import command

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from annotator import publishing
 from annotator.errors import EXIT_INTERRUPTED, FormatError, OutputError, UsageError
 from annotator.events import FramesLabelled, SourceEnded
 from annotator.files import FileLock
+from annotator.formats.registry import WRITABLE
 from annotator.options import DetectionOptions, Job, PublishOptions, TrackingOptions
 from annotator.pipeline import annotate
 from annotator.store import Progress, Publication, Store
@@ -431,6 +433,10 @@ def test_where_one_recording_can_not_be_written_the_others_go_on(
     assert run_json(out)["state"] == "done"
 
 
+def put_writer(patch: pytest.MonkeyPatch, name: str, writer: FullDiskWriter | RaisingWriter) -> None:
+    patch.setitem(WRITABLE, name, replace(WRITABLE[name], write=writer.write))
+
+
 def test_a_full_disk_while_publishing_ends_the_run(
     tmp_path: Path,
     toy: ToyRuntime,
@@ -438,7 +444,7 @@ def test_a_full_disk_while_publishing_ends_the_run(
 ) -> None:
     asked = job(write_video(tmp_path / "drive.mp4"), out=tmp_path / "labels")
     with monkeypatch.context() as patch:
-        patch.setitem(publishing.FORMATS, "coco", FullDiskWriter())
+        put_writer(patch, "coco", FullDiskWriter())
         with pytest.raises(OutputError, match=r"coco can't be written \(No space left on device\)"):
             list(annotate(asked))
     batches = toy.batches
@@ -452,7 +458,7 @@ def test_a_format_that_cannot_hold_the_labels_does_not_keep_the_others_from_bein
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     out = tmp_path / "labels"
-    monkeypatch.setitem(publishing.FORMATS, "cityscapes", RaisingWriter(FormatError("frame 3: 1001 cars")))
+    put_writer(monkeypatch, "cityscapes", RaisingWriter(FormatError("frame 3: 1001 cars")))
     assert ended(job(write_video(tmp_path / "drive.mp4"), out=out)) == {"drive": ("failed", True)}
     assert record(out, "drive")["error"] == "frame 3: 1001 cars"
     assert (out / "drive" / "coco.json").exists()
@@ -460,7 +466,7 @@ def test_a_format_that_cannot_hold_the_labels_does_not_keep_the_others_from_bein
 
 
 def test_ctrl_c_is_recorded(tmp_path: Path, toy: ToyRuntime, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(publishing.FORMATS, "coco", RaisingWriter(KeyboardInterrupt()))
+    put_writer(monkeypatch, "coco", RaisingWriter(KeyboardInterrupt()))
     a, b = write_video(tmp_path / "a.mp4"), write_video(tmp_path / "b.mp4")
     with pytest.raises(KeyboardInterrupt):
         list(annotate(job(a, b, out=tmp_path / "labels")))

@@ -19,7 +19,8 @@ from annotator.conversion import STRANGE, Converted, convert
 from annotator.errors import FormatError, UsageError
 from annotator.evaluation.report import evaluate
 from annotator.files import FileLock
-from annotator.formats import FORMATS, read_truth
+from annotator.formats.registry import WRITABLE
+from annotator.formats.sniffing import read_truth
 from annotator.instances import Instances
 from annotator.labels import BY_NAME
 from annotator.options import RUN_FOLDER, ConversionJob, PublishOptions, ReadingOptions, TrackingOptions
@@ -80,7 +81,7 @@ def test_a_run_of_coco_and_back_gives_the_same_file(
     tmp_path_factory: pytest.TempPathFactory, source: Recording, labels: Labels
 ) -> None:
     folder = tmp_path_factory.mktemp("labels")
-    FORMATS["coco"].write(labels, source, folder)
+    WRITABLE["coco"].write(labels, source, folder)
     run = converted(folder / "coco.json", "run", folder / "run")
     assert run.instances == sum(len(expected(found)) for found in labels.found)
     again = converted(folder / "run", "coco", folder / "again")
@@ -227,7 +228,7 @@ def test_a_second_object_of_a_track_in_a_frame_loses_its_identity(tmp_path: Path
     left, right = np.zeros((2, 8, 10), bool)
     left[:3, :3] = right[5:, 5:] = True
     source = tmp_path / "coco.json"
-    FORMATS["coco"].write(
+    WRITABLE["coco"].write(
         Labels([instances(0, (left, CAR, 0.9, 7), (right, PERSON, 0.5, 8))]), IMAGES, tmp_path
     )
     source.write_text(source.read_text().replace('"track_id":8', '"track_id":7'))

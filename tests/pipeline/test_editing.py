@@ -20,14 +20,13 @@ from hypothesis import strategies as st
 from annotator import masks
 from annotator.editing import edit
 from annotator.errors import SourceError, UsageError
-from annotator.formats import FORMATS
 from annotator.instances import Instances
 from annotator.labels import BY_NAME
 from annotator.options import EditJob, TrackingOptions
 from annotator.pipeline import track
 from annotator.publishing import Recording, publish_all
 from annotator.store import Progress, Store
-from tests.helpers.builders import frame_ref
+from tests.helpers.builders import frame_ref, read_instances
 from tests.helpers.fake_detector import ROOT
 
 CAR, TRUCK, PERSON = (BY_NAME[name].id for name in ("car", "truck", "person"))
@@ -128,7 +127,7 @@ def test_what_cannot_be_done_is_told_and_nothing_is_done(run: Path, wrong: dict,
 
 def test_what_was_published_is_published_again(run: Path) -> None:
     edit(EditJob(run, delete=(1, 2, 3), relabel=((4, TRUCK),)))
-    found = list(FORMATS["coco"].read(run / "drive" / "coco.json"))
+    found = list(read_instances("coco", run / "drive" / "coco.json"))
     assert [each.class_ids.tolist() for each in found] == [[], [], [], [TRUCK], [TRUCK, CAR]]
     assert not (run / "drive" / "cvat.xml").exists()
 
@@ -180,7 +179,7 @@ def test_killed_on_the_way_it_is_done_or_not_done_and_the_same_command_goes_on(r
         edit(EditJob(run, relabel=((1, TRUCK),)))
     else:
         edit(EditJob(run))
-    found = FORMATS["coco"].read(run / "drive" / "coco.json")
+    found = read_instances("coco", run / "drive" / "coco.json")
     assert TRUCK in {class_id for each in found for class_id in each.class_ids.tolist()}
 
 

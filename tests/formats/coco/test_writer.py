@@ -15,7 +15,9 @@ from pycocotools.coco import COCO
 
 from annotator import masks
 from annotator.errors import FormatError
-from annotator.formats import coco, mots
+from annotator.formats.coco import reader as coco_reader
+from annotator.formats.coco import writer as coco_writer
+from annotator.formats.mots import text as mots
 from annotator.instances import Instances
 from tests.formats.test_all_formats import (
     BESIDE,
@@ -38,8 +40,8 @@ def loaded(path: Path) -> COCO:
 
 @each_case
 def test_pycocotools_loads_it(tmp_path: Path, labels: Labels) -> None:
-    written = coco.write(labels, VIDEO, tmp_path)
-    api = loaded(tmp_path / coco.FILE)
+    written = coco_writer.write(labels, VIDEO, tmp_path)
+    api = loaded(tmp_path / coco_writer.FILE)
     assert len(api.imgs) == len(labels.found)
     assert len(api.anns) == written.instances
     assert {c["name"] for c in api.cats.values()} == {
@@ -57,16 +59,16 @@ def test_pycocotools_loads_it(tmp_path: Path, labels: Labels) -> None:
 def test_a_track_has_a_score_which_filled_gaps_lower(tmp_path: Path) -> None:
     seen = [instances(k, (SQUARE, CAR, 0.75, 3)) for k in (2, 3, 5)]
     filled = replace(instances(4, (SQUARE, CAR, 0.75, 3)), interpolated=np.array([True]))
-    coco.write(Labels([*seen[:2], filled, seen[2]]), FOLDER, tmp_path)
-    assert json.loads((tmp_path / coco.FILE).read_text())["tracks"] == [
+    coco_writer.write(Labels([*seen[:2], filled, seen[2]]), FOLDER, tmp_path)
+    assert json.loads((tmp_path / coco_writer.FILE).read_text())["tracks"] == [
         {"id": 3, "category_id": CAR, "score": 0.5625, "first_frame": 2, "last_frame": 5}
     ]
 
 
 def test_the_fields_of_a_record(tmp_path: Path) -> None:
     labels = Labels([instances(5, (SQUARE, CAR, 0.9, 3), (BESIDE, PERSON, 0.5, 0))])
-    coco.write(labels, FOLDER, tmp_path)
-    content = json.loads((tmp_path / coco.FILE).read_text())
+    coco_writer.write(labels, FOLDER, tmp_path)
+    content = json.loads((tmp_path / coco_writer.FILE).read_text())
     assert content["images"] == [
         {
             "id": 1,
@@ -94,8 +96,8 @@ def test_the_fields_of_a_record(tmp_path: Path) -> None:
 
 
 def test_a_frame_of_a_video_is_named_as_its_cityscapes_labels_are(tmp_path: Path) -> None:
-    coco.write(Labels([Instances.of(frame_ref(3))]), VIDEO, tmp_path)
-    content = json.loads((tmp_path / coco.FILE).read_text())
+    coco_writer.write(Labels([Instances.of(frame_ref(3))]), VIDEO, tmp_path)
+    content = json.loads((tmp_path / coco_writer.FILE).read_text())
     assert content["images"][0]["file_name"] == "day-1-drive_000000_000003.png"
 
 
@@ -112,23 +114,23 @@ def foreign(**changes: Any) -> dict[str, Any]:
 def test_files_of_other_tools_are_read_by_category_name(tmp_path: Path) -> None:
     path = tmp_path / "other.json"
     path.write_text(json.dumps(foreign()))
-    (found,) = coco.read(path)
+    (found,) = coco_reader.read(path)
     assert (found.class_ids.tolist(), found.scores.tolist()) == ([CAR], [1])
     assert masks.areas(found.masks).tolist() == [6]
     path.write_text(json.dumps(foreign(iscrowd=1)))
-    assert [len(found) for found in coco.read(path)] == [0]
+    assert [len(found) for found in coco_reader.read(path)] == [0]
 
 
 def test_crowds_are_regions_of_truth(tmp_path: Path) -> None:
     path = tmp_path / "other.json"
     path.write_text(json.dumps(foreign(iscrowd=1)))
-    (truth,) = coco.read_truth(path)
+    (truth,) = coco_reader.read_truth(path)
     assert len(truth.instances) == 0
     assert [(region.class_id, masks.areas([region.mask]).tolist()) for region in truth.ignore_regions] == [
         (CAR, [6])
     ]
     path.write_text(json.dumps(foreign()))
-    (truth,) = coco.read_truth(path)
+    (truth,) = coco_reader.read_truth(path)
     assert (len(truth.instances), truth.ignore_regions) == (1, ())
 
 
@@ -141,14 +143,14 @@ def test_an_image_may_say_which_classes_are_labelled(
     content["categories"].append({"id": 3, "name": "bus"})
     content["images"][0].update(labelled)
     path.write_text(json.dumps(content))
-    (truth,) = coco.read_truth(path)
+    (truth,) = coco_reader.read_truth(path)
     assert truth.class_ids == class_ids
 
 
 @pytest.mark.realdata
 @needs_real_data
 def test_sources_that_label_some_classes_say_so() -> None:
-    truths = list(coco.read_truth(REAL_DATA / "street" / "val.json"))
+    truths = list(coco_reader.read_truth(REAL_DATA / "street" / "val.json"))
     assert {PERSON} in [truth.class_ids for truth in truths]
     assert any(truth.ignore_regions for truth in truths)
 
@@ -158,14 +160,14 @@ def test_odd_values_are_refused_in_a_sentence(tmp_path: Path, wrong: dict[str, A
     path = tmp_path / "other.json"
     path.write_text(json.dumps(foreign(**wrong)))
     with pytest.raises(FormatError, match=r"COCO"):
-        list(coco.read_truth(path))
+        list(coco_reader.read_truth(path))
 
 
 def test_a_file_that_is_cut_off_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "other.json"
     path.write_text(json.dumps(foreign())[:-9])
     with pytest.raises(FormatError, match=r"other\.json: no COCO instance labels"):
-        list(coco.read(path))
+        list(coco_reader.read(path))
 
 
 @pytest.mark.parametrize("wrong", [{"image_id": 5}, {"category_id": 2}, {"segmentation": [[1, 1]]}])
@@ -173,7 +175,7 @@ def test_annotations_that_fit_nowhere_are_refused(tmp_path: Path, wrong: dict[st
     path = tmp_path / "other.json"
     path.write_text(json.dumps(foreign(**wrong)))
     with pytest.raises(FormatError):
-        list(coco.read(path))
+        list(coco_reader.read(path))
 
 
 def test_mots_lines_hold_cars_and_persons_and_count_the_others(tmp_path: Path) -> None:

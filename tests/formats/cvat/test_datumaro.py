@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 from annotator import masks
-from annotator.formats import FORMATS, cvat
+from annotator.formats.cvat import writer as cvat_writer
+from annotator.formats.registry import WRITABLE
 from annotator.options import PublishOptions
 from tests.formats.test_all_formats import CAR, FOLDER, PERSON, VIDEO, instances
 from tests.helpers.builders import Labels, Recording, blob
@@ -57,7 +58,7 @@ def areas(label_index: int) -> list[int]:
 
 
 def test_tracks_of_the_video_dialect(tmp_path: Path) -> None:
-    cvat.write(LABELS, VIDEO, tmp_path / "out", PublishOptions(keyframe_iou=1))
+    cvat_writer.write(LABELS, VIDEO, tmp_path / "out", PublishOptions(keyframe_iou=1))
     (tmp_path / "in").mkdir()
     shutil.copy(tmp_path / "out" / "cvat.xml", tmp_path / "in")
     count, found = imported(tmp_path / "in", "cvat")
@@ -74,7 +75,7 @@ def test_tracks_of_the_video_dialect(tmp_path: Path) -> None:
 
 
 def test_keyframes_are_imported_with_their_masks(tmp_path: Path) -> None:
-    cvat.write(LABELS, VIDEO, tmp_path / "out")
+    cvat_writer.write(LABELS, VIDEO, tmp_path / "out")
     (tmp_path / "in").mkdir()
     shutil.copy(tmp_path / "out" / "cvat.xml", tmp_path / "in")
     _, found = imported(tmp_path / "in", "cvat")  # datumaro does not interpolate
@@ -90,7 +91,7 @@ def test_keyframes_are_imported_with_their_masks(tmp_path: Path) -> None:
 
 
 def test_polygons_of_the_images_dialect(tmp_path: Path) -> None:
-    FORMATS["cvat"].write(LABELS, FOLDER, tmp_path / "out")
+    WRITABLE["cvat"].write(LABELS, FOLDER, tmp_path / "out")
     with_images(tmp_path / "in", [ref.name for ref in LABELS.frames()])
     shutil.copy(tmp_path / "out" / "cvat.xml", tmp_path / "in")
     count, found = imported(tmp_path / "in", "cvat")
@@ -101,7 +102,7 @@ def test_polygons_of_the_images_dialect(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("source", [VIDEO, FOLDER], ids=["video", "folder"])
 def test_masks_of_coco(tmp_path: Path, source: Recording) -> None:
-    FORMATS["coco"].write(LABELS, source, tmp_path / "out")
+    WRITABLE["coco"].write(LABELS, source, tmp_path / "out")
     with_images(tmp_path / "in", [])
     (tmp_path / "in" / "annotations").mkdir()
     shutil.copy(tmp_path / "out" / "coco.json", tmp_path / "in" / "annotations" / "instances_drive.json")

@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from annotator import masks, polygons
-from annotator.formats import cvat
-from annotator.formats.cvat_interpolation import interpolate
+from annotator.formats.cvat import writer as cvat_writer
+from annotator.formats.cvat.interpolation import interpolate
 from annotator.instances import Instances
 from annotator.options import PublishOptions
 from tests.formats.test_all_formats import CAR, PERSON, VIDEO, any_labels, expected, instances
@@ -27,8 +27,8 @@ RINGS = st.lists(st.tuples(COORDINATES, COORDINATES), min_size=3, max_size=12, u
 
 
 def written(folder: Path, labels: Labels, **options: float) -> ET.Element:
-    cvat.write(labels, VIDEO, folder, PublishOptions(**options))
-    return ET.parse(folder / cvat.FILE).getroot()
+    cvat_writer.write(labels, VIDEO, folder, PublishOptions(**options))
+    return ET.parse(folder / cvat_writer.FILE).getroot()
 
 
 def driving(frames: int, wobble: float = 0) -> Labels:
@@ -75,7 +75,7 @@ def test_what_moves_evenly_has_few_keyframes(tmp_path: Path) -> None:
     labels = driving(40)
     (track,) = written(tmp_path, labels).iterfind("track")
     assert len(track) <= 4
-    assert len(overlaps(ET.parse(tmp_path / cvat.FILE).getroot(), labels)) == 40
+    assert len(overlaps(ET.parse(tmp_path / cvat_writer.FILE).getroot(), labels)) == 40
 
 
 @pytest.mark.parametrize("bound", [0.8, 0.9, 0.95])

@@ -15,10 +15,11 @@ from hypothesis import HealthCheck, given, settings
 
 from annotator import masks, polygons
 from annotator.errors import FormatError
-from annotator.formats import cvat
 from annotator.formats.check import check
-from annotator.formats.cvat_reader import ring_of
-from annotator.formats.cvat_shapes import CUT_SHORT, HOLES, SPECKS, shapes_of
+from annotator.formats.cvat import reader as cvat_reader
+from annotator.formats.cvat import writer as cvat_writer
+from annotator.formats.cvat.reader import ring_of
+from annotator.formats.cvat.shapes import CUT_SHORT, HOLES, SPECKS, shapes_of
 from annotator.formats.names import CVAT_LABELS
 from annotator.formats.sniffing import sniff
 from annotator.instances import Instances
@@ -49,8 +50,8 @@ ALL_KEYFRAMES = PublishOptions(keyframe_iou=1)
 def published(
     folder: Path, labels: Labels, source: Recording = VIDEO, options: PublishOptions = ALL_KEYFRAMES
 ) -> ET.Element:
-    cvat.write(labels, source, folder, options)
-    return ET.parse(folder / cvat.FILE).getroot()
+    cvat_writer.write(labels, source, folder, options)
+    return ET.parse(folder / cvat_writer.FILE).getroot()
 
 
 def uids(element: ET.Element) -> set[str | None]:
@@ -65,16 +66,16 @@ def seen(track: ET.Element) -> list[tuple[int, bool]]:
 @each_case
 @each_kind
 def test_the_rules_of_the_import_are_kept(tmp_path: Path, labels: Labels, source: Recording) -> None:
-    cvat.write(labels, source, tmp_path)
-    assert violations(tmp_path / cvat.FILE) == []
+    cvat_writer.write(labels, source, tmp_path)
+    assert violations(tmp_path / cvat_writer.FILE) == []
 
 
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(any_labels())
 @each_kind
 def test_the_rules_are_kept_for_any_labels(tmp_path: Path, source: Recording, labels: Labels) -> None:
-    cvat.write(labels, source, tmp_path)
-    assert violations(tmp_path / cvat.FILE) == []
+    cvat_writer.write(labels, source, tmp_path)
+    assert violations(tmp_path / cvat_writer.FILE) == []
 
 
 def test_a_track_ends_a_step_behind_each_stretch_in_which_it_is_seen(tmp_path: Path) -> None:
@@ -102,8 +103,8 @@ def test_without_tracks_every_instance_is_a_track_of_one_frame(tmp_path: Path) -
 
 def test_parts_are_tracks_with_one_group_and_one_uid(tmp_path: Path) -> None:
     labels = CASES["a mask with a hole, something in it, and parts"]
-    written = cvat.write(labels, VIDEO, tmp_path)
-    root = ET.parse(tmp_path / cvat.FILE).getroot()
+    written = cvat_writer.write(labels, VIDEO, tmp_path)
+    root = ET.parse(tmp_path / cvat_writer.FILE).getroot()
     groups = Counter(track.get("group_id") for track in root.iterfind("track"))
     assert groups == {"1": 3, None: 1}
     assert [uids(track) for track in root.iterfind("track")] == [{"1"}, {"1"}, {"1"}, {"2"}]
@@ -115,7 +116,7 @@ def test_what_lies_in_a_filled_hole_is_drawn_above_it(tmp_path: Path) -> None:
     image = next(root.iterfind("image"))
     order = {shape.get("label"): shape.get("z_order") for shape in image}
     assert order == {"bus": "0", "person": "1"}
-    back = next(cvat.read(tmp_path / cvat.FILE))
+    back = next(cvat_reader.read(tmp_path / cvat_writer.FILE))
     person = back.masks[back.class_ids.tolist().index(PERSON)]
     assert np.array_equal(masks.decode(person), WITHIN)
     assert masks.are_disjoint(back.masks)
@@ -169,7 +170,7 @@ def test_rings_of_a_moving_object_begin_at_one_place_and_run_one_way(tmp_path: P
 
 def test_an_object_has_one_group_in_all_files_of_a_split_recording(tmp_path: Path) -> None:
     found = [instances(k, (SQUARE | BESIDE if k < 5 else SQUARE, CAR, 0.9, 4)) for k in range(20)]
-    folder = cvat.write(Labels(found), VIDEO, tmp_path, PublishOptions(split_frames=12)).files[0]
+    folder = cvat_writer.write(Labels(found), VIDEO, tmp_path, PublishOptions(split_frames=12)).files[0]
     roots = [ET.parse(file).getroot() for file in sorted(folder.iterdir())]
     groups = [[track.get("group_id") for track in root.iterfind("track")] for root in roots]
     assert groups == [["4", "4"], ["4"], ["4"]]
@@ -214,7 +215,7 @@ def test_holes_are_filled_cut_in_or_drawn_as_masks(tmp_path: Path) -> None:
         ("mask", True, {"polygon", "mask"}),
     ):
         root = published(tmp_path, labels, options=PublishOptions(holes=holes, poly_iou=1))
-        back = list(cvat.read(tmp_path / cvat.FILE))
+        back = list(cvat_reader.read(tmp_path / cvat_writer.FILE))
         assert [found.masks[0] == exact for found in back] == [is_exact] * 3
         assert [found.track_ids.tolist() for found in back] == [[1]] * 3
         assert {shape.tag for track in root.iterfind("track") for shape in track} == kinds
@@ -223,7 +224,7 @@ def test_holes_are_filled_cut_in_or_drawn_as_masks(tmp_path: Path) -> None:
 @each_kind
 def test_long_recordings_are_split_like_the_jobs_of_a_task(tmp_path: Path, source: Recording) -> None:
     labels = Labels([instances(k, (SQUARE, CAR, 0.9, 1), (BESIDE, PERSON, 0.8, 2)) for k in range(40)])
-    written = cvat.write(labels, source, tmp_path, PublishOptions(split_frames=15))
+    written = cvat_writer.write(labels, source, tmp_path, PublishOptions(split_frames=15))
     files = sorted(written.files[0].iterdir())
     names = [file.name for file in files]
     if source.is_video:
@@ -233,7 +234,7 @@ def test_long_recordings_are_split_like_the_jobs_of_a_task(tmp_path: Path, sourc
     for file in files:
         assert violations(file) == []
         first, last = map(int, file.stem.split("-"))
-        back = list(cvat.read(file))
+        back = list(cvat_reader.read(file))
         assert [found.frame.index for found in back] == list(range(first, last + 1))
         assert all(sorted(found.track_ids.tolist()) == [1, 2] for found in back)
 
@@ -241,31 +242,33 @@ def test_long_recordings_are_split_like_the_jobs_of_a_task(tmp_path: Path, sourc
 @each_kind
 def test_files_of_a_split_recording_read_back_as_one(tmp_path: Path, source: Recording) -> None:
     labels = Labels([instances(k, (SQUARE, CAR, 0.9, 1), (BESIDE, PERSON, 0.8, 2)) for k in range(40)])
-    cvat.write(labels, source, tmp_path / "whole", ALL_KEYFRAMES)
-    cvat.write(labels, source, tmp_path / "split", replace(ALL_KEYFRAMES, split_frames=15))
+    cvat_writer.write(labels, source, tmp_path / "whole", ALL_KEYFRAMES)
+    cvat_writer.write(labels, source, tmp_path / "split", replace(ALL_KEYFRAMES, split_frames=15))
     [found] = sniff(tmp_path / "split").labels
-    whole, split = (list(cvat.read(path)) for path in (tmp_path / "whole" / "cvat.xml", found.path))
+    whole, split = (list(cvat_reader.read(path)) for path in (tmp_path / "whole" / "cvat.xml", found.path))
     assert [(each.frame, each.track_ids.tolist(), each.masks) for each in split] == [
         (each.frame, each.track_ids.tolist(), each.masks) for each in whole
     ]
-    assert cvat.names(found.path) == cvat.names(tmp_path / "whole" / "cvat.xml")
+    assert cvat_reader.names(found.path) == cvat_reader.names(tmp_path / "whole" / "cvat.xml")
 
 
 @each_kind
 def test_a_bad_shape_of_a_split_recording_is_named_with_its_file(tmp_path: Path, source: Recording) -> None:
     labels = Labels([instances(k, (SQUARE, CAR, 0.9, 1)) for k in range(20)])
-    folder = cvat.write(labels, source, tmp_path, replace(ALL_KEYFRAMES, split_frames=10)).files[0]
+    folder = cvat_writer.write(labels, source, tmp_path, replace(ALL_KEYFRAMES, split_frames=10)).files[0]
     last = sorted(folder.iterdir())[-1]
     last.write_text(re.sub(r'points="[^"]*"', 'points="1,1;2,2"', last.read_text(), count=1))
     with pytest.raises(
         FormatError, match=rf"a polygon of 2 points in (track|image) \d+(, frame \d+)? of {last.name}\)"
     ):
-        list(cvat.read(folder))
+        list(cvat_reader.read(folder))
 
 
 def test_a_track_that_was_cut_in_one_file_goes_on_in_the_next(tmp_path: Path) -> None:
     frames = [instances(k, (SQUARE, CAR, 0.9, 1)) for k in range(30)]
-    folder = cvat.write(Labels(frames), VIDEO, tmp_path, replace(ALL_KEYFRAMES, split_frames=20)).files[0]
+    folder = cvat_writer.write(
+        Labels(frames), VIDEO, tmp_path, replace(ALL_KEYFRAMES, split_frames=20)
+    ).files[0]
     first = folder / "000000-000019.xml"
     text = first.read_text().replace(' group_id="1"', "")  # which CVAT takes from what people cut
     opened = re.search(r"<track [^>]*>", text)
@@ -274,35 +277,35 @@ def test_a_track_that_was_cut_in_one_file_goes_on_in_the_next(tmp_path: Path) ->
     shape = text[at : text.index("</polygon>", at) + len("</polygon>")]
     ended = shape.replace('outside="0"', 'outside="1"') + "</track>"
     first.write_text(text[:at] + ended + opened[0].replace('id="0"', 'id="7"') + text[at:])
-    tracks = [each.track_ids.tolist() for each in cvat.read(folder)]
+    tracks = [each.track_ids.tolist() for each in cvat_reader.read(folder)]
     assert tracks == [[1]] * 10 + [[2]] * 20
 
 
 def test_a_file_that_is_missing_between_others_is_told(tmp_path: Path) -> None:
     labels = Labels([instances(k, (SQUARE, CAR, 0.9, 1)) for k in range(40)])
-    folder = cvat.write(labels, VIDEO, tmp_path, PublishOptions(split_frames=15)).files[0]
+    folder = cvat_writer.write(labels, VIDEO, tmp_path, PublishOptions(split_frames=15)).files[0]
     (folder / "000010-000024.xml").unlink()
     with pytest.raises(FormatError, match="begins with frame 20, and the files before end with 14"):
-        list(cvat.read(folder))
+        list(cvat_reader.read(folder))
 
 
 def test_xml_files_with_other_names_are_a_recording_each(tmp_path: Path) -> None:
     for name in ("monday", "tuesday"):
-        (cvat.write(Labels([instances(0)]), VIDEO, tmp_path).files[0]).rename(tmp_path / f"{name}.xml")
+        (cvat_writer.write(Labels([instances(0)]), VIDEO, tmp_path).files[0]).rename(tmp_path / f"{name}.xml")
     assert [labels.name for labels in sniff(tmp_path).labels] == ["monday", "tuesday"]
 
 
 def test_the_size_of_a_long_file_is_known_beforehand(tmp_path: Path) -> None:
     labels = Labels([instances(k, (SQUARE, CAR, 0.9, 1), (BESIDE, PERSON, 0.8, 0)) for k in range(300)])
-    expected = cvat.expected_size(labels, VIDEO, ALL_KEYFRAMES, 600)
-    written = cvat.write(labels, VIDEO, tmp_path, ALL_KEYFRAMES)
+    expected = cvat_writer.expected_size(labels, VIDEO, ALL_KEYFRAMES, 600)
+    written = cvat_writer.write(labels, VIDEO, tmp_path, ALL_KEYFRAMES)
     assert expected == pytest.approx(written.files[0].stat().st_size, rel=0.2)
 
 
 def test_vertices_that_are_limited_are_counted(tmp_path: Path) -> None:
     size = (120, 160)
     labels = Labels([instances(0, (blob(size, 60, 80, 40), CAR, 0.9, 1), size=size)])
-    written = cvat.write(labels, VIDEO, tmp_path, PublishOptions(max_vertices=5))
+    written = cvat_writer.write(labels, VIDEO, tmp_path, PublishOptions(max_vertices=5))
     assert written.losses == {CUT_SHORT: 1}
 
 
@@ -359,7 +362,7 @@ def track(number: int, uid: str | None, frames: dict[int, str], label: str = "ca
 
 
 def identities(path: Path) -> list[list[int]]:
-    return [sorted(found.track_ids.tolist()) for found in cvat.read(path)]
+    return [sorted(found.track_ids.tolist()) for found in cvat_reader.read(path)]
 
 
 def test_tracks_that_people_drew_have_identities_of_their_own(tmp_path: Path) -> None:
@@ -367,7 +370,7 @@ def test_tracks_that_people_drew_have_identities_of_their_own(tmp_path: Path) ->
     assert identities(exported(tmp_path, drawn)) == [[1, 2], [2, 3], []]
     drawn = track(0, None, {0: "0,0", 1: "1,0"}) + track(1, None, {1: "5,5", 2: "5,5"})
     assert identities(exported(tmp_path, drawn)) == [[1], [1, 2], [2]]
-    assert next(cvat.read(exported(tmp_path, drawn))).scores.tolist() == [1]
+    assert next(cvat_reader.read(exported(tmp_path, drawn))).scores.tolist() == [1]
 
 
 def test_a_track_that_was_cut_is_two(tmp_path: Path) -> None:
@@ -377,7 +380,7 @@ def test_a_track_that_was_cut_is_two(tmp_path: Path) -> None:
 
 def test_parts_are_one_object_while_they_are_grouped(tmp_path: Path) -> None:
     parts = track(0, "7", {0: "0,0", 1: "0,0"}, group=3) + track(1, "7", {0: "5,5"}, group=3)
-    found = list(cvat.read(exported(tmp_path, parts)))
+    found = list(cvat_reader.read(exported(tmp_path, parts)))
     assert [each.track_ids.tolist() for each in found] == [[7], [7], []]
     assert masks.areas(found[0].masks).tolist() == [18]
     parts = track(0, "7", {0: "0,0"}) + track(1, "7", {0: "5,5"})
@@ -390,7 +393,7 @@ def test_masks_that_people_painted_are_read(tmp_path: Path) -> None:
         '<mask label="person" source="manual" occluded="0" rle="1, 2, 2, 1" left="4" top="5" width="3" height="2"'
         ' z_order="0"></mask><box label="car" xtl="0" ytl="0" xbr="2" ybr="2"/></image>'
     )
-    (found,) = cvat.read(exported(tmp_path, painted, "annotation", 1))
+    (found,) = cvat_reader.read(exported(tmp_path, painted, "annotation", 1))
     assert found.frame.name == "a.png"
     assert found.class_ids.tolist() == [PERSON]
     rows = [".........."] * 5 + [".....##...", "......#..."] + [".........."]
@@ -399,7 +402,7 @@ def test_masks_that_people_painted_are_read(tmp_path: Path) -> None:
 
 def test_a_video_exported_as_images_is_read_once(tmp_path: Path) -> None:
     images = "".join(f'<image id="{k}" name="frame_{k:06d}" width="10" height="8"/>' for k in range(3))
-    assert [found.frame.index for found in cvat.read(exported(tmp_path, images))] == [0, 1, 2]
+    assert [found.frame.index for found in cvat_reader.read(exported(tmp_path, images))] == [0, 1, 2]
 
 
 def test_copies_of_a_shape_in_an_image_are_objects_of_their_own(tmp_path: Path) -> None:
@@ -430,13 +433,15 @@ def test_copies_of_a_shape_in_an_image_are_objects_of_their_own(tmp_path: Path) 
 )
 def test_shapes_that_fit_nowhere_are_refused(body: str, sentence: str, tmp_path: Path) -> None:
     with pytest.raises(FormatError, match=rf"annotations\.xml: no CVAT XML of instances \(.*{sentence}"):
-        list(cvat.read(exported(tmp_path, body)))
+        list(cvat_reader.read(exported(tmp_path, body)))
 
 
 def test_a_file_whose_last_image_has_no_labels_does_not_get_that_of_the_next(tmp_path: Path) -> None:
     labels = Labels([instances(k, (SQUARE, CAR, 0.9, 0)) for k in range(25) if k != 9])
-    written = cvat.write(labels, FOLDER, tmp_path, PublishOptions(split_frames=10))
-    shown = [[found.frame.index for found in cvat.read(file)] for file in sorted(written.files[0].iterdir())]
+    written = cvat_writer.write(labels, FOLDER, tmp_path, PublishOptions(split_frames=10))
+    shown = [
+        [found.frame.index for found in cvat_reader.read(file)] for file in sorted(written.files[0].iterdir())
+    ]
     assert shown == [[*range(9)], [*range(10, 20)], [*range(20, 25)]]
 
 
@@ -444,10 +449,10 @@ def test_a_file_whose_last_image_has_no_labels_does_not_get_that_of_the_next(tmp
 def test_a_polygon_that_reaches_out_of_all_bounds_is_refused_and_does_not_crash(
     tmp_path: Path, far: float
 ) -> None:
-    file = cvat.write(Labels([instances(0, (SQUARE, CAR, 0.9, 1))]), VIDEO, tmp_path).files[0]
+    file = cvat_writer.write(Labels([instances(0, (SQUARE, CAR, 0.9, 1))]), VIDEO, tmp_path).files[0]
     points = re.search(r'points="([^;]*)', file.read_text())
     assert points
     file.write_text(file.read_text().replace(points[1], f"{far:.0f},1", 1))
     with pytest.raises(FormatError, match="beyond 1,000,000 pixels"):
-        list(cvat.read(file))
+        list(cvat_reader.read(file))
     assert any("beyond 1,000,000 pixels" in finding.message for finding in check(file))

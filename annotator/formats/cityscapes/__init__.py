@@ -1,0 +1,1 @@
+"""Cityscapes: PNGs of ids, polygons, and results as the benchmark wants them."""

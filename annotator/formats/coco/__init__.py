@@ -1,0 +1,1 @@
+"""COCO JSON, and bare lists of results."""

@@ -1,0 +1,1 @@
+"""CVAT XML 1.1, of videos and of images."""

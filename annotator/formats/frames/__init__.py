@@ -1,0 +1,1 @@
+"""frames.csv: which frame a label belongs to."""

@@ -1,0 +1,1 @@
+"""MOTS text as KITTI has it."""

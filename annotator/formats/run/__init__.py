@@ -1,0 +1,1 @@
+"""Stores of this tool, as labels to read."""

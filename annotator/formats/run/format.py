@@ -1,0 +1,69 @@
+"""The record of run folders as a format: labels are read from their stores."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from annotator.errors import AnnotatorError, UsageError, unreadable
+from annotator.formats.findings import ERROR, Finding
+from annotator.formats.interface import Candidate, Format, Found, Reading
+from annotator.formats.names import frame_stem, name_in
+from annotator.formats.pairing import FrameNames
+from annotator.instances import GroundTruth
+from annotator.store import FILE_NAME as STORE
+from annotator.store import Store
+from annotator.store.lock import RUN_FILE
+
+
+def sniff(candidate: Candidate) -> Sequence[Found]:
+    """The recordings of a run, or of a folder in one."""
+    path = candidate.path
+    if stores := [file.parent for file in candidate.files(STORE)]:
+        run = next(
+            (above for above in (path, *path.absolute().parents) if (above / RUN_FILE).is_file()), path
+        )
+        return [Found(name_in(run, folder), folder) for folder in stores]
+    if candidate.is_folder and (path / RUN_FILE).is_file():
+        raise UsageError(f"{path}: a run that has labelled nothing yet; label a recording first")
+    return []
+
+
+def read(path: Path, reading: Reading) -> Iterator[GroundTruth]:
+    """Yield the frames of a store."""
+    with Store.read(path) as store:
+        yield from map(GroundTruth, store.instances())
+
+
+def frame_names(found: Found, reading: Reading) -> FrameNames:
+    """Files of images, and the names that published labels have."""
+    files, published = [], []
+    with Store.read(found.path) as store:
+        for ref in store.frames():
+            files.append(ref.name)
+            published.append(frame_stem(found, ref))
+    return FrameNames((files, published))
+
+
+def check(path: Path) -> Iterator[Finding]:
+    """Yield what can't be read of a store."""
+    try:
+        with Store.read(path) as store:
+            for rows in (store.gaps(), store.found(), store.instances()):
+                for _ in rows:
+                    pass
+            _ = store.fingerprint, store.progress
+    except (AnnotatorError, OSError) as error:
+        sentence = str(unreadable(error)) if isinstance(error, OSError) else str(error)
+        yield Finding(ERROR, str(path), sentence.removeprefix(f"{path / STORE}: ").removeprefix(f"{path}: "))
+
+
+RUN = Format(
+    "run",
+    "labels of this tool",
+    sniff,
+    read,
+    frame_names,
+    check,
+    described="a folder that spatialemb-annotate wrote",
+)
