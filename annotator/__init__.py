@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from annotator.instances import GroundTruth, Instances
     from annotator.library import read_labels, track, write_labels
     from annotator.options import DetectionOptions, Job, PublishOptions, TrackingOptions, TrainingJob
-    from annotator.pipeline import annotate
+    from annotator.pipeline.annotate import annotate
     from annotator.training.loop import train
 
 __version__ = "0.1.0"
@@ -49,7 +49,7 @@ _MODULES = {
     "annotator.instances": ("Instances", "GroundTruth"),
     "annotator.library": ("read_labels", "track", "write_labels"),
     "annotator.options": ("DetectionOptions", "Job", "PublishOptions", "TrackingOptions", "TrainingJob"),
-    "annotator.pipeline": ("annotate",),
+    "annotator.pipeline.annotate": ("annotate",),
     "annotator.training.loop": ("train",),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}

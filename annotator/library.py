@@ -12,8 +12,8 @@ from annotator.errors import UsageError
 from annotator.formats.sniffing import read_truth
 from annotator.instances import GroundTruth, Instances
 from annotator.options import FORMATS, PublishOptions, TrackingOptions
-from annotator.publishing import Recording, publish_all
-from annotator.store import IMPORTED, Store
+from annotator.pipeline.publish import publish_all
+from annotator.store import IMPORTED, Recording, Store
 from annotator.tracking import associate
 
 BATCH = 64  # frames in a transaction

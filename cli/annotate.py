@@ -27,7 +27,8 @@ from . import shell
 from .options import build, options_from
 
 if TYPE_CHECKING:
-    from annotator.run import Run, SourceRecord
+    from annotator.pipeline.run import Run
+    from annotator.store.records import SourceRecord
 
 
 @click.command(name="spatialemb-annotate")
@@ -51,8 +52,8 @@ def command(link: Link | None, /, inputs: tuple[Path, ...], quiet: bool, as_json
     job = _job(values, inputs, link.past)
     link.bounds(job.faults)
     # Torch and the like must not be behind --help, nor behind wrong usage.
-    from annotator.events import RunStarted, SourceEnded, SourceTaken
-    from annotator.pipeline import annotate
+    from annotator.pipeline.annotate import annotate
+    from annotator.pipeline.events import RunStarted, SourceEnded, SourceTaken
 
     from .progress import display, summary_table
 

@@ -63,7 +63,7 @@ def convert(source: Path, quiet: bool, **values: Any) -> None:
     pairing = build(PairingOptions, values)
     job = build(ConversionJob, values, source=source, reading=reading, pairing=pairing, publishing=publishing)
     # Numpy and the like must not be behind --help, nor behind wrong usage.
-    from annotator import conversion
+    from annotator.pipeline import convert as conversion
 
     done = []
     for converted in conversion.convert(job):
@@ -120,7 +120,7 @@ def edit(
         join=tuple(tuple(_number(t, "--join") for t in text.split(",")) for text in join),
         delete=tuple(_number(t, "--delete") for text in delete for t in text.split(",")),
     )
-    from annotator import editing
+    from annotator.pipeline import edit as editing
 
     for sentence in editing.edit(job):
         shell.show(sentence)

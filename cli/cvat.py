@@ -46,7 +46,7 @@ def push(run: Path, **values: Any) -> int:
     """
     job = build(PushJob, values, run=run)
     # Numpy and the like must not be behind --help, nor behind wrong usage.
-    from annotator.cvat import push as exchange
+    from annotator.cvat_server import push as exchange
 
     code = EXIT_OK
     for pushed in exchange.push(job, _Sent().tell):
@@ -67,7 +67,7 @@ def pull(run: Path, **values: Any) -> int:
     Frames keep the names and times of RUN. The export of CVAT lies beside the labels as cvat_export.zip.
     """
     job = build(PullJob, values, run=run, reading=build(ReadingOptions, values))
-    from annotator.cvat import pull as exchange
+    from annotator.cvat_server import pull as exchange
 
     code, fetched = EXIT_OK, []
     for pulled in exchange.pull(job):

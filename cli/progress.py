@@ -22,8 +22,15 @@ from rich.progress import (
 from rich.text import Text
 
 from annotator.escape import one_line
-from annotator.events import Event, FramesLabelled, RunStarted, SourceEnded, SourceStarted, StepStarted
-from annotator.run import SourceRecord
+from annotator.pipeline.events import (
+    Event,
+    FramesLabelled,
+    RunStarted,
+    SourceEnded,
+    SourceStarted,
+    StepStarted,
+)
+from annotator.store.records import SourceRecord
 
 SECONDS_BETWEEN_LINES = 10.0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from . import shell
 from .options import build, options_from
 
 if TYPE_CHECKING:
-    from annotator.run import SourceRecord
+    from annotator.store.records import SourceRecord
 
 
 @click.command(name="spatialemb-review")
@@ -51,27 +52,24 @@ def command(run: Path, quiet: bool, **values: Any) -> int:
     return EXIT_SOME_FAILED if has_failed else EXIT_OK
 
 
-def records_of(run: Path) -> dict[str, SourceRecord]:
+def records_of(run: Path) -> Mapping[str, SourceRecord]:
     """What run.json tells of the recordings of a run, or of the run that a recording's folder is in."""
-    from annotator.run import FILE_NAME, read_records
+    from annotator.store.lock import RUN_FILE, run_root
+    from annotator.store.records import read_records
 
-    for folder in (run, *run.absolute().parents):
-        if (folder / FILE_NAME).is_file():
-            return read_records(folder / FILE_NAME)
-    return {}
+    root = run_root(run)
+    return {} if root is None else read_records(root / RUN_FILE)
 
 
 def weights_of(run: Path) -> Path | None:
     """The weights that a run was labelled with, as far as they are where they were; None for those of the package."""
     from annotator.escape import read_object
-    from annotator.run import FILE_NAME
+    from annotator.store.lock import RUN_FILE, run_root
 
-    for folder in (run, *run.absolute().parents):
-        if (folder / FILE_NAME).is_file():
-            weights = read_object(folder / FILE_NAME).get("weights")
-            file = weights.get("file") if isinstance(weights, dict) else None
-            return Path(file) if isinstance(file, str) and file != "default" else None
-    return None
+    root = run_root(run)
+    weights = None if root is None else read_object(root / RUN_FILE).get("weights")
+    file = weights.get("file") if isinstance(weights, dict) else None
+    return Path(file) if isinstance(file, str) and file != "default" else None
 
 
 def main() -> None:

@@ -33,7 +33,7 @@ def command(inputs: tuple[Path, ...], quiet: bool, **values: Any) -> None:
     """
     job = build(TrackingJob, values, inputs=inputs, tracking=build(TrackingOptions, values))
     # Numpy and the like must not be behind --help, nor behind wrong usage.
-    from annotator.retracking import retrack
+    from annotator.pipeline.retrack import retrack
 
     for done in retrack(job):
         if not quiet:

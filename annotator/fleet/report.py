@@ -13,18 +13,18 @@ from typing import Any
 from annotator.errors import EXIT_NOTHING_LABELLED, EXIT_OK, EXIT_SOME_FAILED, UsageError
 from annotator.escape import encodable, read_object
 from annotator.files import atomic_file, write_json
-from annotator.run import (
+from annotator.pipeline.run import Run
+from annotator.store.lock import RUN_FILE
+from annotator.store.records import (
     DONE,
     FAILED,
     INTERRUPTED,
     PENDING,
     RUNNING,
-    Run,
     SourceRecord,
     read_records,
     record_files,
 )
-from annotator.store.lock import RUN_FILE
 
 JSON_NAME, CSV_NAME = "fleet.json", "fleet.csv"
 STATES = (DONE, FAILED, INTERRUPTED, RUNNING, PENDING)

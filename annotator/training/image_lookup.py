@@ -17,8 +17,7 @@ from annotator.formats.label_set import RecordingLabels
 from annotator.formats.pairing import FrameNames, by_name
 from annotator.formats.run.format import RUN
 from annotator.frames import Frame, FrameRef
-from annotator.run import FILE_NAME as RUN_FILE
-from annotator.run import read_records
+from annotator.store import RunFolder
 from annotator.video import Source, find_sources
 from annotator.video.image_folder import natural
 from annotator.video.media import is_image
@@ -66,11 +65,9 @@ def _beside(labels: RecordingLabels) -> Path:
 
 
 def _source_of_run(labels: RecordingLabels) -> Path:
-    for folder in (labels.path, *labels.path.absolute().parents):
-        if (folder / RUN_FILE).is_file():
-            records = read_records(folder / RUN_FILE)
-            if labels.name in records:
-                return Path(records[labels.name].path)
+    record = RunFolder.open(labels.path).records.get(labels.name)
+    if record:
+        return Path(record.path)
     raise UsageError(f"{labels.path}: its run.json doesn't say what was labelled; name the images")
 
 

@@ -31,7 +31,7 @@ from annotator.frames import FrameRef
 from annotator.instances import Instances
 from annotator.masks import encode_window
 from annotator.options import TrackingJob, TrackingOptions
-from annotator.retracking import retrack
+from annotator.pipeline.retrack import retrack
 from annotator.tracking import association
 from annotator.tracking.association import associate_frames
 from annotator.tracking.boosting import BoostedTrees

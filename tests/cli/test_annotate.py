@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from annotator.run import SourceRecord
+from annotator.store.records import SourceRecord
 from cli.annotate import command
 from cli.progress import outcome
 from tests.faults import empty_video, text_named_mp4

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from annotator import masks
-from annotator.editing import edit
 from annotator.formats.mots import text as mots
 from annotator.instances import Instances
 from annotator.options import EditJob, TrackingOptions
-from annotator.pipeline import annotate
+from annotator.pipeline.annotate import annotate
+from annotator.pipeline.edit import edit
 from annotator.store import FrameTracks, Store
 from annotator.tracking import association
 from cli import shell
@@ -174,7 +174,7 @@ def test_a_run_is_tracked_anew_and_published_again(labels: Path, capsys: pytest.
     assert "drive: 24 frames" in capsys.readouterr().out
     assert len(json.loads(published.read_text())["annotations"]) == filled - 5
     with Store.read(labels / "drive") as store:
-        assert store.progress.tracking == TrackingOptions(min_track=1, fill_gaps=0)
+        assert store.progress.tracking == TrackingOptions(fill_gaps=0)
     assert run(labels / "drive") == 0
     assert len(json.loads(published.read_text())["annotations"]) == filled
 

@@ -11,12 +11,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from annotator import masks
-from annotator.conversion import convert
 from annotator.errors import UsageError
 from annotator.evaluation.diff import ADDED, ASSUMED_SECONDS, EDITS, KEPT, KINDS, Diff, diff, parse_seconds
 from annotator.instances import Instances
 from annotator.labels import BY_NAME
 from annotator.options import ConversionJob
+from annotator.pipeline.convert import convert
 from tests.evaluation.test_sides import WRITERS, stored
 from tests.helpers.builders import Labels, Recording, frame_ref
 from tests.helpers.scenes import scene

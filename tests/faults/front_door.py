@@ -38,7 +38,7 @@ from annotator.instances import Instances
 from annotator.masks import encode
 from annotator.model.checkpoint import QuantizedGraph, load_checkpoint, save_checkpoint
 from annotator.model.network import SpatialEmbeddingNetwork, erfnet_spec
-from annotator.publishing import publish_all
+from annotator.pipeline.publish import publish_all
 from annotator.store import Store
 from annotator.training import datasets
 from cli import annotate, convert, evaluate, shell, track

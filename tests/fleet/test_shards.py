@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from annotator.errors import UsageError
 from annotator.fleet.report import report
 from annotator.options import Job, Shard
-from annotator.run import Run
+from annotator.pipeline.run import Run
 from cli.fleet import command
 from tests.helpers.builders import Recording
 from tests.helpers.commands import in_process

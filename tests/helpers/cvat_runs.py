@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from annotator import masks
-from annotator.cvat import server as module
-from annotator.cvat.tasks import Task
+from annotator.cvat_server import server as module
+from annotator.cvat_server.tasks import Task
 from annotator.formats.cvat.writer import label_specification
 from annotator.instances import Instances
 from annotator.labels import BY_ID, BY_NAME, INSTANCE_CLASSES

@@ -12,13 +12,13 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from annotator import publishing
 from annotator.errors import EXIT_INTERRUPTED, FormatError, OutputError, UsageError
-from annotator.events import FramesLabelled, SourceEnded
 from annotator.files import FileLock
 from annotator.formats.registry import WRITABLE
 from annotator.options import DetectionOptions, Job, PublishOptions, TrackingOptions
-from annotator.pipeline import annotate
+from annotator.pipeline import publish as publishing
+from annotator.pipeline.annotate import annotate
+from annotator.pipeline.events import FramesLabelled, SourceEnded
 from annotator.store import Progress, Publication, Store
 from annotator.tracking.times import rising
 from tests.faults import FullDiskWriter, RaisingWriter, small_disk, text_named_mp4, videos

@@ -9,15 +9,16 @@ from typing import Any
 
 import pytest
 
-from annotator import run as runs
-from annotator.conversion import convert
-from annotator.editing import edit
 from annotator.errors import OutputError, UsageError
 from annotator.evaluation.report import evaluate
 from annotator.options import RUN_FOLDER, ConversionJob, EditJob, TrackingJob
-from annotator.retracking import retrack
-from annotator.run import Run, SourceRecord, read_records
+from annotator.pipeline import run as runs
+from annotator.pipeline.convert import convert
+from annotator.pipeline.edit import edit
+from annotator.pipeline.retrack import retrack
+from annotator.pipeline.run import Run
 from annotator.store.lock import LOCK_FILE
+from annotator.store.records import SourceRecord, read_records
 from tests.evaluation.test_sides import IN_VIDEO, VIDEO, WRITERS, labelled
 from tests.helpers.builders import Recording
 

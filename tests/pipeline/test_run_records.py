@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from annotator.editing import edit
 from annotator.escape import read_object
 from annotator.options import EditJob
-from annotator.run import FILE_NAME, SourceRecord, read_records
+from annotator.pipeline.edit import edit
+from annotator.store.lock import RUN_FILE as FILE_NAME
+from annotator.store.records import SourceRecord, read_records
 from tests.helpers.builders import add_recording
 from tests.store.test_store import found
 

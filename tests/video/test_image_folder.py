@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 from annotator.errors import SourceError
-from annotator.fingerprint import identity
 from annotator.frames import Frame, Gap
+from annotator.store.fingerprint import content_hash
 from annotator.video.image_folder import ImageFolder
 from tests.helpers.builders import REAL_DATA, needs_real_data
 
@@ -234,7 +234,7 @@ def test_a_link_that_leads_nowhere_and_a_pipe_leave_gaps(tmp_path: Path) -> None
     source = ImageFolder(tmp_path, "drive")
     assert [frame.ref.name for frame in source.frames()] == ["a.png", "d.png"]
     assert [gap.reason for gap in source.gaps] == ["b.png: a link that leads nowhere", "c.png: not a file"]
-    assert identity(source.files)
+    assert content_hash(source.files)
 
 
 def test_a_resumed_read_that_meets_only_broken_images_has_only_gaps(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from annotator.errors import SourceError, UsageError
-from annotator.fingerprint import identity
+from annotator.store.fingerprint import content_hash
 from annotator.video.media import Media, media_of
 from annotator.video.sources import _safe, _unique_names, find, find_sources
 from tests.helpers.permissions import unreadable
@@ -167,7 +167,7 @@ def test_an_input_that_is_a_link_to_nothing_is_told(tmp_path: Path) -> None:
 def test_a_pipe_among_recordings_is_told_and_not_waited_for(tmp_path: Path, name: str) -> None:
     os.mkfifo(tmp_path / name)
     [source] = find_sources([tmp_path])
-    identity(source.files)
+    content_hash(source.files)
     with pytest.raises(SourceError, match=r"no file|not a file"):
         list(source.frames())
 

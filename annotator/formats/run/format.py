@@ -8,22 +8,19 @@ from pathlib import Path
 from annotator.errors import AnnotatorError, UsageError, unreadable
 from annotator.formats.findings import ERROR, Finding
 from annotator.formats.interface import Candidate, Format, Found, Reading
-from annotator.formats.names import frame_stem, name_in
+from annotator.formats.names import frame_stem
 from annotator.formats.pairing import FrameNames
 from annotator.instances import GroundTruth
 from annotator.store import FILE_NAME as STORE
-from annotator.store import Store
+from annotator.store import RunFolder, Store
 from annotator.store.lock import RUN_FILE
 
 
 def sniff(candidate: Candidate) -> Sequence[Found]:
     """The recordings of a run, or of a folder in one."""
     path = candidate.path
-    if stores := [file.parent for file in candidate.files(STORE)]:
-        run = next(
-            (above for above in (path, *path.absolute().parents) if (above / RUN_FILE).is_file()), path
-        )
-        return [Found(name_in(run, folder), folder) for folder in stores]
+    if candidate.is_folder and (run := RunFolder.find(path)):
+        return [Found(name, folder) for name, folder in run.folders.items()]
     if candidate.is_folder and (path / RUN_FILE).is_file():
         raise UsageError(f"{path}: a run that has labelled nothing yet; label a recording first")
     return []

@@ -23,7 +23,7 @@ def fingerprint(recording: str, weights_sha256: str, options: DetectionOptions) 
     return {"version": annotator.__version__, "weights": weights_sha256, "recording": recording, **asked}
 
 
-def identity(files: Iterable[Path]) -> str:
+def content_hash(files: Iterable[Path]) -> str:
     """A hash of the files of a recording: names, sizes, and what stands at the ends of each.
 
     Cheap for a recording of any length, and enough to notice that another file has taken its name.

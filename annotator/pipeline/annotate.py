@@ -14,7 +14,9 @@ import torch
 from annotator.detection import Detector
 from annotator.errors import AnnotatorError, OutputError, RecordingOutputError, SourceError
 from annotator.escape import encodable
-from annotator.events import (
+from annotator.labels import BY_ID
+from annotator.options import Attempts, DetectionOptions, Job, TrackingOptions
+from annotator.pipeline.events import (
     Event,
     FramesLabelled,
     RunStarted,
@@ -23,14 +25,12 @@ from annotator.events import (
     SourceTaken,
     StepStarted,
 )
-from annotator.fingerprint import fingerprint, identity
-from annotator.labels import BY_ID
-from annotator.options import Attempts, DetectionOptions, Job, TrackingOptions
-from annotator.publishing import publish, unpublish
+from annotator.pipeline.publish import publish, unpublish
+from annotator.pipeline.run import TRACEBACK_NAME, Run
 from annotator.review.preview import is_current, remove, write_preview
-from annotator.run import TRACEBACK_NAME, Run
 from annotator.store import FILE_NAME as STORE_NAME
 from annotator.store import Edited, Store
+from annotator.store.fingerprint import content_hash, fingerprint
 from annotator.tracking import associate
 from annotator.video import Findings, Loader, Source, find
 
@@ -48,7 +48,7 @@ def annotate(job: Job, detector: Detector | None = None) -> Generator[Event, Non
     part = job.part
     sources = [source for source in findings.sources if part is None or part.holds(source.name)]
     detector = detector or Detector.load(job.weights, job.device, job.detection)
-    with Run(job.out, about(job, detector, findings), sources, part) as run:
+    with Run(job.out, run_metadata(job, detector, findings), sources, part) as run:
         if not job.overwrite:
             check_stores(run, sources, detector, job.past)
         yield RunStarted(run, tuple(findings.passed_over))
@@ -178,7 +178,7 @@ def leave_trace(folder: Path, trace: str) -> bool:
 
 def fingerprint_of(source: Source, detector: Detector) -> dict[str, Any]:
     """All that shapes the labels of a source."""
-    return fingerprint(identity(source.files), detector.runtime.checkpoint.sha256, detector.made_with)
+    return fingerprint(content_hash(source.files), detector.runtime.checkpoint.sha256, detector.made_with)
 
 
 def expected_frames(source: Source, options: DetectionOptions) -> int | None:
@@ -190,7 +190,7 @@ def expected_frames(source: Source, options: DetectionOptions) -> int | None:
     return max(0, -(-(end - options.start) // options.every))
 
 
-def about(job: Job, detector: Detector, findings: Findings) -> dict[str, Any]:
+def run_metadata(job: Job, detector: Detector, findings: Findings) -> dict[str, Any]:
     """What run.json says of the run as a whole."""
     runtime, checkpoint = detector.runtime, detector.runtime.checkpoint
     return {

@@ -3,43 +3,23 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Generator, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from annotator.errors import AnnotatorError, FormatError, cant_be_written
-from annotator.events import Event, StepStarted
+from annotator.errors import AnnotatorError, FormatError, UsageError, cant_be_written
 from annotator.formats.interface import Format, RecordingInfo
 from annotator.formats.registry import ALWAYS, WRITABLE
 from annotator.options import PublishOptions
-from annotator.run import FILE_NAME as RUN_FILE
-from annotator.run import read_records
+from annotator.pipeline.events import Event, StepStarted
+from annotator.pipeline.run import locked
 from annotator.store import FILE_NAME as STORE
-from annotator.store import Progress, Publication, Store
+from annotator.store import Progress, Publication, Recording, RunFolder, Store
 
 LONG = 500  # frames of a recording of which the size of files is told beforehand
-
-
-@dataclass(frozen=True)
-class Recording:
-    """A recording as writers know it, when only its labels are at hand."""
-
-    name: str
-    path: Path
-    is_video: bool = True
-
-
-def recording_of(folder: Path, name: str) -> Recording:
-    """The recording that a folder of a run holds the labels of; without `run.json` its path is the folder's."""
-    records = read_records(run_folder(folder, name) / RUN_FILE)
-    return Recording(name, Path(records[name].path) if name in records else folder)
-
-
-def run_folder(folder: Path, name: str) -> Path:
-    """The folder of the run that the labels of a recording of this name lie in."""
-    return folder.absolute().parents[name.count("/")]
 
 
 def publish_all(
@@ -99,6 +79,31 @@ def publish(
     if refused:
         raise FormatError("; ".join(refused))
     return worked
+
+
+@contextmanager
+def republished(run: RunFolder, name: str) -> Iterator[Store]:
+    """The store of a recording, to change its tracks under the lock of its run; label files and run.json follow.
+
+    A UsageError of the block leaves the run as it was.
+    """
+    folder, recording = run.folders[name], run.recording(name)
+    with run.store(name) as store:
+        made_with = store.fingerprint
+    refused: UsageError | None = None  # raised when the run is as it was
+    with locked(run, recording) as writer, Store.open(folder, made_with) as store:
+        try:
+            yield store
+        except UsageError as error:
+            refused = error
+        else:
+            publish_all(store, recording, folder)
+            if writer:
+                writer.started(recording)
+                writer.count(recording, store)
+                writer.done(recording)
+    if refused:
+        raise refused
 
 
 def unpublish(folder: Path) -> None:

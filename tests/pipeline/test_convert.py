@@ -15,7 +15,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from annotator import masks
-from annotator.conversion import STRANGE, Converted, convert
 from annotator.errors import FormatError, UsageError
 from annotator.evaluation.report import evaluate
 from annotator.files import FileLock
@@ -24,6 +23,7 @@ from annotator.formats.sniffing import read_truth
 from annotator.instances import Instances
 from annotator.labels import BY_NAME
 from annotator.options import RUN_FOLDER, ConversionJob, PublishOptions, ReadingOptions, TrackingOptions
+from annotator.pipeline.convert import STRANGE, Converted, convert
 from annotator.store import Store
 from annotator.tracking import associate
 from tests.evaluation.test_sides import IN_IMAGES, IN_VIDEO, LEFT, TRACKED, VIDEO, WRITERS, labelled, stored
@@ -210,7 +210,7 @@ def test_killed_on_the_way_nothing_is_there_and_the_same_command_makes_it(tmp_pa
     script = (
         "import os, signal\n"
         "from pathlib import Path\n"
-        "from annotator import conversion\n"
+        "from annotator.pipeline import convert as conversion\n"
         "from annotator.options import ConversionJob\n"
         "conversion.publish_all = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)\n"
         f"list(conversion.convert(ConversionJob(Path({str(source)!r}), 'run', Path({str(run)!r}))))\n"

@@ -11,19 +11,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from annotator.cvat.held import Held, held
-from annotator.cvat.projects import Project, lacking
-from annotator.cvat.server import Server
-from annotator.cvat.tasks import LOCK, Task, alone
+from annotator.cvat_server.held import Held, held
+from annotator.cvat_server.projects import Project, lacking
+from annotator.cvat_server.server import Server
+from annotator.cvat_server.tasks import LOCK, Task, alone
 from annotator.errors import AnnotatorError, ServerError, SourceError, UsageError
 from annotator.files import scratch_folder
 from annotator.formats.cvat import writer as cvat_writer
 from annotator.formats.cvat.xml_stream import parts
-from annotator.formats.run.format import RUN
-from annotator.formats.sniffing import bad_input, sniff
 from annotator.options import PublishOptions, PushJob
-from annotator.publishing import Recording, recording_of
-from annotator.store import Store
+from annotator.pipeline.run import require_run
+from annotator.store import Recording, Store
 
 IMPORT_FORMAT = "CVAT 1.1"
 XML, LABELS = "cvat.xml", "cvat_labels.json"
@@ -66,19 +64,14 @@ def push(job: PushJob, tell: Tell = lambda done, total: None) -> Iterator[Pushed
 
     Raises UsageError when the run, the project or the token is no good, ServerError when the server is away.
     """
-    with bad_input():
-        side = sniff(job.run)
-    if side.format is not RUN:
-        raise UsageError(
-            f"{job.run}: is {side.format.title}; make a run of it with spatialemb-convert --to run"
-        )
+    run = require_run(job.run)
     with Server.connect(job.url) as server:
         project = Project(server, job.project)
-        for labels in side.labels:
-            recording = recording_of(labels.path, labels.name)
+        for recording in run.recordings:
+            folder = run.folders[recording.name]
             try:
-                with alone(labels.path / LOCK, f"{labels.path}: another command is sending it; wait for it"):
-                    pushed = _Push(server, job, recording, labels.path, project, tell).go()
+                with alone(folder / LOCK, f"{folder}: another command is sending it; wait for it"):
+                    pushed = _Push(server, job, recording, folder, project, tell).go()
                 yield pushed
             except UsageError:
                 raise  # of the token

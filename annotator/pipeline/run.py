@@ -4,28 +4,37 @@ from __future__ import annotations
 
 import os
 import platform
-import re
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
-from importlib import metadata
-from itertools import chain, islice
+from importlib.metadata import PackageNotFoundError, version
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
 
 import annotator
 from annotator.errors import OutputError, UsageError
-from annotator.escape import read_object
 from annotator.files import FileLock, write_json
+from annotator.formats.run.format import RUN
+from annotator.formats.sniffing import bad_input, sniff
 from annotator.options import Shard
 from annotator.store import Progress, Store
 from annotator.store.journal import Journal
 from annotator.store.lock import LOCK_FILE, RUN_FILE
+from annotator.store.records import (
+    DONE,
+    FAILED,
+    INTERRUPTED,
+    RUNNING,
+    SourceRecord,
+    read_records,
+    record_files,
+)
+from annotator.store.run_folder import RunFolder
 
-FILE_NAME = RUN_FILE
 TRACEBACK_NAME = "traceback.txt"
 JOURNALLED = 1 / 50  # changes, of the records there are, before run.json is written whole again
 ROOM = 1 << 16  # bytes for the last words of a run, beside twice those of the first
@@ -42,8 +51,6 @@ PACKAGES = (
     "shapely",
 )
 
-PENDING, RUNNING, DONE, FAILED, INTERRUPTED = "pending", "running", "done", "failed", "interrupted"
-
 
 class Named(Protocol):
     """What a run needs to know of a source."""
@@ -57,25 +64,6 @@ class Named(Protocol):
         """Where it is read from."""
 
 
-@dataclass(frozen=True)
-class SourceRecord:
-    """How it went with one source."""
-
-    name: str
-    path: str  # absolute: a run is used from other folders than it was made in
-    state: str = PENDING
-    frames: int = 0
-    gaps: int = 0  # stretches that could not be decoded
-    gap_reasons: tuple[str, ...] = ()  # the first of them, in words
-    remarks: tuple[str, ...] = ()  # what else is to be told of it, in sentences
-    instances: int = 0
-    tracks: int = 0
-    losses: Mapping[str, Mapping[str, int]] = field(default_factory=dict)  # what each format could not hold
-    error: str | None = None  # one sentence
-    seconds: float = 0.0  # spent on it by the run that brought it to this state
-    fingerprint: Mapping[str, Any] | None = None  # all that shaped its labels
-
-
 class Run:
     """A run that holds the lock of its output folder; use it in a `with`.
 
@@ -84,11 +72,11 @@ class Run:
     """
 
     def __init__(
-        self, out: Path, about: Mapping[str, Any], sources: Sequence[Named], shard: Shard | None = None
+        self, out: Path, metadata: Mapping[str, Any], sources: Sequence[Named], shard: Shard | None = None
     ) -> None:
         self.out = out
-        self._file = out / (shard.file_of(FILE_NAME) if shard else FILE_NAME)
-        self._about = {"tool": "spatialemb-annotate", "versions": versions(), **about}
+        self._file = out / (shard.file_of(RUN_FILE) if shard else RUN_FILE)
+        self._metadata = {"tool": "spatialemb-annotate", "versions": versions(), **metadata}
         self._names = [source.name for source in sources]
         self._records = {source.name: SourceRecord(source.name, _path(source)) for source in sources}
         self._before: SourceRecord | None = None  # what was recorded of the source that is being labelled
@@ -110,14 +98,14 @@ class Run:
                 f"{self.out}: can't be written ({error.strerror}); choose another --out"
             ) from error
         parts = [] if self._shared_locks else record_files(self.out)[1:]
-        before = read_records(self.out / FILE_NAME)
+        before = read_records(self.out / RUN_FILE)
         if self._shared_locks:
             before = {name: record for name, record in before.items() if name in self._records}
             before |= read_records(self._file)
         self._records |= before
         for part in parts:
             self._records |= read_records(part)
-        self._about |= {"state": RUNNING, "started": _now(), "ended": None}
+        self._metadata |= {"state": RUNNING, "started": _now(), "ended": None}
         try:
             self._write()
             for part in parts:
@@ -154,7 +142,7 @@ class Run:
             interrupted = kind is not None and not issubclass(
                 kind, Exception
             )  # Ctrl-C, or the caller went away
-            self._about |= {
+            self._metadata |= {
                 "state": INTERRUPTED if interrupted else FAILED if kind else DONE,
                 "ended": _now(),
             }
@@ -254,8 +242,27 @@ class Run:
 
     def _write(self) -> None:
         sources = [asdict(self._records[name]) for name in sorted(self._records)]
-        write_json(self._file, {**self._about, "sources": sources})
+        write_json(self._file, {**self._metadata, "sources": sources})
         self._journal.clear()
+
+
+@contextmanager
+def locked(run: RunFolder, recording: Named) -> Iterator[Run | None]:
+    """A run over one recording of a run that is there, whose lock it holds; None for a folder without run.json."""
+    if not run.is_recorded:
+        yield None
+        return
+    with Run(run.root, run.metadata, [recording]) as writer:
+        yield writer
+
+
+def require_run(path: Path, remedy: str = "make a run of it with spatialemb-convert --to run") -> RunFolder:
+    """Open the run at a path. Raises UsageError for all else, saying what it is and the remedy."""
+    with bad_input():
+        format = sniff(path).format
+        if format is not RUN:
+            raise UsageError(f"{path}: is {format.title}; {remedy}")
+        return RunFolder.open(path)
 
 
 def _losses(progress: Progress) -> Mapping[str, Mapping[str, int]]:
@@ -272,81 +279,14 @@ def versions() -> dict[str, str]:
     """Versions of this tool, of Python and of the packages that labels depend on."""
     found = {"spatialemb-annotate": annotator.__version__, "python": platform.python_version()}
     for package in PACKAGES:
-        with suppress(metadata.PackageNotFoundError):  # opencv-python-headless is as good
-            found[package] = metadata.version(package)
+        with suppress(PackageNotFoundError):  # opencv-python-headless is as good
+            found[package] = version(package)
     return found
 
 
 def _shared(shard: Shard | None) -> tuple[str, ...]:
     """The names of lock files that a run over a shard shares: with all of other shards, and with all of its number."""
     return () if shard is None else (LOCK_FILE, f"{LOCK_FILE}.of-{shard.count}")
-
-
-def record_files(out: Path) -> list[Path]:
-    """run.json, then the files of shards that are not taken in yet, the newest last."""
-    shards = [
-        path for path in out.glob("run.*-of-*.json") if re.fullmatch(r"run\.\d+-of-\d+\.json", path.name)
-    ]
-    return [out / FILE_NAME, *sorted(shards, key=lambda path: path.stat().st_mtime_ns)]
-
-
-def read_records(path: Path, is_over: bool = True) -> dict[str, SourceRecord]:
-    """The records of the runs before this one, as far as they can be understood; none without a readable run.json.
-
-    What was under work is interrupted, if the run `is_over`.
-    """
-    sources = read_object(path).get("sources")
-    found = chain(sources if isinstance(sources, list) else (), Journal(path).changes())
-    records = (_record(source) for source in found if _is_record(source))
-    return {
-        record.name: replace(record, state=INTERRUPTED) if is_over and record.state == RUNNING else record
-        for record in records
-    }
-
-
-def _is_record(source: Any) -> bool:
-    return isinstance(source, dict) and all(ENTRIES[key](source.get(key)) for key in ("name", "path"))
-
-
-def _record(source: Mapping[str, Any]) -> SourceRecord:
-    """What run.json says of a source; what can be no such value is as if it weren't there."""
-    known: dict[str, Any] = {
-        key: value for key, value in source.items() if key in ENTRIES and ENTRIES[key](value)
-    }
-    lists: dict[str, Any] = {key: tuple(value) for key, value in known.items() if isinstance(value, list)}
-    return SourceRecord(**{**known, **lists})
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
-
-
-def _is_count(value: Any) -> bool:
-    return type(value) is int and value >= 0
-
-
-def _are_texts(value: Any) -> bool:
-    return isinstance(value, list) and all(map(_is_text, value))
-
-
-def _are_losses(value: Any) -> bool:
-    return isinstance(value, dict) and all(
-        isinstance(of_format, dict) and all(map(_is_count, of_format.values()))
-        for of_format in value.values()
-    )
-
-
-ENTRIES: Mapping[str, Callable[[Any], bool]] = {  # of SourceRecord, and what they can be
-    "name": lambda value: _is_text(value) and bool(value),
-    "path": lambda value: _is_text(value) and "\0" not in value,
-    "state": lambda value: value in (PENDING, RUNNING, DONE, FAILED, INTERRUPTED),
-    **dict.fromkeys(("frames", "gaps", "instances", "tracks"), _is_count),
-    **dict.fromkeys(("gap_reasons", "remarks"), _are_texts),
-    "losses": _are_losses,
-    "error": lambda value: value is None or _is_text(value),
-    "seconds": lambda value: isinstance(value, int | float),
-    "fingerprint": lambda value: value is None or isinstance(value, dict),
-}
 
 
 def _now() -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from annotator.run import Run, SourceRecord
+from annotator.pipeline.run import Run
+from annotator.store.records import SourceRecord
 
 
 @dataclass(frozen=True)

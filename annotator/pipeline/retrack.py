@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from annotator.editing import locked
 from annotator.errors import UsageError, others_go_on
 from annotator.files import scratch_folder
 from annotator.formats.label_set import RecordingLabels
@@ -18,8 +17,8 @@ from annotator.formats.mots.format import MOTS
 from annotator.formats.run.format import RUN
 from annotator.formats.sniffing import bad_input, sniff
 from annotator.options import TrackingJob
-from annotator.publishing import Recording, publish_all, recording_of
-from annotator.store import Edited, Store
+from annotator.pipeline.publish import republished
+from annotator.store import Edited, Recording, RunFolder, Store
 from annotator.tracking import associate
 
 BATCH = 64  # frames in a transaction
@@ -87,24 +86,18 @@ def _goal(labels: RecordingLabels, out: Path | None, texts: int) -> Path:
 
 
 def _retrack_run(labels: RecordingLabels, job: TrackingJob) -> Retracked:
-    recording = recording_of(labels.path, labels.name)
-    with Store.read(labels.path) as store:
-        made_with, progress = store.fingerprint, store.progress
-        if isinstance(progress.tracking, Edited) and not job.overwrite:
-            raise UsageError(
-                f"{labels.path}: has tracks that people made or edited; use --overwrite to make them anew all the same"
-            )
-        if not progress.detected:
-            raise UsageError(
-                f"{labels.path}: is not labelled to its end; run spatialemb-annotate again first"
-            )
-    with locked(recording, labels.path) as run, Store.open(labels.path, made_with) as store:
+    run = RunFolder.open(labels.path)
+    with run.store(labels.name) as store:
+        progress = store.progress
+    if isinstance(progress.tracking, Edited) and not job.overwrite:
+        raise UsageError(
+            f"{labels.path}: has tracks that people made or edited; use --overwrite to make them anew all the same"
+        )
+    if not progress.detected:
+        raise UsageError(f"{labels.path}: is not labelled to its end; run spatialemb-annotate again first")
+    with republished(run, labels.name) as store:
         associate(store, job.tracking)
-        publish_all(store, recording, labels.path)
-        if run:
-            run.started(recording)
-            run.count(recording, store)
-            run.done(recording)
+    with run.store(labels.name) as store:
         return _retracked(labels, store, labels.path)
 
 

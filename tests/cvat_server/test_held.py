@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from annotator import masks
-from annotator.cvat.held import Held, held
+from annotator.cvat_server.held import Held, held
 from annotator.formats.cvat import writer as cvat_writer
 from annotator.instances import Instances
 from annotator.labels import BY_NAME

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from annotator.cvat.tasks import FILE, Task
-from annotator.editing import edit
+from annotator.cvat_server.tasks import FILE, Task
 from annotator.options import EditJob
+from annotator.pipeline.edit import edit
 from tests.helpers.commands import Run, assert_one_sentence
 from tests.helpers.cvat_runs import FRAMES, NO_CAR, OURS, only_task
 from tests.helpers.fake_cvat import FakeCvat, FakeTask

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from annotator.cvat.secrets import Secret, one_line
+from annotator.cvat_server.secrets import Secret, one_line
 from annotator.errors import AnnotatorError, ServerError, UsageError
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Server:
             ) from error
         insist_on_address(url)
         token = _token(url)
-        quiet = logging.getLogger("annotator.cvat.sdk")
+        quiet = logging.getLogger("annotator.cvat_server.sdk")
         quiet.addHandler(logging.NullHandler())
         quiet.propagate = False  # what happens is told as events
         client = Client(

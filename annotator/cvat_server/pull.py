@@ -6,16 +6,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from annotator.conversion import Converted, convert
-from annotator.cvat.secrets import printable
-from annotator.cvat.server import IMAGES_FORMAT, Server, insist_on_address
-from annotator.cvat.tasks import LOCK, Task, alone
+from annotator.cvat_server.secrets import printable
+from annotator.cvat_server.server import IMAGES_FORMAT, Server, insist_on_address
+from annotator.cvat_server.tasks import LOCK, Task, alone
 from annotator.errors import AnnotatorError, ServerError, UsageError
 from annotator.files import scratch_folder
 from annotator.formats.cvat.xml_stream import step_of_filter
-from annotator.formats.run.format import RUN
-from annotator.formats.sniffing import bad_input, sniff
 from annotator.options import RUN_FOLDER, ConversionJob, PullJob
+from annotator.pipeline.convert import Converted, convert
+from annotator.pipeline.run import require_run
 
 EXPORT = "cvat_export.zip"  # kept beside the labels: `diff` is exact with it
 
@@ -36,23 +35,19 @@ def pull(job: PullJob) -> Iterator[Pulled]:
     Raises UsageError when the run or the token is no good, ServerError when the server is away.
     """
     insist_on_address(job.url)
-    with bad_input():
-        side = sniff(job.run)
-    if side.format is not RUN:
-        raise UsageError(f"{job.run}: is {side.format.title}; give the run that was pushed")
-    tasks = [Task.read(labels.path, job.url) for labels in side.labels]
+    run = require_run(job.run, "give the run that was pushed")
+    tasks = [Task.read(folder, job.url) for folder in run.folders.values()]
     if not any(tasks):
         raise UsageError(f"{job.run}: nothing of it was sent to {job.url}; push it first")
     busy = f"{job.out}: another command is fetching into it; wait for it, or choose another --out"
     with Server.connect(job.url) as server, alone(job.out / LOCK, busy):
-        for labels, task in zip(side.labels, tasks, strict=True):
-            name = labels.name
+        for (name, folder), task in zip(run.folders.items(), tasks, strict=True):
             if task is None:
                 yield Pulled(name, None, "was never sent")
             elif (job.out / name).exists() and not job.overwrite:
                 yield Pulled(name, None, "is there already; --overwrite fetches it again")
             else:
-                yield _pulled(server, job, name, labels.path, task)
+                yield _pulled(server, job, name, folder, task)
 
 
 def _pulled(server: Server, job: PullJob, name: str, folder: Path, task: Task) -> Pulled:

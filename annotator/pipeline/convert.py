@@ -14,7 +14,6 @@ import numpy as np
 import annotator
 from annotator.errors import AnnotatorError, FormatError, UsageError, others_go_on
 from annotator.files import atomic_folder, scratch_folder
-from annotator.fingerprint import identity
 from annotator.formats.comparison import Recording as Pair
 from annotator.formats.comparison import compare
 from annotator.formats.cvat.reader import DELETED
@@ -28,10 +27,12 @@ from annotator.formats.sniffing import bad_input, sniff
 from annotator.instances import GroundTruth, Instances
 from annotator.masks import iou
 from annotator.options import RUN_FOLDER, ConversionJob
-from annotator.publishing import Recording, publish_all, recording_of
-from annotator.run import FAILED, Run
+from annotator.pipeline.publish import publish_all
+from annotator.pipeline.run import Run
 from annotator.store import FILE_NAME as STORE
-from annotator.store import IMPORTED, Store
+from annotator.store import IMPORTED, Recording, RunFolder, Store
+from annotator.store.fingerprint import content_hash
+from annotator.store.records import FAILED
 
 BATCH = 64  # frames in a transaction
 TWICE = "tracks that had two objects in a frame: the second lost its identity"
@@ -104,9 +105,9 @@ def _insist_on_room(imports: list[Import], job: ConversionJob) -> None:
 
 def _to_run(imports: list[Import], job: ConversionJob) -> Iterator[Converted]:
     """Make a run folder, in which recordings appear whole."""
-    about = {"converted": {"from": str(job.source), "kind": imports[0].labels.format.title}}
+    metadata = {"converted": {"from": str(job.source), "kind": imports[0].labels.format.title}}
     recordings = [each.recording for each in imports]
-    with Run(job.out, about, recordings) as run, others_go_on(len(imports)) as attempt:
+    with Run(job.out, metadata, recordings) as run, others_go_on(len(imports)) as attempt:
         for each in imports:
             with attempt():
                 yield _to_recording(each, run)
@@ -220,7 +221,7 @@ def _frames_like(pair: Pair, losses: Counter[str]) -> Iterator[Instances]:
 def _recording(labels: RecordingLabels) -> Recording:
     """What a recording is called: as its run says, as its file, or as the folder of a file with a general name."""
     if labels.format is RUN:
-        return recording_of(labels.path, labels.name)
+        return RunFolder.open(labels.path).recording(labels.name)
     name = labels.path.absolute().parent.name if labels.name in GENERAL else labels.name
     return Recording(name or labels.name, labels.path)
 
@@ -248,7 +249,7 @@ def _filled(folder: Path, each: Import) -> Iterator[Store]:
     made_of = {
         "version": annotator.__version__,
         "converted": each.labels.format.title,
-        "recording": identity(
+        "recording": content_hash(
             [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
         ),
     }

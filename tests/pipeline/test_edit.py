@@ -18,14 +18,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from annotator import masks
-from annotator.editing import edit
 from annotator.errors import SourceError, UsageError
 from annotator.instances import Instances
 from annotator.labels import BY_NAME
 from annotator.options import EditJob, TrackingOptions
-from annotator.pipeline import track
-from annotator.publishing import Recording, publish_all
-from annotator.store import Progress, Store
+from annotator.pipeline.annotate import track
+from annotator.pipeline.edit import edit
+from annotator.pipeline.publish import publish_all
+from annotator.store import Progress, Recording, Store
 from tests.helpers.builders import frame_ref, read_instances
 from tests.helpers.fake_detector import ROOT
 
@@ -160,13 +160,13 @@ def test_labels_that_are_no_run_cannot_be_edited(run: Path) -> None:
         edit(EditJob(run / "drive" / "coco.json", delete=(1,)))
 
 
-@pytest.mark.parametrize("place", ["TrackEditor.delete", "editing.publish_all"])
+@pytest.mark.parametrize("place", ["TrackEditor.delete", "publish.publish_all"])
 def test_killed_on_the_way_it_is_done_or_not_done_and_the_same_command_goes_on(run: Path, place: str) -> None:
     before = rows(run)
     script = (
         "import os, signal\n"
         "from pathlib import Path\n"
-        "from annotator import editing\n"
+        "from annotator.pipeline import edit as editing, publish\n"
         "from annotator.options import EditJob\n"
         "from annotator.store.edits import TrackEditor\n"
         f"{place} = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"

@@ -9,11 +9,11 @@ from pathlib import Path
 import cv2
 import pytest
 
-from annotator.cvat.tasks import FILE
-from annotator.editing import edit
+from annotator.cvat_server.tasks import FILE
 from annotator.evaluation.diff import diff
 from annotator.instances import Instances
 from annotator.options import EditJob
+from annotator.pipeline.edit import edit
 from annotator.store import Store
 from cli.cvat import _Sent
 from tests.helpers.builders import add_recording, frame_ref

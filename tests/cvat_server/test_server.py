@@ -11,8 +11,8 @@ from urllib.parse import quote, unquote
 
 import pytest
 
-from annotator.cvat import server as module
-from annotator.cvat.secrets import Secret
+from annotator.cvat_server import server as module
+from annotator.cvat_server.secrets import Secret
 from cli import shell
 from tests.helpers.commands import Run, assert_one_sentence
 from tests.helpers.cvat_runs import keep_in_profile
@@ -153,7 +153,7 @@ def test_a_fault_that_nobody_foresaw_shows_no_token(
     def fail(*_: object) -> None:
         raise RuntimeError(f"in the clear: {TOKEN}, and encoded: {base64.b64encode(TOKEN.encode())!r}")
 
-    monkeypatch.setattr("annotator.cvat.push.recording_of", fail)
+    monkeypatch.setattr("annotator.cvat_server.push.alone", fail)
     answer = cvat("push", run, "--url", server.url)
     assert answer.returncode == 1
     assert_one_sentence(answer, "unexpected fault (RuntimeError: in the clear: …")

@@ -19,18 +19,17 @@ import numpy as np
 import pytest
 
 from annotator import masks
-from annotator.cvat import server as module
-from annotator.cvat.pull import pull
-from annotator.cvat.push import push
-from annotator.cvat.tasks import FILE, Task
+from annotator.cvat_server import server as module
+from annotator.cvat_server.pull import pull
+from annotator.cvat_server.push import push
+from annotator.cvat_server.tasks import FILE, Task
 from annotator.evaluation.diff import diff
 from annotator.formats.cvat import writer as cvat_writer
 from annotator.formats.cvat.reader import read
 from annotator.instances import Instances
 from annotator.labels import BY_NAME
 from annotator.options import PublishOptions, PullJob, PushJob
-from annotator.publishing import Recording
-from annotator.store import Store
+from annotator.store import Recording, Store
 from tests.helpers.builders import add_recording, frame_ref
 from tests.helpers.fake_cvat import TOKEN, FakeCvat
 from tests.helpers.fake_detector import draw, install, write_video

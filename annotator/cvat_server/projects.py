@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from annotator.cvat.secrets import one_line
-from annotator.cvat.server import Server
+from annotator.cvat_server.secrets import one_line
+from annotator.cvat_server.server import Server
 from annotator.errors import ServerError, UsageError
 from annotator.formats.cvat import writer as cvat_writer
 from annotator.labels import BY_ID, BY_NAME, INSTANCE_CLASSES
