@@ -96,16 +96,14 @@ def detect(source: Source, detector: Detector, store: Store, batch_size: int) ->
         return False
     options = detector.options
     yield SourceStarted(source.name, expected_frames(source, options))
-    frames, gaps, last = store.frame_count, 0, store.next_index() - 1
+    frames, last = store.frame_count, store.next_index() - 1
     first = max(options.start, last)  # the last one is read again, so that nothing behind it gets lost
     with Loader(source, detector.device, batch_size, first, options.end, options.every) as batches:
         for found in detector.stream(batches, after=last):
-            fresh_gaps = source.gaps[gaps:]
-            store.add(found, fresh_gaps)
-            gaps += len(fresh_gaps)
+            store.add(found, batches.take_gaps())
             frames += len(found)
             yield FramesLabelled(source.name, frames, len(found), sum(map(len, found)))
-    store.add([], source.gaps)
+        store.add([], batches.take_gaps())
     if store.frame_count == 0:
         raise SourceError(f"{source.path}: no frame to label; look at --start and --end, or at the file")
     progress = store.progress.with_remarks("detect", tuple(source.remarks))

@@ -14,7 +14,7 @@ from annotator.limits import MOST_FRAMES
 from annotator.video.decoding import Damage, decoded
 from annotator.video.gaps import Damages, Rhythm, lost_before
 from annotator.video.opening import Claims, claims_of
-from annotator.video.selection import IsCancelled, Selection, never
+from annotator.video.selection import IsCancelled, Selection, frames_of, never
 from annotator.video.truncation import missing_bytes
 from annotator.video.upright import Converter
 
@@ -43,11 +43,6 @@ class Video:
         return (self.path,)
 
     @property
-    def gaps(self) -> list[Gap]:
-        """What the latest read couldn't decode so far."""
-        return self._met.gaps
-
-    @property
     def remarks(self) -> list[str]:
         """What is to be told of the latest read beside its gaps, in sentences."""
         return self._met.remarks
@@ -64,21 +59,24 @@ class Video:
         except SourceError:
             return None
 
-    def frames(
+    def read(
         self, start: int = 0, end: int | None = None, every: int = 1, is_cancelled: IsCancelled = never
-    ) -> Generator[Frame, None, None]:
-        """Frames start, start + every ... below end. Close the iterator to close the file.
+    ) -> Generator[Frame | Gap, None, None]:
+        """Frames start, start + every ... below end, and the gaps between. Close the iterator to close the file.
 
         Frames before `start` and between are decoded and counted all the same (only their pixels are not
-        converted), so frame `k` is the same frame from wherever a read begins. Every gap is in `gaps` before
-        the first frame behind it comes out; of a read from `start` they are those with after_index from
-        start - 1 to end - 2. `is_cancelled` is asked at every decoded frame, and ends the read.
-        Raises SourceError when there is no frame in the file, ValueError when the numbers make no sense.
+        converted), so frame `k` is the same frame from wherever a read begins. Gaps of a read from `start` are
+        those with after_index from start - 1 to end - 2. `is_cancelled` is asked at every decoded frame, and ends
+        the read. Raises SourceError when there is no frame in the file, ValueError when the numbers make no sense.
         """
         self._met.begin()
         return self._read(Selection(start, end, every), is_cancelled)
 
-    def _read(self, selection: Selection, is_cancelled: IsCancelled) -> Generator[Frame, None, None]:
+    def frames(self, start: int = 0, end: int | None = None, every: int = 1) -> Generator[Frame, None, None]:
+        """The frames alone of `read`."""
+        return frames_of(self.read(start, end, every))
+
+    def _read(self, selection: Selection, is_cancelled: IsCancelled) -> Generator[Frame | Gap, None, None]:
         claims = claims_of(self.path)
         self._met.remarks += claims.remarks
         convert = Converter(self.path)
@@ -100,7 +98,7 @@ class Video:
                 pause = rhythm.gap_before(index, pts)
                 gap = damages.before(index, pts, item.is_corrupt) or pause
                 if gap and index >= selection.start:
-                    self.gaps.append(gap)
+                    yield gap
                 if index >= MOST_FRAMES:
                     raise SourceError(f"{self.path}: has more than {MOST_FRAMES:,} frames; cut it into parts")
                 if index in selection:
@@ -113,20 +111,18 @@ class Video:
                 f"{self.path}: not one frame of this video can be decoded{why}; copy or record it again"
             )
         if gap and index >= selection.start:
-            self.gaps.append(gap)
+            yield gap
 
 
 @dataclass
 class _Met:
     """What a read has met so far."""
 
-    gaps: list[Gap] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
     is_in_order: bool = True
 
     def begin(self) -> None:
         """Nothing so far."""
-        self.gaps.clear()
         self.remarks.clear()
         self.is_in_order = True
 

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
@@ -21,7 +21,7 @@ from annotator.errors import SourceError
 from annotator.frames import Frame, FrameRef, Gap
 from annotator.limits import require_frame_size
 from annotator.video.media import APPLE_SUFFIXES, Media, entry_media
-from annotator.video.selection import IsCancelled, Selection, never
+from annotator.video.selection import IsCancelled, Selection, frames_of, never
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -42,8 +42,6 @@ class ImageFolder:
 
     path: Path  # the folder, or the image
     name: str
-    # What the latest read has met so far.
-    gaps: list[Gap] = field(default_factory=list, compare=False, repr=False)
 
     @property
     def is_video(self) -> bool:
@@ -82,36 +80,38 @@ class ImageFolder:
         except SourceError:
             return None
 
-    def frames(
+    def read(
         self, start: int = 0, end: int | None = None, every: int = 1, is_cancelled: IsCancelled = never
-    ) -> Generator[Frame, None, None]:
-        """Images start, start + every ... below end; others are not opened.
+    ) -> Generator[Frame | Gap, None, None]:
+        """Images start, start + every ... below end, a gap for each that can't be decoded; others are not opened.
 
-        Every gap is in `gaps` before the first frame behind it comes out. A few images are decoded ahead, in
-        threads that end with the iterator: close it. `is_cancelled` is asked at every image, and ends the
-        read. Raises SourceError when there is no image or not one of them can be decoded, ValueError when the
-        numbers make no sense.
+        A few images are decoded ahead, in threads that end with the iterator: close it. `is_cancelled` is asked at
+        every image, and ends the read. Raises SourceError when there is no image or not one of them can be decoded,
+        ValueError when the numbers make no sense.
         """
-        self.gaps.clear()
         return self._read(Selection(start, end, every), is_cancelled)
 
-    def _read(self, selection: Selection, is_cancelled: IsCancelled) -> Generator[Frame, None, None]:
+    def frames(self, start: int = 0, end: int | None = None, every: int = 1) -> Generator[Frame, None, None]:
+        """The frames alone of `read`."""
+        return frames_of(self.read(start, end, every))
+
+    def _read(self, selection: Selection, is_cancelled: IsCancelled) -> Generator[Frame | Gap, None, None]:
         files = self.files
         wanted = [index for index in range(len(files)) if index in selection]
-        is_readable = False
+        is_readable, first_reason = False, ""
         for index, image in _decoded_ahead(files, wanted):
             if is_cancelled():
                 return
             if isinstance(image, str):
-                self.gaps.append(Gap(index - 1, index, f"{files[index].name}: {image}"))
+                reason = f"{files[index].name}: {image}"
+                first_reason = first_reason or reason
+                yield Gap(index - 1, index, reason)
                 continue
             is_readable = True
             height, width = image.shape[:2]
             yield Frame(FrameRef(index, index, TIME_BASE, (height, width), files[index].name), image)
         if wanted and not is_readable and not _any_decodes(files[: wanted[0]]):
-            raise SourceError(
-                f"{self.path}: not one image can be decoded ({self.gaps[0].reason}); copy them again"
-            )
+            raise SourceError(f"{self.path}: not one image can be decoded ({first_reason}); copy them again")
 
 
 def images_in(folder: Path) -> list[Path]:

@@ -6,13 +6,13 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
-from queue import Empty, Queue
+from queue import Empty, Queue, SimpleQueue
 from types import TracebackType
 
 import numpy as np
 import torch
 
-from annotator.frames import Frame, FrameRef
+from annotator.frames import Frame, FrameRef, Gap
 from annotator.video.sources import Source
 
 
@@ -36,7 +36,7 @@ class Loader:
     A batch never mixes sizes: where the size changes, a smaller one is given out. With a CUDA device, batches
     go through pinned memory and a stream of their own, so that copying and computing overlap. At most
     `prefetch` batches are held ahead of the one in use. What the source raises comes out of the loop, after
-    the frames before it. `source.gaps` grows no later than the batches do.
+    the frames before it. `take_gaps` has every gap no later than the frames behind it come out.
     """
 
     def __init__(
@@ -58,7 +58,8 @@ class Loader:
         self._slots = threading.Semaphore(prefetch)
         self._queue: Queue[_Copied | _End] = Queue()
         self._stream = _stream(self.device)
-        self._frames = source.frames(start, end, every, self._is_stopped.is_set)
+        self._items = source.read(start, end, every, self._is_stopped.is_set)
+        self._gaps: SimpleQueue[Gap] = SimpleQueue()
         self._thread: threading.Thread | None = None
         self._is_over = False
 
@@ -98,11 +99,15 @@ class Loader:
             except Empty:
                 return
 
+    def take_gaps(self) -> list[Gap]:
+        """The gaps that were met since this was last asked."""
+        return [self._gaps.get() for _ in range(self._gaps.qsize())]
+
     def _read(self) -> None:
         """The thread: frames into batches onto the device, and an end in any case."""
         error: BaseException | None = None
         try:
-            with closing(self._frames):
+            with closing(self._items):
                 for batch in self._batches():
                     self._queue.put(batch)
         except BaseException as raised:
@@ -114,7 +119,10 @@ class Loader:
         """Frames put together while their size stays the same."""
         pending: _Pending | None = None
         try:
-            for frame in self._frames:
+            for frame in self._items:
+                if isinstance(frame, Gap):
+                    self._gaps.put(frame)
+                    continue
                 if pending is not None and frame.ref.size != pending.size:
                     yield self._copied(pending)
                     pending = None

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import closing
 from dataclasses import dataclass
+
+from annotator.frames import Frame, Gap
 
 IsCancelled = Callable[[], bool]
 
@@ -11,6 +14,14 @@ IsCancelled = Callable[[], bool]
 def never() -> bool:
     """Not cancelled, ever."""
     return False
+
+
+def frames_of(items: Generator[Frame | Gap, None, None]) -> Generator[Frame, None, None]:
+    """The frames of a read; close it to close that."""
+    with closing(items):
+        for item in items:
+            if isinstance(item, Frame):
+                yield item
 
 
 @dataclass(frozen=True)

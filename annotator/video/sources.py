@@ -45,10 +45,6 @@ class Source(Protocol):
         """The files that hold the frames. Raises SourceError when they can't be listed."""
 
     @property
-    def gaps(self) -> list[Gap]:
-        """What the latest read couldn't decode so far; a gap is there before the frame behind it."""
-
-    @property
     def remarks(self) -> list[str]:
         """What is to be told of the latest read beside its gaps, in sentences."""
 
@@ -59,10 +55,13 @@ class Source(Protocol):
     def length_hint(self) -> int | None:
         """How many frames there may be, for a progress bar. It may lie."""
 
-    def frames(
+    def read(
         self, start: int = 0, end: int | None = None, every: int = 1, is_cancelled: IsCancelled = never
-    ) -> Generator[Frame, None, None]:
-        """Frames start, start + every ... below end; the same ones from wherever a read begins."""
+    ) -> Generator[Frame | Gap, None, None]:
+        """Frames start, start + every ... below end, and the gaps between; the same from wherever a read begins."""
+
+    def frames(self, start: int = 0, end: int | None = None, every: int = 1) -> Generator[Frame, None, None]:
+        """The frames alone of `read`."""
 
 
 @dataclass(frozen=True)

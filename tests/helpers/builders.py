@@ -14,10 +14,11 @@ import pytest
 
 from annotator.formats.interface import Reading
 from annotator.formats.registry import FORMATS
-from annotator.frames import Frame, FrameRef
+from annotator.frames import Frame, FrameRef, Gap
 from annotator.instances import Instances
 from annotator.options import TrackingOptions
 from annotator.store import Store
+from annotator.video import Source
 
 SHARED = Path(__file__).parents[3] / "shared"
 REAL_DATA = SHARED / "data"
@@ -89,3 +90,8 @@ def read_instances(name: str, path: Path) -> Iterator[Instances]:
     """The instances of a label file of a format."""
     frames = FORMATS[name].read(path, Reading(only_instances=True))
     return (truth.instances for truth in frames)
+
+
+def gaps_of(source: Source, *selection: int | None) -> list[Gap]:
+    """The gaps of a read."""
+    return [item for item in source.read(*selection) if isinstance(item, Gap)]

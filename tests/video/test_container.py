@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from annotator.errors import SourceError
-from annotator.frames import Frame
+from annotator.frames import Frame, Gap
 from annotator.video import container, decoding
 from annotator.video.container import Video
 from annotator.video.upright import Converter
@@ -31,7 +31,7 @@ from tests.faults.videos import (
     write_sound,
     write_video,
 )
-from tests.helpers.builders import REAL_DATA, needs_real_data
+from tests.helpers.builders import REAL_DATA, gaps_of, needs_real_data
 
 FASTSTART = {"movflags": "faststart"}  # the index in front, so that a cut file can be opened
 
@@ -111,7 +111,7 @@ def test_every_frame_once_and_in_the_order_of_time(tmp_path: Path, name: str, co
     assert numbers(frames) == list(range(24))
     assert [frame.ref.index for frame in frames] == list(range(24))
     assert all(later.ref.pts > earlier.ref.pts for earlier, later in pairwise(frames))
-    assert source.gaps == []
+    assert gaps_of(source) == []
 
 
 def test_times_are_those_of_the_file(tmp_path: Path) -> None:
@@ -271,7 +271,7 @@ def test_a_read_can_be_cancelled_while_it_skips(tmp_path: Path) -> None:
         return len(asked) == 4
 
     source = Video(write_video(tmp_path / "drive.mp4"), "drive")
-    assert list(source.frames(start=20, is_cancelled=is_cancelled)) == []
+    assert list(source.read(start=20, is_cancelled=is_cancelled)) == []
     assert len(asked) == 4
 
 
@@ -305,8 +305,8 @@ def test_of_a_cut_video_the_readable_part_is_read(tmp_path: Path, name: str) -> 
     frames = list(source.frames())
     assert 10 < len(frames) < 60
     assert [frame.image.tobytes() for frame in frames[:-2]] == sound[: len(frames) - 2]
-    assert source.gaps[-1].after_index == len(frames) - 1
-    assert "cut short" in source.gaps[-1].reason
+    assert gaps_of(source)[-1].after_index == len(frames) - 1
+    assert "cut short" in gaps_of(source)[-1].reason
 
 
 def test_a_cut_video_without_its_index_says_so(tmp_path: Path) -> None:
@@ -324,7 +324,7 @@ def test_of_a_damaged_video_all_that_decodes_is_read(
     sound = read(path)
     source = Video(harm(path), "drive")
     frames = list(source.frames())
-    gaps = list(source.gaps)
+    gaps = list(gaps_of(source))
 
     assert [frame.ref.index for frame in frames] == list(range(len(frames)))
     assert [frame.image.tobytes() for frame in frames] == decoded_by_pyav(path), "as one thread decodes it"
@@ -334,7 +334,7 @@ def test_of_a_damaged_video_all_that_decodes_is_read(
     assert [gap.after_index for gap in gaps] == sorted(gap.after_index for gap in gaps)
     for start in (0, 20, 30, len(frames)):
         assert as_told(list(source.frames(start))) == as_told(frames)[start:], "and the same from anywhere"
-        assert source.gaps == [gap for gap in gaps if gap.after_index >= start - 1]
+        assert gaps_of(source, start) == [gap for gap in gaps if gap.after_index >= start - 1]
 
 
 def test_lost_packets_leave_a_gap_at_their_place(tmp_path: Path) -> None:
@@ -343,7 +343,7 @@ def test_lost_packets_leave_a_gap_at_their_place(tmp_path: Path) -> None:
     frames = list(source.frames())
     assert numbers(frames) == [*range(12), *range(15, 30)]
     assert [frame.ref.index for frame in frames] == list(range(27))
-    [gap] = source.gaps
+    [gap] = gaps_of(source)
     assert gap.after_index == 11
     assert gap.pts == 12
     assert "can't be decoded" in gap.reason
@@ -357,20 +357,19 @@ def test_what_a_recording_lacks_that_begins_between_keyframes_is_a_gap(
     path = write_video(tmp_path / "drive.ts", 40, codec=codec, group=16, size=(96, 128))
     source = Video(without(path, 0.0, 0.25, keep=3 * 188), "drive")
     assert numbers(list(source.frames())) == list(range(lost, 40))
-    [gap] = source.gaps
+    [gap] = gaps_of(source)
     assert gap.after_index == -1
     assert re.fullmatch(
         r"the recording begins between keyframes: its first \d\.\d0 s can't be decoded", gap.reason
     )
-    list(source.frames(start=5))
-    assert source.gaps == []
+    assert gaps_of(source, 5) == []
 
 
 def test_a_jump_in_time_of_an_even_recording_is_a_gap(tmp_path: Path) -> None:
     times = [*range(20), *range(50, 60)]
     source = Video(write_video(tmp_path / "drive.mkv", 30, times=times), "drive")
     assert numbers(list(source.frames())) == list(range(30))
-    [gap] = source.gaps
+    [gap] = gaps_of(source)
     assert gap.after_index == 19
     assert gap.pts == 2000
     assert "no frames for 3.10 s" in gap.reason
@@ -386,7 +385,7 @@ def test_a_clock_that_was_set_back_keeps_no_gap_from_being_noticed(tmp_path: Pat
     source = Video(both, "drive")
     assert len(list(source.frames())) == 50
     assert not source.is_in_order
-    assert (source.gaps[-1].after_index, source.gaps[-1].reason[:13]) == (39, "no frames for")
+    assert (gaps_of(source)[-1].after_index, gaps_of(source)[-1].reason[:13]) == (39, "no frames for")
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -395,34 +394,31 @@ def test_a_variable_rate_is_no_gap(tmp_path: Path, seed: int) -> None:
     path = write_video(tmp_path / "drive.mkv", 40, times=times, time_base=Fraction(1, 1000))
     source = Video(path, "drive")
     assert len(list(source.frames())) == 40
-    assert source.gaps == []
+    assert gaps_of(source) == []
 
 
-def test_a_gap_is_known_before_the_frame_behind_it(tmp_path: Path) -> None:
+def test_a_gap_comes_before_the_frame_behind_it(tmp_path: Path) -> None:
     source = Video(garble(write_video(tmp_path / "drive.mkv", 60), 0.4, 0.5), "drive")
-    known = [(frame.ref.index, list(source.gaps)) for frame in source.frames()]
-    for index, gaps in known:
-        assert gaps == [gap for gap in source.gaps if gap.after_index < index]
+    items = list(source.read())
+    gaps = [item for item in items if isinstance(item, Gap)]
+    assert gaps
+    for gap in gaps:
+        frames_before = [item for item in items[: items.index(gap)] if isinstance(item, Frame)]
+        assert gap.after_index == len(frames_before) - 1
 
 
-def test_gaps_are_those_of_the_latest_read(tmp_path: Path) -> None:
+def test_every_read_has_gaps_of_its_own(tmp_path: Path) -> None:
     source = Video(garble(write_video(tmp_path / "drive.mkv", 60), 0.4, 0.5), "drive")
-    list(source.frames())
-    once = list(source.gaps)
-    list(source.frames())
-    assert source.gaps == once
-    list(source.frames(end=5))
-    assert source.gaps == []
+    assert gaps_of(source) == gaps_of(source) != []
+    assert gaps_of(source, 0, 5) == []
 
 
 def test_parts_of_a_video_share_out_its_gaps(tmp_path: Path) -> None:
     source = Video(garble(write_video(tmp_path / "drive.mkv", 60), 0.4, 0.6), "drive")
-    list(source.frames())
-    whole, parts = list(source.gaps), []
+    whole, parts = gaps_of(source), []
     edge = whole[0].after_index + 1  # a gap at the edge of two parts belongs to the second
     for start, end in [(0, edge), (edge, 40), (40, None)]:
-        list(source.frames(start, end))
-        parts += source.gaps
+        parts += gaps_of(source, start, end)
     assert parts == whole
 
 
@@ -431,7 +427,7 @@ def test_a_hopeless_rest_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyP
     path = write_video(tmp_path / "drive.avi", 30, codec="mjpeg")
     source = Video(blank_packets(path, range(10, 25)), "drive")
     assert numbers(list(source.frames())) == list(range(10))
-    assert source.gaps[-1].after_index == 9
+    assert gaps_of(source)[-1].after_index == 9
 
 
 def test_a_video_without_a_frame_is_refused(tmp_path: Path) -> None:
@@ -551,4 +547,4 @@ def test_real_clips_have_the_frames_that_pyav_decodes(name: str, count: int) -> 
     assert indices == list(range(0, count, 50))
     [last] = source.frames(start=count - 1)
     assert last.ref.pts == frames[-1]
-    assert source.gaps == []
+    assert gaps_of(source, count - 1) == []

@@ -14,6 +14,7 @@ import pytest
 
 from annotator.video.container import Video
 from tests.faults.videos import number_of, picture
+from tests.helpers.builders import gaps_of
 
 EVEN = tuple(range(12))
 BY_MS = (0, 40, 80, 500, 533, 1200, 1201, 1999)
@@ -120,7 +121,7 @@ def test_a_video_is_read_as_ffmpeg_decodes_it(tmp_path: Path, made: Made) -> Non
         frame.ref.pts == pts for frame, (pts, _) in zip(frames, decoded, strict=True) if pts is not None
     )
     assert [number_of(frame.image) for frame in frames] == list(range(len(made.times)))
-    assert source.gaps == []
+    assert gaps_of(source) == []
     assert source.remarks == []
 
 

@@ -16,7 +16,7 @@ from annotator.errors import SourceError
 from annotator.frames import Frame, Gap
 from annotator.store.fingerprint import content_hash
 from annotator.video.image_folder import ImageFolder
-from tests.helpers.builders import REAL_DATA, needs_real_data
+from tests.helpers.builders import REAL_DATA, gaps_of, needs_real_data
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 
@@ -169,7 +169,7 @@ def test_pixels_without_a_known_range_are_not_guessed(tmp_path: Path) -> None:
     Image.fromarray(np.ones((6, 8), np.float32)).save(tmp_path / "b.tif")
     source = ImageFolder(tmp_path, "drive")
     assert len(list(source.frames())) == 1
-    assert "8 or 16 bits" in source.gaps[0].reason
+    assert "8 or 16 bits" in gaps_of(source)[0].reason
 
 
 @pytest.mark.parametrize("name", ["b.png", "b.jpg", "b.bmp", "b.tif"])
@@ -186,21 +186,20 @@ def test_an_image_that_cannot_be_decoded_leaves_a_gap(tmp_path: Path, name: str,
         (2, "c.png"),
         (3, "d.png"),
     ]
-    [gap] = source.gaps
+    [gap] = gaps_of(source)
     assert (gap.after_index, gap.pts) == (0, 1)
     assert gap.reason.startswith(f"{name}: ")
     assert str(tmp_path) not in gap.reason
 
 
-def test_a_gap_is_known_before_the_image_behind_it(tmp_path: Path) -> None:
+def test_a_gap_comes_before_the_image_behind_it(tmp_path: Path) -> None:
     folder_of(tmp_path, *(f"{k}.png" for k in range(20)))
     for bad in (0, 4, 5, 13):
         (tmp_path / f"{bad}.png").write_bytes(b"no image")
     source = ImageFolder(tmp_path, "drive")
-    for frame in source.frames():
-        assert [gap.after_index + 1 for gap in source.gaps] == [
-            k for k in (0, 4, 5, 13) if k < frame.ref.index
-        ]
+    places = [item.after_index + 1 if isinstance(item, Gap) else item.ref.index for item in source.read()]
+    assert places == list(range(20))
+    assert [gap.after_index + 1 for gap in gaps_of(source)] == [0, 4, 5, 13]
 
 
 def test_start_end_and_every(tmp_path: Path) -> None:
@@ -215,7 +214,7 @@ def test_images_that_are_not_asked_for_are_not_opened(tmp_path: Path) -> None:
     (tmp_path / "1.png").write_bytes(b"no image")
     source = ImageFolder(tmp_path, "drive")
     assert [frame.ref.index for frame in source.frames(every=2)] == [0, 2]
-    assert source.gaps == []
+    assert gaps_of(source, 0, None, 2) == []
 
 
 def test_a_folder_of_nothing_but_broken_images_is_refused(tmp_path: Path) -> None:
@@ -233,7 +232,10 @@ def test_a_link_that_leads_nowhere_and_a_pipe_leave_gaps(tmp_path: Path) -> None
     os.mkfifo(tmp_path / "c.png")
     source = ImageFolder(tmp_path, "drive")
     assert [frame.ref.name for frame in source.frames()] == ["a.png", "d.png"]
-    assert [gap.reason for gap in source.gaps] == ["b.png: a link that leads nowhere", "c.png: not a file"]
+    assert [gap.reason for gap in gaps_of(source)] == [
+        "b.png: a link that leads nowhere",
+        "c.png: not a file",
+    ]
     assert content_hash(source.files)
 
 
@@ -242,7 +244,7 @@ def test_a_resumed_read_that_meets_only_broken_images_has_only_gaps(tmp_path: Pa
     (tmp_path / "c.png").write_bytes(b"no image")
     source = ImageFolder(tmp_path, "drive")
     assert list(source.frames(start=2)) == []
-    assert [gap.after_index for gap in source.gaps] == [1]
+    assert [gap.after_index for gap in gaps_of(source, 2)] == [1]
 
 
 def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
@@ -280,7 +282,7 @@ def test_no_thread_is_left_behind(tmp_path: Path) -> None:
 
 def test_a_read_can_be_cancelled(tmp_path: Path) -> None:
     folder_of(tmp_path, *(f"{k}.png" for k in range(20)))
-    frames = ImageFolder(tmp_path, "drive").frames(is_cancelled=lambda: True)
+    frames = ImageFolder(tmp_path, "drive").read(is_cancelled=lambda: True)
     assert list(frames) == []
 
 
@@ -288,8 +290,7 @@ def test_gaps_name_the_image(tmp_path: Path) -> None:
     folder_of(tmp_path, "a.png")
     (tmp_path / "b.png").write_bytes(b"no image")
     source = ImageFolder(tmp_path, "drive")
-    list(source.frames())
-    assert source.gaps == [Gap(0, 1, "b.png: not an image")]
+    assert gaps_of(source) == [Gap(0, 1, "b.png: not an image")]
 
 
 @needs_real_data

@@ -14,13 +14,13 @@ import pytest
 import torch
 
 from annotator.errors import SourceError
-from annotator.frames import Frame, Gap
+from annotator.frames import Frame
 from annotator.model.preprocess import resize
 from annotator.video import Batch, Loader
 from annotator.video.container import Video
 from annotator.video.selection import IsCancelled, never
 from tests.faults.videos import garble, write_video
-from tests.helpers.builders import frame
+from tests.helpers.builders import frame, gaps_of
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 DEVICES = ["cpu", pytest.param("cuda", marks=[pytest.mark.cuda, needs_cuda])]
@@ -34,7 +34,6 @@ class Made:
     fails_at: int | None = None
     taken: int = 0
     is_closed: bool = False
-    gaps: list[Gap] = field(default_factory=list)
     path: Path = Path("made")
     name: str = "made"
     is_video: bool = True
@@ -43,7 +42,7 @@ class Made:
     def length_hint(self) -> int | None:
         return len(self.sizes)
 
-    def frames(
+    def read(
         self, start: int = 0, end: int | None = None, every: int = 1, is_cancelled: IsCancelled = never
     ) -> Generator[Frame, None, None]:
         try:
@@ -122,15 +121,15 @@ def test_what_is_left_can_be_had_after_a_pause() -> None:
 
 def test_gaps_are_known_with_the_batch_behind_them(tmp_path: Path) -> None:
     source = Video(garble(write_video(tmp_path / "drive.mkv", 60), 0.4, 0.5), "drive")
-    list(source.frames())
-    gaps = list(source.gaps)
+    gaps, taken = gaps_of(source), []
     assert gaps
     with Loader(source, batch_size=4) as batches:
         for batch in batches:
-            behind = batch.refs[-1].index
-            assert source.gaps[: len(gaps)] == gaps[: len(source.gaps)]
-            assert {gap for gap in gaps if gap.after_index < behind} <= set(source.gaps)
-    assert source.gaps == gaps
+            taken += batches.take_gaps()
+            assert taken == gaps[: len(taken)]
+            assert {gap for gap in gaps if gap.after_index < batch.refs[-1].index} <= set(taken)
+        taken += batches.take_gaps()
+    assert taken == gaps
 
 
 @pytest.mark.parametrize("options", [{"batch_size": 0}, {"prefetch": 0}])
@@ -213,7 +212,7 @@ def test_a_file_that_is_no_video_comes_out_as_it_is(tmp_path: Path) -> None:
 
 def test_a_read_that_skips_for_long_can_be_stopped() -> None:
     class Endless(Made):
-        def frames(
+        def read(
             self, start: int = 0, end: int | None = None, every: int = 1, is_cancelled: IsCancelled = never
         ) -> Generator[Frame, None, None]:
             yield frame(0)
