@@ -21,7 +21,15 @@ from annotator.errors import (
 )
 from annotator.escape import to_json
 from annotator.fleet.supervision import Link, supervised
-from annotator.options import Attempts, DetectionOptions, FaultOptions, Job, PublishOptions, TrackingOptions
+from annotator.options import (
+    Attempts,
+    DetectionOptions,
+    FaultOptions,
+    Job,
+    PublishOptions,
+    StorageOptions,
+    TrackingOptions,
+)
 
 from . import shell
 from .options import build, options_from
@@ -33,7 +41,7 @@ if TYPE_CHECKING:
 
 @click.command(name="spatialemb-annotate")
 @click.argument("inputs", metavar="INPUT...", nargs=-1, required=True, type=click.Path(path_type=Path))
-@options_from(Job, DetectionOptions, TrackingOptions, PublishOptions, FaultOptions)
+@options_from(Job, DetectionOptions, TrackingOptions, PublishOptions, FaultOptions, StorageOptions)
 @click.option("--quiet", is_flag=True, help="Show no progress and no table.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object on stdout.")
 @click.version_option(__version__, prog_name="spatialemb-annotate", message="%(prog)s %(version)s")
@@ -52,7 +60,7 @@ def command(link: Link | None, /, inputs: tuple[Path, ...], quiet: bool, as_json
     job = _job(values, inputs, link.past)
     link.bounds(job.faults)
     # Torch and the like must not be behind --help, nor behind wrong usage.
-    from annotator.pipeline.annotate import annotate
+    from annotator.fleet.engine import annotate
     from annotator.pipeline.events import RunStarted, SourceEnded, SourceTaken
 
     from .progress import display, summary_table
@@ -106,6 +114,7 @@ def _job(values: dict[str, Any], inputs: tuple[Path, ...], past: Attempts) -> Jo
         tracking=build(TrackingOptions, values),
         publishing=build(PublishOptions, values),
         faults=build(FaultOptions, values),
+        storage=build(StorageOptions, values),
         past=past,
     )
 

@@ -14,7 +14,7 @@ from annotator.options.evaluation import (
     PairingOptions,
 )
 from annotator.options.faults import Attempts, FaultOptions
-from annotator.options.fleet import ReportJob, Shard
+from annotator.options.fleet import ReportJob, Shard, StorageOptions
 from annotator.options.labelling import (
     DEVICES,
     FORMATS,
@@ -74,6 +74,7 @@ __all__ = [
     "ReportJob",
     "ReviewJob",
     "Shard",
+    "StorageOptions",
     "TrackingJob",
     "TrackingOptions",
     "TrainingJob",

@@ -41,6 +41,28 @@ class Shard:
 
 
 @dataclass(frozen=True)
+class StorageOptions:
+    """Where what is stored elsewhere lies while it is under work."""
+
+    scratch: Path | None = field(
+        default=None,
+        metadata=option(
+            "Folder for recordings and labels of object storage while they are under work"
+            "  [default: in the system's folder for temporary files]"
+        ),
+    )
+    scratch_gb: float | None = field(
+        default=None,
+        metadata=option(
+            "Largest recording that is fetched to --scratch, in GB  [default: what is free there]", minimum=0
+        ),
+    )
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+@dataclass(frozen=True)
 class ReportJob:
     """What is asked of a report on a run."""
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from annotator.errors import UsageError
 from annotator.labels import BY_NAME, class_ids
 from annotator.options.faults import Attempts, FaultOptions
-from annotator.options.fleet import Shard
+from annotator.options.fleet import Shard, StorageOptions
 from annotator.options.record import check, option
 
 FORMATS = (
@@ -238,6 +238,7 @@ class Job:
         metadata=option("Draw the labels over each recording, too: preview.mp4 and a sheet of its frames."),
     )
     faults: FaultOptions = field(default_factory=FaultOptions)
+    storage: StorageOptions = field(default_factory=StorageOptions)
     past: Attempts = field(default_factory=Attempts)
     shard: str | None = field(
         default=None,

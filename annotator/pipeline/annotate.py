@@ -26,7 +26,7 @@ from annotator.pipeline.events import (
     StepStarted,
 )
 from annotator.pipeline.publish import publish, unpublish
-from annotator.pipeline.run import TRACEBACK_NAME, Run
+from annotator.pipeline.run import TRACEBACK_NAME, Named, Run
 from annotator.review.preview import is_current, remove, write_preview
 from annotator.store import FILE_NAME as STORE_NAME
 from annotator.store import Edited, Store
@@ -53,22 +53,34 @@ def annotate(job: Job, detector: Detector | None = None) -> Generator[Event, Non
             check_stores(run, sources, detector, job.past)
         yield RunStarted(run, tuple(findings.passed_over))
         for source in sources:
-            if source.name in job.past.ended:
-                continue
-            run.started(source)
-            yield SourceTaken(source.name)
-            worked = True
-            try:
-                insist_on_bounds(source, run.folder(source), job)
-                worked = yield from label(source, run, detector, job)
-                run.done(source, worked)
-            except RecordingOutputError as error:
-                run.failed(source, str(error))  # raises OutputError when nothing can be written at all
-            except OutputError:
-                raise  # nothing more can be written
-            except Exception as error:
-                run.failed(source, explain(error, source, run.folder(source)))
-            yield SourceEnded(run.record(source), worked)
+            if source.name not in job.past.ended:
+                yield from attempt(source, run, bounded(source, run, detector, job))
+
+
+def attempt(source: Named, run: Run, labelling: Generator[Event, None, bool]) -> Generator[Event, None, None]:
+    """Take one source through `labelling`, which tells whether anything was left to do, and record how it went.
+
+    Raises OutputError when nothing more can be written.
+    """
+    run.started(source)
+    yield SourceTaken(source.name)
+    worked = True
+    try:
+        worked = yield from labelling
+        run.done(source, worked)
+    except RecordingOutputError as error:
+        run.failed(source, str(error))  # raises OutputError when nothing can be written at all
+    except OutputError:
+        raise  # nothing more can be written
+    except Exception as error:
+        run.failed(source, explain(error, run.record(source).path, run.folder(source)))
+    yield SourceEnded(run.record(source), worked)
+
+
+def bounded(source: Source, run: Run, detector: Detector, job: Job) -> Generator[Event, None, bool]:
+    """Label a source that is within the bounds."""
+    insist_on_bounds(source, run.folder(source), job)
+    return (yield from label(source, run, detector, job))
 
 
 def label(source: Source, run: Run, detector: Detector, job: Job) -> Generator[Event, None, bool]:
@@ -214,17 +226,15 @@ def run_metadata(job: Job, detector: Detector, findings: Findings) -> dict[str, 
     }
 
 
-def explain(error: Exception, source: Source, folder: Path) -> str:
+def explain(error: Exception, path: str, folder: Path) -> str:
     """Why a source failed, in a sentence; a fault that nobody foresaw leaves its traceback in the folder."""
     if isinstance(error, AnnotatorError):
         return str(error)
     if isinstance(error, MemoryError | torch.cuda.OutOfMemoryError) or "allocate memory" in str(error):
-        return f"{source.path}: not enough memory; use a smaller --batch-size or --scale"
+        return f"{path}: not enough memory; use a smaller --batch-size or --scale"
     if isinstance(error, OSError):
-        return f"{source.path}: can't be read ({error.strerror or error}); check that it is there and may be read"
+        return f"{path}: can't be read ({error.strerror or error}); check that it is there and may be read"
     kind = f"{type(error).__name__}: {error}".splitlines()[0]
     if not leave_trace(folder, "".join(traceback.format_exception(error))):
-        return f"{source.path}: failed unexpectedly ({kind})"
-    return (
-        f"{source.path}: failed unexpectedly ({kind}); {folder / TRACEBACK_NAME} says where, please report it"
-    )
+        return f"{path}: failed unexpectedly ({kind})"
+    return f"{path}: failed unexpectedly ({kind}); {folder / TRACEBACK_NAME} says where, please report it"

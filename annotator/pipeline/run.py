@@ -184,6 +184,13 @@ class Run:
         """The record of one source."""
         return self._records[source.name]
 
+    def add(self, source: Named, known: SourceRecord | None = None) -> None:
+        """Take in a source that wasn't known when the run began, and what is known of it."""
+        self._names.append(source.name)
+        self._records.setdefault(source.name, SourceRecord(source.name, _path(source)))
+        if known is not None:
+            self._records[source.name] = known
+
     def folder(self, source: Named) -> Path:
         """Where the labels of a source lie."""
         return self.out / source.name
@@ -272,7 +279,8 @@ def _losses(progress: Progress) -> Mapping[str, Mapping[str, int]]:
 
 
 def _path(source: Named) -> str:
-    return os.path.abspath(source.path)
+    """Where a source is: absolute, or the address that it has elsewhere."""
+    return str(getattr(source, "address", None) or os.path.abspath(source.path))
 
 
 def versions() -> dict[str, str]:

@@ -211,7 +211,7 @@ def _unique_names(recordings: Sequence[tuple[Path, str]]) -> list[str]:
     labels where "drive/part1" is. The others add what tells them apart: drive_avi, drive_images, drive_cityB,
     drive_2.
     """
-    wished = [_safe(name) for _, name in recordings]
+    wished = [safe_name(name) for _, name in recordings]
     groups = defaultdict(list)
     for k, name in enumerate(wished):
         groups[_key(name)].append(k)
@@ -238,9 +238,9 @@ def _variants(name: str, path: Path, is_only_of_kind: bool) -> Iterator[str]:
     """Other names for a recording, the best first."""
     folder = Path(os.path.abspath(path)).parent.name
     if is_only_of_kind and _kind(path):
-        yield _safe(f"{name}_{_kind(path)}")
+        yield safe_name(f"{name}_{_kind(path)}")
     if folder:
-        yield _safe(f"{name}_{folder}")
+        yield safe_name(f"{name}_{folder}")
     number = 2
     while True:
         yield f"{name}_{number}"
@@ -259,7 +259,7 @@ def _rank(path: Path) -> tuple[int, tuple[list[str | int], str]]:
     return kind + os.path.isdir(path), natural(Path(os.path.abspath(path)))
 
 
-def _safe(name: str) -> str:
+def safe_name(name: str) -> str:
     """A name that every file system takes, and that leads nowhere but down."""
     parts = (_safe_part(part) for part in name.split("/"))
     return "/".join(part for part in parts if part) or "recording"
