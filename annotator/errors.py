@@ -9,25 +9,30 @@ import errno
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from enum import IntEnum
 from pathlib import Path
 
-EXIT_OK = 0
-EXIT_SOME_FAILED = 1
-EXIT_USAGE = 2
-EXIT_NOTHING_LABELLED = 3
-EXIT_INTERRUPTED = 130
+
+class ExitCode(IntEnum):
+    """What commands return to the shell."""
+
+    OK = 0
+    SOME_FAILED = 1  # of the work, while the rest went on
+    USAGE = 2  # wrong usage, or input that is no good as a whole
+    NOTHING_LABELLED = 3
+    INTERRUPTED = 130
 
 
 class AnnotatorError(Exception):
     """A fault with a sentence for the user. `exit_code` is what the command returns if nothing caught it."""
 
-    exit_code = EXIT_SOME_FAILED
+    exit_code = ExitCode.SOME_FAILED
 
 
 class UsageError(AnnotatorError):
     """What was asked for can't be done: an unknown class, an option out of bounds, an input that isn't there."""
 
-    exit_code = EXIT_USAGE
+    exit_code = ExitCode.USAGE
 
 
 class CheckpointError(UsageError):
@@ -39,7 +44,15 @@ class SourceError(AnnotatorError):
 
 
 class FormatError(SourceError):
-    """Labels that a format can't hold, or a file that is not what it claims to be."""
+    """A label file and its format don't go together: see the two kinds of it."""
+
+
+class LabelFileError(FormatError, UsageError):
+    """A label file that is not what it claims to be, met by reading it."""
+
+
+class FormatLimitError(FormatError):
+    """Labels that a format can't hold, met by writing them."""
 
 
 class OutputError(AnnotatorError):
@@ -111,7 +124,10 @@ def unreadable(error: OSError, path: Path | None = None) -> UnreadableError:
 class ServerError(AnnotatorError):
     """A server does not answer, or not as it should."""
 
-    def __init__(self, message: str, may_pass: bool = False, is_missing: bool = False) -> None:
-        super().__init__(message)
-        self.may_pass = may_pass  # it is worth to ask again
-        self.is_missing = is_missing  # what was asked for is not there
+
+class ServerUnavailable(ServerError):
+    """A server is away or busy: it is worth asking again later."""
+
+
+class NotFound(ServerError):
+    """What was asked of a server is not there, or not for this token."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from annotator.errors import FormatError, UsageError
+from annotator.errors import FormatLimitError, UsageError
 
 INSTANCES_PER_CLASS = 1000  # id = class * 1000 + k: k = 1000 would be an instance of the next class
 
@@ -82,7 +82,7 @@ def class_ids(names: Iterable[str]) -> tuple[int, ...]:
 def instance_id(class_id: int, k: int) -> int:
     """The id of instance `k` (from 0) of a class, as stored in instanceIds. Raises FormatError above 999."""
     if not 0 <= k < INSTANCES_PER_CLASS:
-        raise FormatError(
+        raise FormatLimitError(
             f"{BY_ID[class_id].name} number {k}: an id (class * 1000 + number) holds numbers 0 to 999 only;"
             " raise --seed-threshold or --min-pixels, or label a shorter stretch (--start, --end)"
         )

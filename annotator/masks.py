@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pycocotools.mask as coco
 
 from annotator import filling
-from annotator.errors import FormatError
+from annotator.errors import LabelFileError
 from annotator.limits import MOST_PIXELS, require_frame_size
 
 Rle = dict[str, Any]  # {"size": [H, W], "counts": bytes}
@@ -95,7 +95,7 @@ def to_rle(segmentation: Any, size: tuple[int, int]) -> Rle:
         rings = [np.array(list(map(float, ring))).reshape(-1, 2) for ring in segmentation]
         return union(fill(rings, size), size)
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
-        raise FormatError(f"not a COCO segmentation: {error}") from error
+        raise LabelFileError(f"not a COCO segmentation: {error}") from error
 
 
 def to_rles(segmentations: Sequence[Any], size: tuple[int, int]) -> list[Rle]:

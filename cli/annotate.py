@@ -12,13 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from annotator import __version__
-from annotator.errors import (
-    EXIT_INTERRUPTED,
-    EXIT_NOTHING_LABELLED,
-    EXIT_OK,
-    EXIT_SOME_FAILED,
-    OutputError,
-)
+from annotator.errors import ExitCode, OutputError
 from annotator.escape import to_json
 from annotator.fleet.supervision import Link, supervised
 from annotator.options import (
@@ -67,7 +61,7 @@ def command(link: Link | None, /, inputs: tuple[Path, ...], quiet: bool, as_json
 
     run: Run | None = None
     unchanged = {name for name, worked in link.past.ended.items() if not worked}
-    code = EXIT_OK
+    code: int = ExitCode.OK
     try:
         with display(quiet) as screen, closing(annotate(job)) as events:
             for event in events:
@@ -88,13 +82,13 @@ def command(link: Link | None, /, inputs: tuple[Path, ...], quiet: bool, as_json
                     link.ends(event.record.name, event.worked)
     except KeyboardInterrupt:
         shell.tell("interrupted; the same command goes on where it stopped")
-        code = EXIT_INTERRUPTED
+        code = ExitCode.INTERRUPTED
     except OutputError as error:
         shell.tell(str(error))
-        code = EXIT_SOME_FAILED
+        code = ExitCode.SOME_FAILED
     if run is None:
         return code
-    code = code if code == EXIT_INTERRUPTED else max(code, exit_code(run.records))
+    code = code if code == ExitCode.INTERRUPTED else max(code, exit_code(run.records))
     if as_json:
         shell.show(to_json(summary(run, unchanged, code)))
     elif not quiet:
@@ -143,7 +137,9 @@ def _first(paths: Sequence[Path]) -> str:
 def exit_code(records: list[SourceRecord]) -> int:
     """What a finished run returns: 0 all labelled, 1 some failed, 3 nothing labelled."""
     done = sum(record.state == "done" for record in records)
-    return EXIT_OK if done == len(records) else EXIT_SOME_FAILED if done else EXIT_NOTHING_LABELLED
+    return (
+        ExitCode.OK if done == len(records) else ExitCode.SOME_FAILED if done else ExitCode.NOTHING_LABELLED
+    )
 
 
 def summary(run: Run, unchanged: set[str], code: int) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from annotator import __version__
-from annotator.errors import EXIT_OK, EXIT_SOME_FAILED, UsageError
+from annotator.errors import ExitCode, UsageError
 from annotator.labels import class_ids
 from annotator.options import ConversionJob, EditJob, PairingOptions, PublishOptions, ReadingOptions
 
@@ -92,7 +92,7 @@ def check(paths: tuple[Path, ...]) -> int:
         counts[finding.severity] += 1
         shell.show(f"{finding.severity}: {finding.where}: {finding.message}")
     shell.show(", ".join(f"{count} {what}s" for what, count in sorted(counts.items())) or "nothing was found")
-    return EXIT_SOME_FAILED if counts[ERROR] else EXIT_OK
+    return ExitCode.SOME_FAILED if counts[ERROR] else ExitCode.OK
 
 
 @command.command()

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from annotator import __version__
-from annotator.errors import EXIT_OK, EXIT_SOME_FAILED
+from annotator.errors import ExitCode
 from annotator.options import PullJob, PushJob, ReadingOptions
 
 from . import shell
@@ -48,11 +48,11 @@ def push(run: Path, **values: Any) -> int:
     # Numpy and the like must not be behind --help, nor behind wrong usage.
     from annotator.cvat_server import push as exchange
 
-    code = EXIT_OK
+    code = ExitCode.OK
     for pushed in exchange.push(job, _Sent().tell):
         if pushed.error:
             shell.tell(pushed.error)
-            code = EXIT_SOME_FAILED
+            code = ExitCode.SOME_FAILED
         else:
             shell.show(f"{pushed.name}: task {pushed.task_id}: {pushed.what}")
     return code
@@ -69,11 +69,11 @@ def pull(run: Path, **values: Any) -> int:
     job = build(PullJob, values, run=run, reading=build(ReadingOptions, values))
     from annotator.cvat_server import pull as exchange
 
-    code, fetched = EXIT_OK, []
+    code, fetched = ExitCode.OK, []
     for pulled in exchange.pull(job):
         if pulled.error:
             shell.tell(pulled.error)
-            code = EXIT_SOME_FAILED
+            code = ExitCode.SOME_FAILED
         else:
             shell.show(told(pulled.converted) if pulled.converted else f"{pulled.name}: {pulled.what}")
         if pulled.converted:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from annotator import __version__
-from annotator.errors import EXIT_OK, EXIT_SOME_FAILED, UsageError
+from annotator.errors import ExitCode, UsageError
 from annotator.options import EvaluationOptions, PairingOptions, ReadingOptions
 
 from . import shell
@@ -89,7 +89,7 @@ def command(prediction: Path, truth: Path, bounds: tuple[str, ...], quiet: bool,
         show(report)
     for sentence in short:
         shell.tell(sentence)
-    return EXIT_SOME_FAILED if short else EXIT_OK
+    return ExitCode.SOME_FAILED if short else ExitCode.OK
 
 
 def failures(report: Report, bounds: list[Bound]) -> list[str]:

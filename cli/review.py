@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from annotator import __version__
-from annotator.errors import EXIT_OK, EXIT_SOME_FAILED
+from annotator.errors import ExitCode
 from annotator.options import ReviewJob
 
 from . import shell
@@ -41,7 +41,7 @@ def command(run: Path, quiet: bool, **values: Any) -> int:
     records = records_of(run)
     if job.show is not None:
         shell.show(str(show(job, records, weights_of(run))))
-        return EXIT_OK
+        return ExitCode.OK
     has_failed = False
     for made in review(job, records):
         if made.error:
@@ -49,7 +49,7 @@ def command(run: Path, quiet: bool, **values: Any) -> int:
             shell.tell(made.error)
         elif not quiet:
             shell.show(f"{made.name}: {', '.join(map(str, made.files)) or 'nothing to make'}")
-    return EXIT_SOME_FAILED if has_failed else EXIT_OK
+    return ExitCode.SOME_FAILED if has_failed else ExitCode.OK
 
 
 def records_of(run: Path) -> Mapping[str, SourceRecord]:

@@ -11,7 +11,7 @@ from types import FrameType
 
 import click
 
-from annotator.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_SOME_FAILED, EXIT_USAGE, AnnotatorError
+from annotator.errors import AnnotatorError, ExitCode
 from annotator.escape import one_line, printable
 
 DEBUG_VARIABLE = "SPATIALEMB_DEBUG"
@@ -29,22 +29,22 @@ def run(command: click.Command, arguments: list[str] | None = None, obj: object 
         before[signal.SIGINT] = signal.signal(signal.SIGINT, interrupt)
     try:
         result = command.main(arguments, standalone_mode=False, obj=obj)
-        return result if isinstance(result, int) else EXIT_OK
+        return result if isinstance(result, int) else ExitCode.OK
     except click.ClickException as error:
         tell(" ".join(error.format_message().split()))  # choices come in lines
-        return EXIT_USAGE
+        return ExitCode.USAGE
     except AnnotatorError as error:
         tell(str(error))
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         tell("interrupted")
-        return EXIT_INTERRUPTED
+        return ExitCode.INTERRUPTED
     except Exception as error:
         if os.environ.get(DEBUG_VARIABLE):
             traceback.print_exc()
         kind = f"{type(error).__name__}: {error}".splitlines()[0]
         tell(f"unexpected fault ({kind}); set {DEBUG_VARIABLE}=1 to see where, and please report it")
-        return EXIT_SOME_FAILED
+        return ExitCode.SOME_FAILED
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -8,7 +8,7 @@ from typing import Any
 
 from annotator.cvat_server.secrets import one_line
 from annotator.cvat_server.server import Server
-from annotator.errors import ServerError, UsageError
+from annotator.errors import NotFound, UsageError
 from annotator.formats.cvat import writer as cvat_writer
 from annotator.labels import BY_ID, BY_NAME, INSTANCE_CLASSES
 
@@ -61,12 +61,10 @@ class Project:
         if wanted.isdecimal():
             try:
                 return self._server.ask(projects.retrieve, int(wanted))
-            except ServerError as error:
-                if error.is_missing:
-                    raise UsageError(
-                        f"--project {wanted}: {self._server.url} has no project of this number"
-                    ) from error
-                raise
+            except NotFound as error:
+                raise UsageError(
+                    f"--project {wanted}: {self._server.url} has no project of this number"
+                ) from error
         found = [each for each in self._server.ask(projects.list, search=wanted) if each.name == wanted]
         if len(found) > 1:
             raise UsageError(

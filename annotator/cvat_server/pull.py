@@ -9,7 +9,7 @@ from pathlib import Path
 from annotator.cvat_server.secrets import printable
 from annotator.cvat_server.server import IMAGES_FORMAT, Server, insist_on_address
 from annotator.cvat_server.tasks import LOCK, Task, alone
-from annotator.errors import AnnotatorError, ServerError, UsageError
+from annotator.errors import AnnotatorError, ServerError, ServerUnavailable, UsageError
 from annotator.files import scratch_folder
 from annotator.formats.cvat.xml_stream import step_of_filter
 from annotator.options import RUN_FOLDER, ConversionJob, PullJob
@@ -68,8 +68,8 @@ def _pulled(server: Server, job: PullJob, name: str, folder: Path, task: Task) -
             export.replace(job.out / name / EXPORT)
             return Pulled(name, converted)
     except AnnotatorError as error:
-        if isinstance(error, ServerError) and error.may_pass:
-            raise  # away: the others would fare no better
+        if isinstance(error, ServerUnavailable):
+            raise  # the others would fare no better
         return Pulled(name, None, error=printable(f"{name}: {error}"))
 
 

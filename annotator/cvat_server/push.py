@@ -15,7 +15,7 @@ from annotator.cvat_server.held import Held, held
 from annotator.cvat_server.projects import Project, lacking
 from annotator.cvat_server.server import Server
 from annotator.cvat_server.tasks import LOCK, Task, alone
-from annotator.errors import AnnotatorError, ServerError, SourceError, UsageError
+from annotator.errors import AnnotatorError, ServerError, ServerUnavailable, SourceError, UsageError
 from annotator.files import scratch_folder
 from annotator.formats.cvat import writer as cvat_writer
 from annotator.formats.cvat.xml_stream import parts
@@ -75,10 +75,8 @@ def push(job: PushJob, tell: Tell = lambda done, total: None) -> Iterator[Pushed
                 yield pushed
             except UsageError:
                 raise  # of the token
-            except ServerError as error:
-                if error.may_pass:
-                    raise  # away: the others would fare no better
-                yield Pushed(recording.name, None, "", str(error))
+            except ServerUnavailable:
+                raise  # the others would fare no better
             except AnnotatorError as error:
                 yield Pushed(recording.name, None, "", str(error))
 
@@ -162,7 +160,7 @@ class _Push:
             self._upload(task, frames, resources)
             self._insist_on_frames(task, frames)
         except AnnotatorError as error:
-            if not getattr(error, "may_pass", False):
+            if not isinstance(error, ServerUnavailable):
                 with suppress(
                     ServerError
                 ):  # the first fault is the one to tell; the next push removes the task

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import orjson
 
 from annotator.cvat_server.secrets import Secret, one_line
-from annotator.errors import AnnotatorError, ServerError, UsageError
+from annotator.errors import AnnotatorError, NotFound, ServerError, ServerUnavailable, UsageError
 
 if TYPE_CHECKING:
     from cvat_sdk.core.client import Client
@@ -25,6 +25,7 @@ TOKEN_VARIABLE = "CVAT_ACCESS_TOKEN"
 SECONDS_BETWEEN_LOOKS = 2.0  # at what the server does in the background
 TRIES = 4
 FIRST_PAUSE = 1.0  # seconds; each further one is twice as long
+NOT_FOUND = 404
 BUSY = (408, 409, 425, 429)  # beside 5xx: may be better soon; 409: at work on what was sent
 VIDEO_FORMAT, IMAGES_FORMAT = "CVAT for video 1.1", "CVAT for images 1.1"
 GOES_ON = "the same command goes on where it stopped"
@@ -96,9 +97,7 @@ class Server:
                 self._slugs[organization] = found.slug
             except UsageError:
                 self._slugs[organization] = None  # whoever was given a task of it may work on it all the same
-            except ServerError as error:
-                if not error.is_missing:
-                    raise
+            except NotFound:
                 self._slugs[organization] = None
         self.client.organization_slug = None if organization is None else self._slugs[organization]
 
@@ -109,10 +108,8 @@ class Server:
             try:
                 with self.faults():
                     return question(*values, **options)
-            except ServerError as error:
-                if not error.may_pass:
-                    raise
-            time.sleep(pause)
+            except ServerUnavailable:
+                time.sleep(pause)
             pause *= 2
         with self.faults():
             return question(*values, **options)
@@ -132,12 +129,12 @@ class Server:
             raise ServerError(f"{self.url}: refused what was sent ({self.safe(str(error))})") from None
         except (urllib3.exceptions.HTTPError, ConnectionError, TimeoutError) as error:
             reason = getattr(error, "reason", None) or error
-            raise ServerError(
-                f"{self.url}: does not answer ({self.safe(str(reason))}); {GOES_ON}", may_pass=True
+            raise ServerUnavailable(
+                f"{self.url}: does not answer ({self.safe(str(reason))}); {GOES_ON}"
             ) from None
         except CvatSdkException as error:  # of an upload, after tries of its own
-            raise ServerError(
-                f"{self.url}: does not take what is sent ({self.safe(str(error))}); {GOES_ON}", may_pass=True
+            raise ServerUnavailable(
+                f"{self.url}: does not take what is sent ({self.safe(str(error))}); {GOES_ON}"
             ) from None
         except (
             exceptions.OpenApiException,
@@ -159,12 +156,10 @@ class Server:
                 f"{self.url}: the token was refused ({status}); make one in CVAT's profile page that may write,"
                 f" and put it into {TOKEN_VARIABLE}"
             )
-        may_pass = status in BUSY or status >= 500
-        return ServerError(
-            f"{self.url}: answered {status} ({self.safe(said)})" + f"; {GOES_ON}" * may_pass,
-            may_pass=may_pass,
-            is_missing=status == 404,
-        )
+        sentence = f"{self.url}: answered {status} ({self.safe(said)})"
+        if status in BUSY or status >= 500:
+            return ServerUnavailable(f"{sentence}; {GOES_ON}")
+        return NotFound(sentence) if status == NOT_FOUND else ServerError(sentence)
 
     def safe(self, text: str) -> str:
         """What the server said: in one line that a terminal shows, not too long, and never with the token in it."""
@@ -175,10 +170,8 @@ class Server:
         self.enter(None)
         try:
             found = self.ask(self.client.tasks.retrieve, task_id)
-        except ServerError as error:
-            if error.is_missing:
-                return None
-            raise
+        except NotFound:
+            return None
         self.enter(getattr(found, "organization", None))
         return found
 

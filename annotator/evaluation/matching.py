@@ -9,7 +9,7 @@ from itertools import count
 import numpy as np
 import numpy.typing as npt
 
-from annotator.errors import FormatError
+from annotator.errors import LabelFileError
 from annotator.evaluation.overlap import ANY_CLASS, Objects, Overlap
 from annotator.frames import FrameRef
 
@@ -145,7 +145,7 @@ def _insist_on_one(ids: npt.NDArray[np.int64], frame: FrameRef, side: str) -> No
     track_ids = ids.tolist()
     if len(set(track_ids)) < len(track_ids):
         twice = next(track_id for track_id in track_ids if track_ids.count(track_id) > 1)
-        raise FormatError(
+        raise LabelFileError(
             f"frame {frame.name or frame.index}: track {twice} has two objects in the {side};"
             " an object is in one place at a time: give them tracks of their own"
         )

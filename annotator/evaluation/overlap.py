@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from annotator import masks
-from annotator.errors import FormatError
+from annotator.errors import LabelFileError
 from annotator.frames import FrameRef
 from annotator.instances import GroundTruth, Instances
 
@@ -68,7 +68,7 @@ class Overlap:
         """
         frame = truth.instances.frame
         if prediction.frame.size != frame.size:
-            raise FormatError(
+            raise LabelFileError(
                 f"frame {frame.name or frame.index}: predictions are {_by(prediction.frame.size)} pixels,"
                 f" truth is {_by(frame.size)}; label the recording at the size of its ground truth"
             )

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from annotator.errors import EXIT_NOTHING_LABELLED, EXIT_OK, EXIT_SOME_FAILED, UsageError
+from annotator.errors import ExitCode, UsageError
 from annotator.escape import encodable, read_object
 from annotator.files import atomic_file, write_json
 from annotator.pipeline.run import Run
@@ -86,8 +86,8 @@ class FleetReport:
         """0: all are labelled. 1: some are not. 3: none is."""
         done = self.states[DONE]
         if done == len(self.rows) and not self.absent:
-            return EXIT_OK
-        return EXIT_SOME_FAILED if done else EXIT_NOTHING_LABELLED
+            return ExitCode.OK
+        return ExitCode.SOME_FAILED if done else ExitCode.NOTHING_LABELLED
 
     def as_json(self) -> dict[str, Any]:
         """All of it, for fleet.json."""

@@ -20,7 +20,7 @@ from multiprocessing.connection import Connection, Pipe
 from types import FrameType
 from typing import IO, Any
 
-from annotator.errors import EXIT_INTERRUPTED, EXIT_SOME_FAILED
+from annotator.errors import ExitCode
 from annotator.fleet.vitals import activity, resident_bytes
 from annotator.options.faults import Attempts, FaultOptions
 
@@ -103,11 +103,11 @@ def supervised(act: Callable[[Link], int], tell: Callable[[str], None]) -> int:
             if watch.code is not None:
                 return watch.code
             if code >= 0 or -code in STOPPED:
-                return code if code >= 0 else EXIT_INTERRUPTED
+                return code if code >= 0 else ExitCode.INTERRUPTED
             died = watch.died_of(-code, trace)
         if watch.at is None:
             tell(f"the process died while it was at no recording ({died}); nothing that is finished is lost")
-            return EXIT_SOME_FAILED
+            return ExitCode.SOME_FAILED
         tell(f"{watch.at}: the process died ({died}); a new one goes on")
         watch.bury(died)
 
@@ -130,7 +130,7 @@ def _die_with(parent: int) -> None:
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
     if os.getppid() != parent:
-        os._exit(EXIT_SOME_FAILED)
+        os._exit(ExitCode.SOME_FAILED)
 
 
 class _forwarding:

@@ -24,7 +24,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from annotator.errors import FormatError
+from annotator.errors import FormatError, LabelFileError
 
 SKIPPED = "entries that are no labels (--skip-bad)"
 NAMED = 3  # of the entries of a file: the others are counted
@@ -75,4 +75,4 @@ class BadEntries:
         listed = "; ".join([*self._first, *more])
         body = listed if self.count == 1 else f"{self.count} entries: {listed}"
         remedy = f"--skip-bad leaves {'it' if self.count == 1 else 'them'} out"
-        raise FormatError(f"{path}: {claim} ({body}); {remedy}" if claim else f"{path}: {body}; {remedy}")
+        raise LabelFileError(f"{path}: {claim} ({body}); {remedy}" if claim else f"{path}: {body}; {remedy}")

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from annotator.errors import FormatError, UsageError
+from annotator.errors import LabelFileError, UsageError
 from annotator.labels import BY_NAME
 
 NONE = "none"  # instead of a class: what is called so is left out
@@ -49,7 +49,7 @@ class ClassMap:
         if unknown and not self.leaves_out_others:
             options = " ".join(f"--map {shlex.quote(f'{name}={NONE}')}" for name in unknown)
             one = len(unknown) == 1
-            raise FormatError(
+            raise LabelFileError(
                 f"label{'' if one else 's'} {', '.join(map(repr, unknown))} {'is' if one else 'are'} no Cityscapes"
                 f" class{'' if one else 'es'}; {options} leaves {'it' if one else 'them'} out; where one is a class,"
                 f" put that in place of {NONE}"

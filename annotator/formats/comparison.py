@@ -14,7 +14,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from annotator.errors import FormatError, UsageError
+from annotator.errors import LabelFileError, UsageError
 from annotator.formats.coco.format import COCO_RESULTS
 from annotator.formats.finished import require_finished
 from annotator.formats.interface import Size
@@ -295,7 +295,7 @@ def _ascending(
     for item in items:
         index = ref_of(item).index
         if index <= last:
-            raise FormatError(f"{_paths(labels)}: frame {index} comes after frame {last}")
+            raise LabelFileError(f"{_paths(labels)}: frame {index} comes after frame {last}")
         last = index
         yield item
 
@@ -309,7 +309,9 @@ def _frame_names(labels: Sequence[RecordingLabels]) -> FrameNames:
 
 def _insist_on_one_each(names: FrameNames, others: FrameNames, labels: Sequence[RecordingLabels]) -> None:
     if twice := repeated(names, others):
-        raise FormatError(f"{_paths(labels)}: {len(twice)} names belong to several frames, one is {twice[0]}")
+        raise LabelFileError(
+            f"{_paths(labels)}: {len(twice)} names belong to several frames, one is {twice[0]}"
+        )
 
 
 def _paths(labels: Sequence[RecordingLabels]) -> str:

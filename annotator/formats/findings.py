@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from annotator.errors import FormatError
+from annotator.errors import FormatLimitError
 
 ERROR, WARNING = "error", "warning"
 Said = tuple[str, str]  # severity and message
@@ -66,7 +66,7 @@ def verify(is_right: bool, path: Path, what: str) -> None:
     """Raise FormatError when a file that was just written is not what it should be."""
     if not is_right:
         goal = path.name.removeprefix(".").removesuffix(".tmp")
-        raise FormatError(
+        raise FormatLimitError(
             f"{path.with_name(goal)}: not published, because what was written is not right ({what});"
             " please report this"
         )

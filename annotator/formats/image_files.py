@@ -13,7 +13,7 @@ import numpy.typing as npt
 import orjson
 
 from annotator import masks
-from annotator.errors import FormatError
+from annotator.errors import LabelFileError
 from annotator.files import find_files
 from annotator.formats.fields import shown
 from annotator.formats.names import BOM
@@ -66,7 +66,7 @@ def load_json(file: Path) -> Record:
         if not isinstance(content, dict):
             raise ValueError(f"{shown(content)} instead of an object")
     except (OSError, ValueError) as error:
-        raise FormatError(f"{file}: no JSON that can be read ({error})") from error
+        raise LabelFileError(f"{file}: no JSON that can be read ({error})") from error
     return content
 
 
@@ -74,7 +74,7 @@ def entries(content: Record, name: str, file: Path) -> list[Any]:
     """A list of a file. Raises FormatError when it is none."""
     found = content.get(name)
     if not isinstance(found, list):
-        raise FormatError(f"{file}: {name} is {shown(found)}, no list")
+        raise LabelFileError(f"{file}: {name} is {shown(found)}, no list")
     return found
 
 
@@ -124,7 +124,7 @@ def image_size(file: Path) -> Size:
                 width, height = height, width
         require_frame_size(height, width)
     except Exception as error:  # damaged images make Pillow raise nearly anything
-        raise FormatError(f"{file}: no image whose size can be read ({error})") from error
+        raise LabelFileError(f"{file}: no image whose size can be read ({error})") from error
     return height, width
 
 

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from annotator.errors import FormatError
+from annotator.errors import FormatLimitError
 from annotator.files import find_files
 from annotator.formats import zips
 from annotator.formats.bad_entries import BadEntries
@@ -158,7 +158,7 @@ class SizeEstimate(Protocol):
 
 def refuse_to_write(reader: LabelReader, source: RecordingInfo, folder: Path, options: Any = None) -> Written:
     """Raise FormatError: the format is only read."""
-    raise FormatError(f"{folder}: labels of this format are only read; choose another")
+    raise FormatLimitError(f"{folder}: labels of this format are only read; choose another")
 
 
 @dataclass(frozen=True)

@@ -61,6 +61,8 @@ def bad_input() -> Iterator[None]:
     """Labels that can't be read or compared end an evaluation as wrong usage does: turn their faults into that."""
     try:
         yield
+    except UsageError:
+        raise
     except (SourceError, OutputError) as error:
         raise UsageError(str(error)) from error
     except OSError as error:

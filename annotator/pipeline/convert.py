@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 import annotator
-from annotator.errors import AnnotatorError, FormatError, UsageError, others_go_on
+from annotator.errors import AnnotatorError, LabelFileError, UsageError, others_go_on
 from annotator.files import atomic_folder, scratch_folder
 from annotator.formats.comparison import Recording as Pair
 from annotator.formats.comparison import compare
@@ -259,7 +259,7 @@ def _filled(folder: Path, each: Import) -> Iterator[Store]:
             try:
                 store.add(batch)
             except ValueError as error:
-                raise FormatError(f"{path}: {error} near frame {batch[0].frame.index}") from error
+                raise LabelFileError(f"{path}: {error} near frame {batch[0].frame.index}") from error
         if not store.frame_count:
             raise UsageError(f"{path}: holds no frame")
         store.update(IMPORTED)

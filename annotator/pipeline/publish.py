@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from annotator.errors import AnnotatorError, FormatError, UsageError, cant_be_written
+from annotator.errors import AnnotatorError, FormatError, FormatLimitError, UsageError, cant_be_written
 from annotator.formats.interface import Format, RecordingInfo
 from annotator.formats.registry import ALWAYS, WRITABLE
 from annotator.options import PublishOptions
@@ -77,7 +77,7 @@ def publish(
         store.update(progress)
         worked = True
     if refused:
-        raise FormatError("; ".join(refused))
+        raise FormatLimitError("; ".join(refused))
     return worked
 
 

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from safetensors.numpy import save_file
 from scipy.optimize import linear_sum_assignment
 
-from annotator.errors import EXIT_USAGE, AnnotatorError, UsageError
+from annotator.errors import AnnotatorError, ExitCode, UsageError
 from annotator.files import atomic_file
 from annotator.formats.mots import text as mots
 from annotator.instances import GroundTruth, Instances
@@ -206,7 +206,7 @@ def main() -> None:
         with atomic_file(options.out) as unfinished:
             save_file(arrays, unfinished)
     except (AnnotatorError, OSError) as error:
-        parser.exit(EXIT_USAGE, f"error: {error}\n")
+        parser.exit(ExitCode.USAGE, f"error: {error}\n")
 
 
 def _read_all(truth: Path, detections: Sequence[Path]) -> list[LabelledSequence]:

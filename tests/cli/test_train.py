@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import pytest
 
-from annotator.errors import EXIT_USAGE
+from annotator.errors import ExitCode
 from annotator.options import PRESETS, CropOptions, LossOptions, TrainingOptions
 from cli import shell
 from cli.options import options_from
@@ -72,19 +72,19 @@ def told(capsys: pytest.CaptureFixture[str]) -> str:
 def test_wrong_usage_is_told(
     labels: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
 ) -> None:
-    assert run(labels, "--out", tmp_path / "out", *arguments) == EXIT_USAGE
+    assert run(labels, "--out", tmp_path / "out", *arguments) == ExitCode.USAGE
     assert said in told(capsys)
 
 
 def test_a_file_that_is_no_coco_file_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "train.json").write_text('{"images": 3}')
-    assert run(tmp_path / "train.json", "--out", tmp_path / "out") == EXIT_USAGE
+    assert run(tmp_path / "train.json", "--out", tmp_path / "out") == ExitCode.USAGE
     assert "no COCO instance labels" in told(capsys)
 
 
 def test_a_folder_that_is_no_data_set_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "holiday").mkdir()
-    assert run(tmp_path / "holiday", "--out", tmp_path / "out") == EXIT_USAGE
+    assert run(tmp_path / "holiday", "--out", tmp_path / "out") == ExitCode.USAGE
     assert "holds no labels that are known" in told(capsys)
 
 
@@ -92,7 +92,7 @@ def test_a_damaged_image_stops_the_training_with_its_name(
     labels: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "a.png").write_bytes(b"no image")
-    assert run(labels, "--out", tmp_path / "out", "--batch-size", "1") == EXIT_USAGE
+    assert run(labels, "--out", tmp_path / "out", "--batch-size", "1") == ExitCode.USAGE
     assert "a.png: not an image" in told(capsys)
 
 
@@ -100,7 +100,7 @@ def test_a_folder_without_the_images_is_told(
     labels: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "elsewhere").mkdir()
-    assert run(labels, tmp_path / "elsewhere", "--out", tmp_path / "out") == EXIT_USAGE
+    assert run(labels, tmp_path / "elsewhere", "--out", tmp_path / "out") == ExitCode.USAGE
     assert "are not in" in told(capsys)
 
 
@@ -108,7 +108,7 @@ def test_without_the_engine_the_error_says_what_brings_it(
     labels: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "lightning_fabric", None)
-    assert run(labels, "--out", tmp_path / "out") == EXIT_USAGE
+    assert run(labels, "--out", tmp_path / "out") == ExitCode.USAGE
     assert 'pip install "spatialemb-annotate[train]"' in told(capsys)
 
 

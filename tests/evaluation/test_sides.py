@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from annotator import masks
-from annotator.errors import EXIT_USAGE, UsageError
+from annotator.errors import ExitCode, UsageError
 from annotator.evaluation import Overlap
 from annotator.formats.comparison import Comparison, compare
 from annotator.formats.registry import WRITABLE
@@ -300,7 +300,7 @@ def refused(predicted: Path, true: Path) -> str:
     """The sentence that a comparison ends with."""
     with pytest.raises(UsageError) as fault, bad_input():
         frames(compare(predicted, true))
-    assert fault.value.exit_code == EXIT_USAGE
+    assert fault.value.exit_code == ExitCode.USAGE
     assert "\n" not in str(fault.value)
     return str(fault.value)
 

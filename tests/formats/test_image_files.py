@@ -18,7 +18,7 @@ from PIL import Image, ImageDraw
 from scipy import ndimage
 
 from annotator import masks
-from annotator.errors import EXIT_SOME_FAILED, EXIT_USAGE, UsageError
+from annotator.errors import ExitCode, UsageError
 from annotator.evaluation.report import evaluate
 from annotator.formats.bad_entries import SKIPPED
 from annotator.formats.check import ERROR, check
@@ -62,7 +62,7 @@ def decoded(truth: GroundTruth) -> list[np.ndarray]:
 def refused(path: Path, **options: Any) -> str:
     with pytest.raises(UsageError) as fault:
         truths(path, **options)
-    assert fault.value.exit_code == EXIT_USAGE
+    assert fault.value.exit_code == ExitCode.USAGE
     assert "\n" not in str(fault.value)
     return str(fault.value)
 
@@ -536,8 +536,8 @@ def test_annotations_of_via_are_refused_by_name(tmp_path: Path, capsys: pytest.C
         tmp_path / "via.json", "--to", "coco", "--out", tmp_path / "out"
     )
     assert_one_sentence(answer, "via.json", "VIA", "COCO format")
-    assert answer.returncode == EXIT_USAGE
+    assert answer.returncode == ExitCode.USAGE
     answer = in_process(convert.command, capsys)("check", tmp_path / "via.json")
     assert "error: " in answer.stdout
     assert "VIA" in answer.stdout
-    assert answer.returncode == EXIT_SOME_FAILED
+    assert answer.returncode == ExitCode.SOME_FAILED

@@ -17,7 +17,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from annotator.errors import EXIT_USAGE, CheckpointError
+from annotator.errors import CheckpointError, ExitCode
 from annotator.labels import BY_NAME, INSTANCE_CLASSES
 from annotator.model.checkpoint import default_weights, load_checkpoint, save_checkpoint
 from annotator.model.network import NetworkSpec, SpatialEmbeddingNetwork, erfnet_spec
@@ -73,7 +73,7 @@ def refusal(path: Path) -> str:
     assert "give a checkpoint" in sentence
     assert "\n" not in sentence
     assert len(sentence) < len(str(path)) + 450
-    assert caught.value.exit_code == EXIT_USAGE
+    assert caught.value.exit_code == ExitCode.USAGE
     return sentence
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from annotator.errors import EXIT_INTERRUPTED, FormatError, OutputError, UsageError
+from annotator.errors import ExitCode, FormatError, OutputError, UsageError
 from annotator.files import FileLock
 from annotator.formats.registry import WRITABLE
 from annotator.options import DetectionOptions, Job, PublishOptions, TrackingOptions
@@ -472,7 +472,7 @@ def test_ctrl_c_is_recorded(tmp_path: Path, toy: ToyRuntime, monkeypatch: pytest
         list(annotate(job(a, b, out=tmp_path / "labels")))
     states = [each["state"] for each in run_json(tmp_path / "labels")["sources"]]
     assert states == ["interrupted", "pending"]
-    assert EXIT_INTERRUPTED == 130
+    assert ExitCode.INTERRUPTED == 130
 
 
 def test_two_runs_do_not_write_to_one_folder(tmp_path: Path, toy: ToyRuntime) -> None:

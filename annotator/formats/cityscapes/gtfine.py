@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from annotator import masks
-from annotator.errors import FormatError
+from annotator.errors import FormatError, FormatLimitError, LabelFileError
 from annotator.files import atomic_folder, find_files
 from annotator.formats.cityscapes import png
 from annotator.formats.findings import verify
@@ -56,7 +56,9 @@ def write(reader: LabelReader, source: RecordingInfo, folder: Path) -> Written:
             shown = summary.disjoint(found)
             stem = frame_stem(source, found.frame)
             if (temporary / f"{stem}_gtFine_instanceIds.png").exists():
-                raise FormatError(f"{source.path}: two images would both be labelled as {stem}; rename one")
+                raise FormatLimitError(
+                    f"{source.path}: two images would both be labelled as {stem}; rename one"
+                )
             label_map = np.ascontiguousarray(masks.paint(shown.masks, shown.frame.size))
             ids = np.array([0, *numbers.of(shown)], np.uint16)
             classes = (ids // INSTANCES_PER_CLASS).astype(np.uint8)
@@ -132,7 +134,7 @@ class InstanceNumbers:
             try:
                 ids[i] = instance_id(class_id, k)
             except FormatError as error:
-                raise FormatError(f"frame {index}: {error}") from error
+                raise FormatLimitError(f"frame {index}: {error}") from error
         return ids
 
 
@@ -140,7 +142,7 @@ def _numbered(path: Path) -> Iterator[tuple[int, str, Path]]:
     """Index, CITY_SEQ_FRAME and file of every frame of a folder, by name."""
     files = find_files(path, f"*{INSTANCE_IDS}")
     if not files:
-        raise FormatError(f"{path}: no *{INSTANCE_IDS} in this folder")
+        raise LabelFileError(f"{path}: no *{INSTANCE_IDS} in this folder")
     stems = [file.name.removesuffix(INSTANCE_IDS) for file in files]
     yield from zip(numbers(stems), stems, files, strict=True)
 
@@ -148,19 +150,19 @@ def _numbered(path: Path) -> Iterator[tuple[int, str, Path]]:
 def _load(file: Path) -> npt.NDArray[np.uint16]:
     """The instance ids (H, W) of a frame."""
     if not file.is_file():  # a pipe would have us wait
-        raise FormatError(
+        raise LabelFileError(
             f"{file}: not a 16-bit PNG of instance ids (a folder, or a link that leads nowhere)"
         )
     try:
         return png.decode_grey(file.read_bytes(), 16)
     except ValueError as error:
-        raise FormatError(f"{file}: not a 16-bit PNG of instance ids ({error})") from error
+        raise LabelFileError(f"{file}: not a 16-bit PNG of instance ids ({error})") from error
 
 
 def _instances(frame: FrameRef, rles: dict[int, Rle], file: Path) -> Instances:
     unknown = [i for i in rles if i < INSTANCES_PER_CLASS or i // INSTANCES_PER_CLASS not in BY_ID]
     if unknown:
-        raise FormatError(f"{file}: {unknown[0]} is no id of a Cityscapes class or of an instance of one")
+        raise LabelFileError(f"{file}: {unknown[0]} is no id of a Cityscapes class or of an instance of one")
     return Instances.of(
         frame, list(rles.values()), [i // INSTANCES_PER_CLASS for i in rles], np.ones(len(rles))
     )

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from annotator import masks
-from annotator.errors import FormatError
+from annotator.errors import LabelFileError
 from annotator.formats.cityscapes import png
 from annotator.limits import require_file, require_frame_size
 from annotator.masks import Rle
@@ -41,7 +41,7 @@ def _faults(path: Path) -> Iterator[None]:
         require_file(path)
         yield
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise FormatError(f"{path}: not a picture of a mask ({error})") from error
+        raise LabelFileError(f"{path}: not a picture of a mask ({error})") from error
 
 
 def _encode_rows(rows: png.Rows) -> Rle | None:

@@ -22,7 +22,7 @@ from PIL import Image, ImageDraw
 from scipy.spatial import KDTree
 
 from annotator import masks
-from annotator.errors import FormatError
+from annotator.errors import FormatLimitError, LabelFileError
 from annotator.files import atomic_folder, find_files
 from annotator.formats.bad_entries import BadEntries
 from annotator.formats.cityscapes import gtfine
@@ -54,7 +54,7 @@ def write(reader: LabelReader, source: RecordingInfo, folder: Path) -> Written:
             shown = summary.disjoint(found)
             file = temporary / f"{frame_stem(source, found.frame)}_gtFine{POLYGONS}"
             if file.exists():
-                raise FormatError(
+                raise FormatLimitError(
                     f"{source.path}: two images would both be labelled as {_stem(file)}; rename one"
                 )
             drawn = _drawn(shown)
@@ -100,7 +100,7 @@ def names(path: Path) -> list[str]:
 def _find(path: Path) -> list[Path]:
     files = [path] if path.is_file() else find_files(path, f"*{POLYGONS}")
     if not files:
-        raise FormatError(f"{path}: no *{POLYGONS} in this folder")
+        raise LabelFileError(f"{path}: no *{POLYGONS} in this folder")
     return sorted(files, key=_stem)
 
 
@@ -132,7 +132,7 @@ def _size(content: Record, file: Path) -> Size:
         size = whole("imgHeight", content.get("imgHeight")), whole("imgWidth", content.get("imgWidth"))
         require_frame_size(*size)
     except ValueError as error:
-        raise FormatError(f"{file}: no Cityscapes polygons ({error})") from error
+        raise LabelFileError(f"{file}: no Cityscapes polygons ({error})") from error
     return size
 
 
@@ -167,7 +167,7 @@ class _Canvas:
         pixel = class_id
         if has_instances:
             if self._counts[class_id] == INSTANCES_PER_CLASS:
-                raise FormatError(f"{file}: more than {INSTANCES_PER_CLASS} instances of {name}")
+                raise LabelFileError(f"{file}: more than {INSTANCES_PER_CLASS} instances of {name}")
             pixel = class_id * INSTANCES_PER_CLASS + self._counts[class_id]
             self._counts[class_id] += 1
         self._draw.polygon([*map(tuple, points.tolist())], fill=pixel)

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from annotator import masks
-from annotator.errors import FormatError
+from annotator.errors import LabelFileError
 from annotator.files import find_files
 from annotator.formats.cityscapes import mask_png
 from annotator.formats.names import RESULTS, numbers
@@ -55,7 +55,7 @@ def read(
         rles = [mask_png.read(line.mask) for line in named]
         sizes = {(rle["size"][0], rle["size"][1]) for rle in rles} or {size}
         if len(sizes) > 1:
-            raise FormatError(f"{file}: its masks are not all of one size")
+            raise LabelFileError(f"{file}: its masks are not all of one size")
         seen = np.flatnonzero(masks.areas(rles))
         skipped[EMPTY] += len(rles) - len(seen)
         yield _instances(
@@ -79,11 +79,11 @@ def find(path: Path) -> dict[str, Path]:
     for file in sorted(find_files(path, "*.txt"), key=lambda file: file.name):
         name = RESULTS.fullmatch(file.name)
         if name and name[1] in files:
-            raise FormatError(f"{file}: {files[name[1]].name} is of the same frame; remove one")
+            raise LabelFileError(f"{file}: {files[name[1]].name} is of the same frame; remove one")
         if name and file.is_file():
             files[name[1]] = file
     if not files:
-        raise FormatError(f"{path}: no CITY_SEQ_FRAME.txt in this folder")
+        raise LabelFileError(f"{path}: no CITY_SEQ_FRAME.txt in this folder")
     return files
 
 
@@ -95,7 +95,7 @@ def lines(file: Path, root: Path) -> list[Line]:
             try:
                 line = _line(content, file.parent, root)
             except ValueError as error:
-                raise FormatError(
+                raise LabelFileError(
                     f"{file}: line {number} is not 'mask.png labelID score' ({error})"
                 ) from error
             found[line.mask] = line
@@ -122,7 +122,7 @@ def _insist_on_label_ids(files: Iterable[Path], root: Path) -> None:
         met.add(line.class_id)
     if met and met <= BY_TRAIN_ID.keys():
         one = min(met)
-        raise FormatError(
+        raise LabelFileError(
             f"{root}: its classes are trainIds, as {one} for {BY_TRAIN_ID[one].name}; the benchmark takes ids,"
             f" {BY_TRAIN_ID[one].id} for {BY_TRAIN_ID[one].name}: write these"
         )
@@ -150,7 +150,7 @@ def _first_size(files: Iterable[Path], root: Path) -> tuple[int, int]:
         if line.class_id not in INSTANCE_CLASSES:
             continue
         return mask_png.size(line.mask)
-    raise FormatError(f"{root}: the size of its frames is not known, because no file names a mask")
+    raise LabelFileError(f"{root}: the size of its frames is not known, because no file names a mask")
 
 
 def _line(content: str, folder: Path, root: Path) -> Line:

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from annotator import masks
-from annotator.errors import FormatError
+from annotator.errors import FormatError, LabelFileError
 from annotator.formats.bad_entries import BadEntries
 from annotator.formats.class_map import IDENTITY_MAP, ClassMap
 from annotator.formats.coco.index import (
@@ -98,7 +98,7 @@ def _opened(path: Path, skipped: Counter[str], bad: BadEntries) -> Iterator[Coco
         with CocoIndex.opened(path, skipped, bad) as index:
             yield index
     except (ValueError, FormatError) as error:
-        raise FormatError(f"{path}: {CLAIM} ({error})") from error
+        raise LabelFileError(f"{path}: {CLAIM} ({error})") from error
 
 
 class _Label(NamedTuple):

@@ -23,7 +23,7 @@ from xml.etree.ElementTree import Element
 import numpy as np
 
 from annotator import masks
-from annotator.errors import FormatError
+from annotator.errors import LabelFileError
 from annotator.filling import require_ring
 from annotator.formats.bad_entries import BadEntries
 from annotator.formats.class_map import IDENTITY_MAP, ClassMap
@@ -352,7 +352,7 @@ class _Content:
             )
         self.made += len(made) * size
         if self.made > MOST_INTERPOLATED:
-            raise FormatError(
+            raise LabelFileError(
                 f"over {MOST_INTERPOLATED >> 30} GB of shapes between keyframes; export it from CVAT in parts"
             )
 

@@ -17,7 +17,7 @@ from xml.etree.ElementTree import Element
 from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import ParseError, iterparse
 
-from annotator.errors import FormatError
+from annotator.errors import FormatError, LabelFileError
 from annotator.formats import zips
 from annotator.formats.fields import shown, whole
 from annotator.limits import DEEPEST_XML, LONGEST_TAG, MOST_ELEMENTS
@@ -56,13 +56,13 @@ def faults(path: Path) -> Iterator[None]:
     try:
         yield
     except (ParseError, DefusedXmlException) as error:
-        raise FormatError(f"{path}: no XML that can be read ({error})") from error
+        raise LabelFileError(f"{path}: no XML that can be read ({error})") from error
     except zips.ZipError as error:
-        raise FormatError(f"{path}: {error}") from error
+        raise LabelFileError(f"{path}: {error}") from error
     except KeyError as error:
-        raise FormatError(f"{path}: no CVAT XML of instances ({error} is missing)") from error
+        raise LabelFileError(f"{path}: no CVAT XML of instances ({error} is missing)") from error
     except (TypeError, ValueError, LookupError, AttributeError, OverflowError, FormatError) as error:
-        raise FormatError(f"{path}: no CVAT XML of instances ({error})") from error
+        raise LabelFileError(f"{path}: no CVAT XML of instances ({error})") from error
 
 
 def parts(path: Path) -> Iterator[Part]:

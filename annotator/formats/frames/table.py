@@ -11,7 +11,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from annotator.errors import FormatError
+from annotator.errors import LabelFileError
 from annotator.files import atomic_file
 from annotator.formats.fields import shown, whole
 from annotator.formats.findings import verify
@@ -65,9 +65,9 @@ def _rows(path: Path) -> Iterator[FrameRef]:
                     name=row["file"],
                 )
         except UnicodeDecodeError as error:
-            raise FormatError(f"{path}: no frames.csv of this tool (it is no text in UTF-8)") from error
+            raise LabelFileError(f"{path}: no frames.csv of this tool (it is no text in UTF-8)") from error
         except (KeyError, TypeError, ValueError, OverflowError, csv.Error) as error:
-            raise FormatError(f"{path}: no frames.csv of this tool ({error})") from error
+            raise LabelFileError(f"{path}: no frames.csv of this tool ({error})") from error
 
 
 def _microseconds(text: Any) -> int:

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from annotator import masks
-from annotator.errors import FormatError
+from annotator.errors import LabelFileError
 from annotator.files import find_files
 from annotator.formats.bad_entries import BadEntries
 from annotator.formats.class_map import IDENTITY_MAP, ClassMap
@@ -94,7 +94,7 @@ def _find(path: Path) -> list[Path]:
     files = [path] if path.is_file() else in_order(find_files(path, "*.json"))
     found = [file for file in files if sniff(start_of(file))]
     if not found:
-        raise FormatError(f"{path}: no labelme JSON")
+        raise LabelFileError(f"{path}: no labelme JSON")
     return found
 
 
@@ -150,7 +150,7 @@ def _size(content: Record, file: Path) -> Size:
         size = whole("imageHeight", content["imageHeight"]), whole("imageWidth", content["imageWidth"])
         require_frame_size(*size)
     except ValueError as error:
-        raise FormatError(f"{file}: no labels of labelme ({error})") from error
+        raise LabelFileError(f"{file}: no labels of labelme ({error})") from error
     return size
 
 

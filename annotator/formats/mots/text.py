@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from annotator import masks
-from annotator.errors import FormatError
+from annotator.errors import FormatLimitError
 from annotator.files import atomic_file
 from annotator.formats.bad_entries import BadEntries
 from annotator.formats.fields import score_of, whole
@@ -133,7 +133,7 @@ class Ids:
             return self._of_track[track_id]
         k = self._count[class_id]
         if k == IDS_PER_CLASS:
-            raise FormatError(
+            raise FormatLimitError(
                 f"{self._goal}: the format holds {IDS_PER_CLASS} objects of a class, and there are more of"
                 f" {BY_ID[class_id].name}; make tracks (spatialemb-track), or label shorter stretches"
             )

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from annotator import masks
-from annotator.errors import FormatError
+from annotator.errors import LabelFileError
 from annotator.formats.bad_entries import BadEntries
 from annotator.formats.class_map import IDENTITY_MAP, ClassMap
 from annotator.formats.coco.index import WITHOUT_MASKS
@@ -120,7 +120,7 @@ def frames(path: Path, images: Path | None = None) -> list[Frame]:
         for image in (image for folder in used for image in of_folder[folder].values()):
             found.setdefault(image, Frame(_relative(image, root), None, image))
     if not found:
-        raise FormatError(f"{path}: no YOLO text in this folder")
+        raise LabelFileError(f"{path}: no YOLO text in this folder")
     return [found[key] for key in in_order(found)]
 
 
@@ -185,7 +185,7 @@ class _Reading:
         if frame.image:
             return image_size(frame.image)
         if self.size is None:
-            raise FormatError(
+            raise LabelFileError(
                 f"{frame.text}: no image of this name tells its size; --images names the folder of images"
             )
         return self.size
@@ -220,7 +220,7 @@ class _Reading:
 
 def _lines(text: Path) -> Iterator[str]:
     if text.stat().st_size > LARGEST_IMAGE_LABELS:
-        raise FormatError(f"{text}: of more than {LARGEST_IMAGE_LABELS:,} bytes, for one image")
+        raise LabelFileError(f"{text}: of more than {LARGEST_IMAGE_LABELS:,} bytes, for one image")
     with text.open(encoding="utf-8-sig", errors="replace") as file:
         yield from file
 
@@ -286,7 +286,9 @@ def _names(file: Path) -> list[str]:
         loaded = yaml.safe_load(content)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         said = str(error).splitlines()
-        raise FormatError(f"{file}: no YAML that can be read ({said[0] if said else 'too deep'})") from error
+        raise LabelFileError(
+            f"{file}: no YAML that can be read ({said[0] if said else 'too deep'})"
+        ) from error
     named = loaded.get("names") if isinstance(loaded, dict) else None
     if isinstance(named, dict):
         numbers = [key for key in named if isinstance(key, int) and 0 <= key < 10_000]
