@@ -22,19 +22,22 @@ if TYPE_CHECKING:
 
 @click.command(name="spatialemb-review")
 @click.argument("run", metavar="RUN", type=click.Path(path_type=Path))
+@click.argument("other", metavar="[OTHER]", required=False, type=click.Path(path_type=Path))
 @options_from(ReviewJob)
 @click.option("--quiet", is_flag=True, help="Say nothing of what was made.")
 @click.version_option(__version__, prog_name="spatialemb-review", message="%(prog)s %(version)s")
-def command(run: Path, quiet: bool, **values: Any) -> int:
+def command(run: Path, other: Path | None, quiet: bool, **values: Any) -> int:
     """Look at labels before correcting them.
 
     RUN is a folder that spatialemb-annotate wrote, or one recording of it. Each recording gets preview.mp4, its labels
-    drawn over its frames, and contact_sheet.jpg.
+    drawn over its frames, contact_sheet.jpg, and review.csv: its instances by how likely a person would change them.
+    RUN gets report.html, one page of all that, to be opened in a browser. With OTHER, a second run or ground truth of
+    any kind, the page also shows what OTHER has added, is missing, and has in another shape, class or identity.
 
     \b
     Exit codes: 0 all is made, 1 some recordings failed, 2 wrong usage or labels that can't be read, 130 interrupted.
     """
-    job = build(ReviewJob, values, run=run)
+    job = build(ReviewJob, values, run=run, other=other)
     # Numpy and the like must not be behind --help, nor behind wrong usage.
     from annotator.review.review import review, show
 

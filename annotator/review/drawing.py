@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -24,29 +25,40 @@ INK: Rgb = (255, 255, 255)  # of captions
 SHADE: Rgb = (24, 24, 24)  # behind them
 
 
+class Style(NamedTuple):
+    """How an instance is drawn, if not as one of its track."""
+
+    colour: Rgb
+    texts: Sequence[str]  # what it is called, the longest first; none: it has no name
+
+
 class FrameDrawer:
     """Draws the frames of a recording, one behind the other, as pictures of one size."""
 
     def __init__(self, size: tuple[int, int]) -> None:
         """For pictures of `size` (H, W)."""
         self.size = size
-        self._font_size = min(26, max(10, round(max(size[0] / 38, size[1] / 80))))
+        self._font_size = min(26, max(10, round(max(size[0] / 36, size[1] / 68))))
         self._placer = NamePlacer(size)
 
-    def draw(self, image: Picture | None, found: Instances, caption: str = "") -> Picture:
+    def draw(
+        self,
+        image: Picture | None,
+        found: Instances,
+        caption: str = "",
+        styles: Sequence[Style] | None = None,
+    ) -> Picture:
         """The picture of a frame: its image, of any size, or none where it isn't at hand, and what is labelled in it.
 
-        Masks may overlap; the best scored are on top.
+        Masks may overlap; the best scored are on top. `styles` are those of the N instances.
         """
         out = self._background(image, found.frame.size)
         label_map, top_left, scale = self._fitted(paint(found.masks, found.frame.size))
-        colours = [
-            track_colour(track, class_id)
-            for track, class_id in zip(found.track_ids.tolist(), found.class_ids.tolist(), strict=True)
-        ]
+        styles = _styles(found) if styles is None else styles
+        colours = [style.colour for style in styles]
         _blend(out, label_map, colours, np.where(found.interpolated, OPACITY_FILLED, OPACITY))
         taken = self._caption(out, caption)
-        self._names(out, found, label_map, colours, (top_left, scale), taken)
+        self._names(out, found, label_map, styles, (top_left, scale), taken)
         return out
 
     # ---- parts
@@ -95,7 +107,7 @@ class FrameDrawer:
         out: Picture,
         found: Instances,
         label_map: LabelMap,
-        colours: list[Rgb],
+        styles: Sequence[Style],
         fit: tuple[tuple[int, int], float],
         taken: npt.NDArray[np.bool_],
     ) -> None:
@@ -107,10 +119,10 @@ class FrameDrawer:
         boxes[:, 2:] += boxes[:, :2]
         order = np.argsort(-areas(found.masks), kind="stable")
         order = order[np.isin(order + 1, np.unique(label_map))]  # those of which something shows
-        texts = [_texts(found, k) for k in order]
+        colours = [style.colour for style in styles]
         rendered = [
-            [_rendered(text, self._font_size, colours[k], ink_on(colours[k])) for text in of_object]
-            for k, of_object in zip(order, texts, strict=True)
+            [_rendered(text, self._font_size, colours[k], ink_on(colours[k])) for text in styles[k].texts]
+            for k in order
         ]
         sizes = [[(name.shape[0], name.shape[1]) for name in of_object] for of_object in rendered]
         placed = self._placer.place(
@@ -158,6 +170,14 @@ def png(picture: Picture) -> bytes:
 
 def _scaled(size: tuple[int, int], scale: float) -> tuple[int, int]:
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
+
+def _styles(found: Instances) -> list[Style]:
+    tracks, classes = found.track_ids.tolist(), found.class_ids.tolist()
+    return [
+        Style(track_colour(track, class_id), _texts(found, k))
+        for k, (track, class_id) in enumerate(zip(tracks, classes, strict=True))
+    ]
 
 
 def _texts(found: Instances, k: int) -> list[str]:

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from annotator.errors import AnnotatorError, OutputError, RecordingOutputError, SourceError, UsageError
+from annotator.escape import encodable
+from annotator.formats.summary import LabelSummary
 from annotator.options import ReviewJob
+from annotator.review.colours import hexadecimal
+from annotator.review.compare import COLOURS, ComparedRecording, compare_runs, drawn, told
+from annotator.review.listing import FILE_NAME as LIST
+from annotator.review.listing import ReviewList
+from annotator.review.page import FILE_NAME as REPORT
+from annotator.review.page import Differences, bytes_each, source_page, unlabelled_page, webp, write_report
 from annotator.review.preview import PREVIEW, is_current, write_preview
 from annotator.review.recording import open_source
-from annotator.review.run_folder import LabelledRecording, Record, recordings_of
+from annotator.review.run_folder import LabelledRecording, recordings_of
 from annotator.store import Store
+from annotator.store.records import SourceRecord
 from annotator.video import Source
 
 
@@ -24,25 +35,99 @@ class Reviewed:
     error: str | None = None  # one sentence
 
 
-def review(job: ReviewJob, records: Mapping[str, Record]) -> Iterator[Reviewed]:
-    """Make previews of the recordings of a run, of which `records` tell by name; one that fails doesn't end the others.
+def review(job: ReviewJob, records: Mapping[str, SourceRecord]) -> Iterator[Reviewed]:
+    """Make what people look at of a run, of whose recordings `records` tell by name.
 
+    Of each recording a preview and its review list, of all a page; one that fails doesn't end the others.
     Raises UsageError when there are no labels, OutputError when nothing can be written.
     """
-    for recording in recordings_of(job.run, records):
-        if not recording.has_labels:
-            continue
-        try:
-            yield Reviewed(recording.name, list(_files(recording, job)))
-        except OutputError as error:
-            if not isinstance(error, RecordingOutputError):
-                raise
-            yield Reviewed(recording.name, error=str(error))
-        except AnnotatorError as error:
-            yield Reviewed(recording.name, error=str(error))
+    recordings = recordings_of(job.run, records)
+    compared = _compared(job)
+    most_bytes = bytes_each(sum(each.has_labels for each in recordings))
+    pages: list[dict[str, Any]] = []
+    for number, recording in enumerate(recordings):
+        page = unlabelled_page(number, recording)
+        if recording.has_labels:
+            done = _reviewed(recording, job)
+            yield done
+            if job.report:
+                page = _page(number, recording, job, most_bytes, done.error)
+                page["differences"] = _differences(recording, compared.get(recording.folder.resolve()), job)
+        pages.append(page)
+    if job.report:
+        path = job.run / REPORT
+        write_report(path, job.run.absolute().name, _told(pages), pages)
+        yield Reviewed("report", [path])
 
 
-def show(job: ReviewJob, records: Mapping[str, Record], weights: Path | None) -> Path:
+def _compared(job: ReviewJob) -> dict[Path, ComparedRecording]:
+    """How the recordings differ from those of the other side, by folder."""
+    if job.other is None:
+        return {}
+    return {each.folder.resolve(): each for each in compare_runs(job.run, job.other)}
+
+
+def _differences(
+    recording: LabelledRecording, compared: ComparedRecording | None, job: ReviewJob
+) -> Differences | None:
+    """What the page shows of them."""
+    if compared is None or job.other is None:
+        return None
+    try:
+        source: Source | None = _source_of(recording)
+    except SourceError:
+        source = None
+    pictures = [
+        {"frame": frame.index, "told": frame.told, "content": base64.b64encode(webp(picture)).decode()}
+        for frame, picture in drawn(compared, source)
+    ]
+    legend = [(kind, hexadecimal(colour)) for kind, colour in COLOURS.items()]
+    text = f"{compared.frames} frames on both sides; what the other has: {told(compared.counts)}."
+    return Differences(encodable(str(job.other)), text, legend, pictures)
+
+
+def _reviewed(recording: LabelledRecording, job: ReviewJob) -> Reviewed:
+    """Make what there is to look at of a recording, as far as that goes."""
+    files: list[Path] = []
+    try:
+        for file in _files(recording, job):
+            files.append(file)
+    except OutputError as error:
+        if not isinstance(error, RecordingOutputError):
+            raise
+        return Reviewed(recording.name, files, str(error))
+    except AnnotatorError as error:
+        return Reviewed(recording.name, files, str(error))
+    return Reviewed(recording.name, files)
+
+
+def _page(
+    number: int, recording: LabelledRecording, job: ReviewJob, most_bytes: int, failed: str | None
+) -> dict[str, Any]:
+    """The page of a labelled recording; as far as it can be read, where something failed."""
+    try:
+        with Store.read(recording.folder) as store:
+            page = source_page(number, recording, store, _listed(store, job), most_bytes)
+    except AnnotatorError as error:
+        page, failed = unlabelled_page(number, recording), failed or str(error)
+    if failed:
+        page["remarks"].append(encodable(failed))
+    return page
+
+
+def _listed(store: Store, job: ReviewJob) -> ReviewList:
+    listed = ReviewList.of(store, LabelSummary.of(store))
+    return listed.with_budget(job.review_budget) if job.review_budget else listed
+
+
+def _told(pages: Sequence[Mapping[str, Any]]) -> str:
+    failed = [page["name"] for page in pages if page["error"]]
+    if failed:
+        return f"{len(failed)} of {len(pages)} recordings failed: {', '.join(failed[:5])}"
+    return "all recordings are labelled" if len(pages) > 1 else ""
+
+
+def show(job: ReviewJob, records: Mapping[str, SourceRecord], weights: Path | None) -> Path:
     """Draw the frame that is asked for, of a run's only recording; returns the file. Raises UsageError."""
     from annotator.review.show import write_frame
 
@@ -64,6 +149,10 @@ def _files(recording: LabelledRecording, job: ReviewJob) -> Iterator[Path]:
             raise SourceError(
                 f"{recording.folder}: is not labelled to its end; run spatialemb-annotate again"
             )
+        listed = _listed(store, job)
+        names = {ref.index: ref.name for ref in store.frames() if ref.name}
+        listed.write(recording.folder / LIST, names)
+        yield recording.folder / LIST
         if job.preview and not is_current(store, recording.folder):
             write_preview(store, _source_of(recording), recording.folder)
         if is_current(store, recording.folder):

@@ -5,49 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from annotator.errors import UsageError
 from annotator.files import find_files
 from annotator.store import FILE_NAME as STORE
+from annotator.store.records import SourceRecord
 
 UNKNOWN = "unknown"  # state of a recording that no run.json tells of
-
-
-class Record(Protocol):
-    """How it went with a recording, as `run.json` has it."""
-
-    @property
-    def path(self) -> str:
-        """Where it was read from, absolute."""
-
-    @property
-    def state(self) -> str:
-        """In a word, as done or failed."""
-
-    @property
-    def error(self) -> str | None:
-        """Why it failed, in a sentence."""
-
-    @property
-    def remarks(self) -> tuple[str, ...]:
-        """What else is to be told of it, in sentences."""
-
-    @property
-    def gaps(self) -> int:
-        """Stretches that could not be decoded."""
-
-    @property
-    def gap_reasons(self) -> tuple[str, ...]:
-        """The first of them, in words."""
-
-    @property
-    def losses(self) -> Mapping[str, Mapping[str, int]]:
-        """What each format could not hold."""
-
-    @property
-    def seconds(self) -> float:
-        """Spent on it."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +21,7 @@ class LabelledRecording:
     name: str
     folder: Path  # of its labels
     has_labels: bool
-    record: Record | None  # None: `run.json` doesn't tell of it
+    record: SourceRecord | None  # None: `run.json` doesn't tell of it
 
     @property
     def source_path(self) -> Path | None:
@@ -65,7 +29,7 @@ class LabelledRecording:
         return Path(self.record.path) if self.record else None
 
 
-def recordings_of(run: Path, records: Mapping[str, Record]) -> list[LabelledRecording]:
+def recordings_of(run: Path, records: Mapping[str, SourceRecord]) -> list[LabelledRecording]:
     """The recordings of a run folder, or the one whose folder is given, with their `records` by name.
 
     Raises UsageError when there is none.
@@ -80,7 +44,7 @@ def recordings_of(run: Path, records: Mapping[str, Record]) -> list[LabelledReco
     return [LabelledRecording(name, run / name, name in labelled, records.get(name)) for name in names]
 
 
-def _record_of(folder: Path, records: Mapping[str, Record]) -> Record | None:
+def _record_of(folder: Path, records: Mapping[str, SourceRecord]) -> SourceRecord | None:
     """The record of a recording whose folder is given: names are paths from the run's folder."""
     parts = folder.absolute().parts
     for name, record in records.items():

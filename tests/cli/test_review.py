@@ -50,6 +50,10 @@ def test_labels_are_drawn_afterwards(tmp_path: Path, annotate: Run, review: Run)
     answer = review(out)
     assert (answer.returncode, answer.stderr) == (0, "")
     assert str(out / "drive" / "preview.mp4") in answer.stdout
+    assert str(out / "report.html") in answer.stdout
+    head, *rows = (out / "drive" / "review.csv").read_text().splitlines()
+    assert head.startswith("rank,frame,file,track,class,what,probability")
+    assert len(rows) >= 43
     made = (out / "drive" / "preview.mp4").stat().st_mtime_ns
     assert review(out / "drive").returncode == 0
     assert (out / "drive" / "preview.mp4").stat().st_mtime_ns == made
@@ -67,6 +71,22 @@ def test_a_recording_that_is_gone_fails_and_the_others_are_drawn(
     assert_one_sentence(answer, "one.mp4", "isn't there")
     assert not (out / "one" / "preview.mp4").exists()
     assert (out / "two" / "preview.mp4").exists()
+
+
+def test_a_budget_picks_frames_and_another_run_is_compared(
+    tmp_path: Path, annotate: Run, review: Run
+) -> None:
+    video, out = write_video(tmp_path / "drive.mp4"), tmp_path / "labels"
+    annotate(video, "--out", out)
+    annotate(video, "--out", tmp_path / "cars", "--classes", "car")
+    answer = review(out, tmp_path / "cars", "--review-budget", 3, "--no-preview", "--quiet")
+    assert (answer.returncode, answer.stdout, answer.stderr) == (0, "", "")
+    picks = {row.rsplit(",", 1)[1] for row in (out / "drive" / "review.csv").read_text().splitlines()[1:]}
+    assert picks == {"", "1", "2", "3"}
+    page = (out / "report.html").read_text()
+    assert "3 frames that hold" in page
+    assert "24 missing" in page
+    assert not (out / "drive" / "preview.mp4").exists()
 
 
 def test_what_holds_no_labels_is_refused(tmp_path: Path, review: Run) -> None:
