@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import logging
 import os
 import shutil
 import sqlite3
@@ -15,6 +16,8 @@ from typing import IO, ClassVar, NoReturn
 from annotator.errors import UsageError, cant_be_written, unreadable
 from annotator.escape import LONGEST_NAME, shortened, to_json
 from annotator.limits import require_file
+
+log = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -136,6 +139,7 @@ class FileLock:
                 if self._path.exists() and os.path.samestat(os.fstat(file.fileno()), self._path.stat()):
                     self._file = file
                     self._held.add(self._path.absolute())
+                    log.debug("%s: locked", self._path)
             except BlockingIOError as error:
                 raise UsageError(
                     f"{self._path.parent}: another run is writing here; wait for it, or choose another --out"

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object on stdout.")
 @click.version_option(__version__, prog_name="spatialemb-annotate", message="%(prog)s %(version)s")
 @click.pass_obj
+@shell.verbose
 def command(link: Link | None, /, inputs: tuple[Path, ...], quiet: bool, as_json: bool, **values: Any) -> int:
     """Label every object in videos and image folders.
 

@@ -48,6 +48,7 @@ def command() -> None:
 @click.argument("source", metavar="SRC", type=PATH)
 @options_from(ConversionJob, PairingOptions, ReadingOptions, PublishOptions)
 @click.option("--quiet", is_flag=True, help="Say nothing of what was made.")
+@shell.verbose
 def convert(source: Path, quiet: bool, **values: Any) -> None:
     """Convert labels.
 
@@ -75,6 +76,7 @@ def convert(source: Path, quiet: bool, **values: Any) -> None:
 
 @command.command()
 @click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=PATH)
+@shell.verbose
 def check(paths: tuple[Path, ...]) -> int:
     """List what would make an import of labels fail, or change them.
 
@@ -101,6 +103,7 @@ def check(paths: tuple[Path, ...]) -> int:
 @click.option("--cut", multiple=True, metavar="TRACK@FRAME", help="Make a new track from this frame on.")
 @click.option("--join", multiple=True, metavar="TRACK,TRACK,...", help="Make one track of several.")
 @click.option("--delete", multiple=True, metavar="TRACK,...", help="Delete tracks with their objects.")
+@shell.verbose
 def edit(
     run: Path, relabel: tuple[str, ...], cut: tuple[str, ...], join: tuple[str, ...], delete: tuple[str, ...]
 ) -> None:
@@ -146,6 +149,7 @@ def edit(
     help="Most frames to name as worth training on.",
 )
 @click.option("--json", "json_file", type=PATH, help="File for all of it, frame by frame and track by track.")
+@shell.verbose
 def diff(
     machine: Path,
     corrected: Path,

@@ -38,6 +38,7 @@ def command() -> None:
 @command.command()
 @click.argument("run", metavar="RUN", type=PATH)
 @options_from(PushJob)
+@shell.verbose
 def push(run: Path, **values: Any) -> int:
     """Make a task of every recording of a run, with its video, labels and tracks.
 
@@ -61,6 +62,7 @@ def push(run: Path, **values: Any) -> int:
 @command.command()
 @click.argument("run", metavar="RUN", type=PATH)
 @options_from(PullJob, ReadingOptions)
+@shell.verbose
 def pull(run: Path, **values: Any) -> int:
     """Fetch the corrections of a run that was pushed into a run of their own.
 

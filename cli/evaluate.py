@@ -50,6 +50,7 @@ class Bound:
 )
 @click.option("--quiet", is_flag=True, help="Show no table.")
 @click.version_option(__version__, prog_name="spatialemb-eval", message="%(prog)s %(version)s")
+@shell.verbose
 def command(prediction: Path, truth: Path, bounds: tuple[str, ...], quiet: bool, **values: Any) -> int:
     """Score labels against ground truth.
 

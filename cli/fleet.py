@@ -31,6 +31,7 @@ def command() -> None:
 @click.argument("run", metavar="DIR", type=click.Path(path_type=Path))
 @options_from(ReportJob)
 @click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON object on stdout.")
+@shell.verbose
 def report(run: Path, as_json: bool, **values: Any) -> int:
     """Say how far a run is, and write fleet.json and fleet.csv into it.
 

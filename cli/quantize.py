@@ -19,6 +19,7 @@ from .options import build, options_from
 @click.argument("weights", metavar="[WEIGHTS]", required=False, type=click.Path(path_type=Path))
 @options_from(QuantizationJob)
 @click.version_option(__version__, prog_name="spatialemb-quantize", message="%(prog)s %(version)s")
+@shell.verbose
 def command(weights: Path | None, **values: Any) -> None:
     """Make weights fast on CPUs: add a graph of eight bits, which labelling takes by itself.
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 @options_from(ReviewJob)
 @click.option("--quiet", is_flag=True, help="Say nothing of what was made.")
 @click.version_option(__version__, prog_name="spatialemb-review", message="%(prog)s %(version)s")
+@shell.verbose
 def command(run: Path, other: Path | None, quiet: bool, **values: Any) -> int:
     """Look at labels before correcting them.
 

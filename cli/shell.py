@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -23,6 +24,8 @@ def run(command: click.Command, arguments: list[str] | None = None, obj: object 
 
     `obj` is for the command, as Click has it.
     """
+    log, handler = logging.getLogger("annotator"), _LogOnStderr()
+    log.addHandler(handler)
     interrupt = _Interrupt()
     before = {signal.SIGTERM: signal.signal(signal.SIGTERM, interrupt)}
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
@@ -46,8 +49,37 @@ def run(command: click.Command, arguments: list[str] | None = None, obj: object 
         tell(f"unexpected fault ({kind}); set {DEBUG_VARIABLE}=1 to see where, and please report it")
         return ExitCode.SOME_FAILED
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        log.removeHandler(handler)
+        log.setLevel(logging.NOTSET)
+        for number, action in before.items():
+            signal.signal(number, action)
+
+
+class _LogOnStderr(logging.Handler):
+    """Shows what the library logs: warnings as those of the command, all else by where it is from."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        sentence = record.getMessage()
+        if record.levelno >= logging.WARNING:
+            warn(sentence)
+        else:
+            click.echo(one_line(f"{record.name}: {sentence}"), err=True)
+
+
+def _set_verbosity(context: click.Context, option: click.Parameter, count: int) -> None:
+    if count:
+        logging.getLogger("annotator").setLevel(logging.INFO if count == 1 else logging.DEBUG)
+
+
+verbose = click.option(
+    "-v",
+    "--verbose",
+    count=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_set_verbosity,
+    help="Tell on stderr what is decided on the way; -vv tells more.",
+)
 
 
 def tell(sentence: str) -> None:

@@ -20,6 +20,7 @@ from .options import build, options_from
 @options_from(TrackingJob, TrackingOptions)
 @click.option("--quiet", is_flag=True, help="Say nothing of what was made.")
 @click.version_option(__version__, prog_name="spatialemb-track", message="%(prog)s %(version)s")
+@shell.verbose
 def command(inputs: tuple[Path, ...], quiet: bool, **values: Any) -> None:
     """Make tracks anew, in seconds, without video or network.
 

@@ -29,6 +29,7 @@ from .options import build, chosen, options_from
 )
 @options_from(TrainingOptions, CropOptions, LossOptions)
 @click.version_option(__version__, prog_name="spatialemb-train", message="%(prog)s %(version)s")
+@shell.verbose
 def command(labels: Path, images: Path | None, preset: str, **values: Any) -> None:
     """Train the network on labelled images.
 

@@ -18,6 +18,8 @@ import orjson
 from annotator.cvat_server.secrets import Secret, one_line
 from annotator.errors import AnnotatorError, NotFound, ServerError, ServerUnavailable, UsageError
 
+log = logging.getLogger(__name__)
+
 if TYPE_CHECKING:
     from cvat_sdk.core.client import Client
 
@@ -108,7 +110,8 @@ class Server:
             try:
                 with self.faults():
                     return question(*values, **options)
-            except ServerUnavailable:
+            except ServerUnavailable as error:
+                log.info("%s; asked again in %g s", error, pause)
                 time.sleep(pause)
             pause *= 2
         with self.faults():

@@ -55,6 +55,12 @@ def load_runtime(
     quantized), or "auto", which takes the fastest of those. Raises CheckpointError for weights that can't be loaded,
     UsageError for a device that isn't there, or a runtime or precision that can't be had.
     """
+    chosen = _choose_runtime(weights, device, precision, runtime)
+    log.info("the network runs in %s on %s, precision %s", chosen.name, chosen.device, chosen.precision)
+    return chosen
+
+
+def _choose_runtime(weights: Path | None, device: str, precision: str, runtime: str) -> Runtime:
     there = _device(device)
     checkpoint = load_checkpoint(weights)
     if runtime == "torch" or there.type != "cpu" or (runtime == "auto" and precision == "16"):

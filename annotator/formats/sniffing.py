@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,8 @@ from annotator.instances import GroundTruth
 from annotator.options import AS_WRITTEN, ReadingOptions
 from annotator.store import FILE_NAME as STORE
 from annotator.store.lock import RUN_FILE
+
+log = logging.getLogger(__name__)
 
 VIA = re.compile(rb'"_via_\w+"|"regions"\s*:\s*[\[{]')
 
@@ -43,6 +46,7 @@ def sniff(path: Path, reading: ReadingOptions = AS_WRITTEN) -> LabelSet:
         )
         for each in found
     )
+    log.info("%s: holds %s, recordings: %d", path, labels[0].format.title, len(labels))
     return LabelSet(path, labels[0].format, labels)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import traceback
 from collections.abc import Generator, Sequence
@@ -33,6 +34,8 @@ from annotator.store import Edited, Store
 from annotator.store.fingerprint import content_hash, fingerprint
 from annotator.tracking import associate
 from annotator.video import Findings, Loader, Source, find
+
+log = logging.getLogger(__name__)
 
 MOST_NAMED = 100  # paths of what was passed over, in run.json
 
@@ -105,10 +108,13 @@ def label(source: Source, run: Run, detector: Detector, job: Job) -> Generator[E
 def detect(source: Source, detector: Detector, store: Store, batch_size: int) -> Generator[Event, None, bool]:
     """Fill the store with the instances of every frame that it lacks."""
     if store.progress.detected:
+        log.info("%s: all %d frames are in the store already", source.name, store.frame_count)
         return False
     options = detector.options
     yield SourceStarted(source.name, expected_frames(source, options))
     frames, last = store.frame_count, store.next_index() - 1
+    if frames:
+        log.info("%s: goes on behind frame %d, with %d frames in the store", source.name, last, frames)
     first = max(options.start, last)  # the last one is read again, so that nothing behind it gets lost
     with Loader(source, detector.device, batch_size, first, options.end, options.every) as batches:
         for found in detector.stream(batches, after=last):
@@ -129,6 +135,7 @@ def track(source: Source, store: Store, options: TrackingOptions) -> Generator[E
     """Follow the instances of the whole recording, unless that is done with these options, or people edited tracks."""
     made_by = store.progress.tracking
     if made_by == options or isinstance(made_by, Edited):
+        log.info("%s: its tracks are kept (%s)", source.name, made_by)
         return False
     yield StepStarted(source.name, "associate")
     associate(store, options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,6 +19,8 @@ from annotator.pipeline.events import Event, StepStarted
 from annotator.pipeline.run import locked
 from annotator.store import FILE_NAME as STORE
 from annotator.store import Progress, Publication, Recording, RunFolder, Store
+
+log = logging.getLogger(__name__)
 
 LONG = 500  # frames of a recording of which the size of files is told beforehand
 
@@ -68,6 +71,7 @@ def publish(
         except OSError as error:
             raise cant_be_written(folder, error, name) from error
         files = {file.name: count_of(file) for file in written.files}
+        log.info("%s: %s written: %s", source.name, name, ", ".join(files) or "no file")
         if before:
             _remove(folder, before.files.keys() - files)
         publication = Publication(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import sqlite3
 from collections.abc import Iterable, Iterator
@@ -13,6 +14,8 @@ from typing import Any
 from annotator.errors import AnnotatorError, OutputError, RecordingOutputError, SourceError, UsageError
 from annotator.store.lock import run_locked
 from annotator.store.schema import FILE_NAME, SCHEMA, SCHEMA_VERSION
+
+log = logging.getLogger(__name__)
 
 Row = tuple[Any, ...]
 TIMEOUT_S = 30  # to wait for another process
@@ -58,6 +61,7 @@ class Database:
                     raise
         try:
             with run_locked(path.parent), faults(path, is_reading=True):
+                log.info("%s: what a killed process left half done is undone", path)
                 with closing(_connect(path, "rw")) as connection:
                     connection.execute("PRAGMA journal_mode = DELETE")  # one file, as it was about to be
                 return cls(path, _connect(path, "ro"), is_writable=False)

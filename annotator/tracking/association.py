@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
@@ -15,6 +16,8 @@ from annotator.tracking.sequence import SequenceTracker
 from annotator.tracking.tally import Tally
 from annotator.tracking.times import Times
 from annotator.tracking.windows import with_provisional_ids, with_times
+
+log = logging.getLogger(__name__)
 
 
 def associate(store: Store, options: TrackingOptions) -> None:
@@ -36,6 +39,7 @@ def associate(store: Store, options: TrackingOptions) -> None:
     if not options.enabled or tally.are_unrelated():
         store.set_tracks(())
     losses = tally.losses(options.min_track)
+    log.info("%s: %d tracks; lost: %s", store.path, store.track_count, losses or "nothing")
     progress = store.progress.with_remarks("associate", remarks)
     store.update(replace(progress, tracking=options, tracking_losses=losses))
 

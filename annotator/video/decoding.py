@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Generator, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass
@@ -10,6 +11,8 @@ from typing import Any
 
 from annotator.video.opening import opened
 from annotator.video.truncation import missing_bytes
+
+log = logging.getLogger(__name__)
 
 MAX_BAD_PACKETS = 1000  # in a row, before the rest of a video is given up; a long group of pictures has 300
 # Decoders that give the same bits in many threads as in one until they report a fault, tried on thousands of
@@ -44,7 +47,9 @@ def decoded(path: Path, codec: str) -> Generator[Any, None, None]:
                     done += 1
             return
         except _Flaw:
-            pass
+            log.info("%s: a flaw behind frame %d; one patient thread decodes it anew", path, done)
+    else:
+        log.debug("%s: one patient thread decodes it: codec %s, or bytes are missing", path, codec)
     for item in _decoded_patiently(path):
         if isinstance(item, Damage):
             yield item
