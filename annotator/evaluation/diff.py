@@ -162,7 +162,7 @@ def diff(
     with bad_input():
         for recording in comparison.recordings:
             _Reading(result, _as_sent(recording), kept_iou).add_all()
-        comparison.insist_on_frames()
+        comparison.require_compared()
     result.frames, result.pairing = comparison.counts.compared, comparison.counts
     result.unread = comparison.unread()
     result.skipped = {name: count for name, count in _left_out(comparison).items() if count}

@@ -151,7 +151,7 @@ def evaluate(
             for found, labelled in recording.frames():
                 scoring.add(recording.name, found, labelled)
             scoring.end_sequence()
-        comparison.insist_on_frames()
+        comparison.require_compared()
     if "tracks" in chosen and not scoring.tracks.has_tracks:
         _insist_on_no_tracks(comparison, metrics)
         chosen.discard("tracks")

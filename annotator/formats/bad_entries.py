@@ -13,7 +13,7 @@ through `sift`, which refuses the file when all entries were looked at, unless t
     with bad.entry("annotation 7"):  # or bad.add("annotation 7: a polygon of 2 points")
         raise ValueError("a polygon of 2 points")  # in the tool's words: they are shown as they are
 
-Readers that know all entries before their first frame call `insist` then, which saves the work of making frames.
+Readers that know all entries before their first frame call `refuse` then, which saves the work of making frames.
 """
 
 from __future__ import annotations
@@ -65,9 +65,9 @@ class BadEntries:
         for frame in frames:
             if self.is_skipping or not self.count:
                 yield frame
-        self.insist(path, claim)
+        self.refuse(path, claim)
 
-    def insist(self, path: Path, claim: str = "") -> None:
+    def refuse(self, path: Path, claim: str = "") -> None:
         """Raise FormatError when there are bad entries that are not to be left out."""
         if self.is_skipping or not self.count:
             return

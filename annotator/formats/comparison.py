@@ -93,8 +93,8 @@ class Recording:
             return by_number(ours, theirs)
         if self.match != MATCH_NAME and (ours.are_numbers or theirs.are_numbers):
             return by_number(ours, theirs)
-        _insist_on_one_each(ours, theirs, self.predicted)
-        _insist_on_one_each(theirs, ours, self.true)
+        _require_one_each(ours, theirs, self.predicted)
+        _require_one_each(theirs, ours, self.true)
         pairs = by_name(ours, theirs)
         similar = next((pair for pair, by in pairs.items() if by is By.SIMILAR), None)
         if similar:
@@ -183,7 +183,7 @@ class Comparison:
             for name, side in sides.items()
         }
 
-    def insist_on_frames(self) -> None:
+    def require_compared(self) -> None:
         """Raise UsageError when no frame was compared; to be called when all have been read."""
         if not self.counts.compared:
             raise UsageError(
@@ -307,7 +307,7 @@ def _frame_names(labels: Sequence[RecordingLabels]) -> FrameNames:
     return FrameNames.of_all({each.name: each.frame_names() for each in labels})
 
 
-def _insist_on_one_each(names: FrameNames, others: FrameNames, labels: Sequence[RecordingLabels]) -> None:
+def _require_one_each(names: FrameNames, others: FrameNames, labels: Sequence[RecordingLabels]) -> None:
     if twice := repeated(names, others):
         raise LabelFileError(
             f"{_paths(labels)}: {len(twice)} names belong to several frames, one is {twice[0]}"

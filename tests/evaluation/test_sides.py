@@ -120,7 +120,7 @@ def frames(comparison: Comparison) -> list[tuple[int, list[list[int]]]]:
         for recording in comparison.recordings
         for prediction, truth in recording.frames()
     ]
-    comparison.insist_on_frames()
+    comparison.require_compared()
     return found
 
 

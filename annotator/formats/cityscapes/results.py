@@ -48,7 +48,7 @@ def read(
     """
     skipped = Counter() if skipped is None else skipped
     files = find(path)
-    _insist_on_label_ids(files.values(), path)
+    _require_label_ids(files.values(), path)
     size = size or _first_size(files.values(), path)
     for index, (stem, file) in zip(numbers(list(files)), files.items(), strict=True):
         named = _judged(lines(file, path), skipped)
@@ -113,7 +113,7 @@ def _judged(named: Iterable[Line], skipped: Counter[str]) -> list[Line]:
     return judged
 
 
-def _insist_on_label_ids(files: Iterable[Path], root: Path) -> None:
+def _require_label_ids(files: Iterable[Path], root: Path) -> None:
     """Raise FormatError when no line is of a class that is judged, and all would be by their trainIds."""
     met: set[int] = set()
     for line in (line for file in files for line in lines(file, root)):

@@ -16,7 +16,7 @@ import numpy as np
 from annotator import masks
 from annotator.errors import FormatError
 from annotator.formats.class_map import IDENTITY_MAP
-from annotator.formats.coco.index import key_of, thing_of
+from annotator.formats.coco.index import key_of, object_id_of
 from annotator.formats.coco.segmentation import is_empty, segmentation_of
 from annotator.formats.fields import shown, whole
 from annotator.formats.findings import ERROR, WARNING, DuplicateFinder, Finding, Said
@@ -182,15 +182,15 @@ class _Content:
         if own is None:
             return
         try:
-            thing = thing_of(entry)
+            object_id = object_id_of(entry)
         except ValueError as error:
             yield ERROR, str(error).removeprefix("its ")
             return
         if isinstance(own, str):
             yield WARNING, f"track_id {own!r} is a text: other tools take numbers"
-        if thing is not None and thing in self.tracks[entry["image_id"]]:
+        if object_id is not None and object_id in self.tracks[entry["image_id"]]:
             yield ERROR, f"track {own} is there twice in image {entry['image_id']}"
-        self.tracks[entry["image_id"]].add(thing)
+        self.tracks[entry["image_id"]].add(object_id)
 
 
 def _otherwise(number: Any, name: str) -> int | str | None:

@@ -20,8 +20,8 @@ import orjson
 from annotator.formats.bad_entries import BadEntries
 from annotator.formats.coco.segmentation import is_empty, size_of
 from annotator.formats.fields import shown, whole
-from annotator.formats.identity import NO_TRACK, TRACK_IDS
 from annotator.formats.json_stream import Element, JsonFile, NoList, loads
+from annotator.formats.object_ids import NO_TRACK, TRACK_IDS
 from annotator.formats.spool import temporary_database
 from annotator.limits import MOST_FRAMES, require_frame_size
 
@@ -36,7 +36,7 @@ SCHEMA = (
     "CREATE TABLE annotations (image, place, at, length, PRIMARY KEY (image, place)) WITHOUT ROWID;"
 )
 Record = dict[str, Any]
-Thing = int | tuple[str, str]  # a track id, or what tracks are called that have none
+ObjectId = int | tuple[str, str]  # a track id, or what tracks are called that have none
 
 
 class Image(NamedTuple):
@@ -60,7 +60,9 @@ class CocoIndex:
     is_list: bool = False  # of results, which don't say what is labelled
     categories: dict[str, str] = field(default_factory=dict)  # names by key
     used: dict[str, None] = field(default_factory=dict)  # keys of categories that occur
-    things: dict[Thing, str] = field(default_factory=dict)  # tracks, and the uid that this tool gave them
+    object_ids: dict[ObjectId, str] = field(
+        default_factory=dict
+    )  # tracks, and the uid that this tool gave them
     _twice: set[str] = field(default_factory=set)  # ids of several images
 
     @classmethod
@@ -177,12 +179,12 @@ class CocoIndex:
     def _add_annotation(self, entry: Record, element: Element, place: int) -> None:
         key = key_of(entry.get("image_id"), "its image_id")
         category = key_of(entry.get("category_id"), "its category_id")
-        thing = thing_of(entry)
+        object_id = object_id_of(entry)
         if not element.name:
             self._add_image_of_result(entry, key)
         self.used.setdefault(category)
-        if thing is not None:
-            self.things.setdefault(thing, str(attributes_of(entry).get("uid") or ""))
+        if object_id is not None:
+            self.object_ids.setdefault(object_id, str(attributes_of(entry).get("uid") or ""))
         row = (_bytes(key), place, element.at, len(element.text))
         self.db.execute("INSERT INTO annotations VALUES (?, ?, ?, ?)", row)
 
@@ -263,7 +265,7 @@ def key_of(number: Any, name: str) -> str:
     return str(number)
 
 
-def thing_of(entry: Record) -> Thing | None:
+def object_id_of(entry: Record) -> ObjectId | None:
     """The track of an annotation: its track_id, a number or a name; or that of CVAT, which begins with 0.
 
     CVAT says the track of the largest part, and has one in each job; so there the uid that this tool gave goes before.

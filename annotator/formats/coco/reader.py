@@ -26,16 +26,16 @@ from annotator.formats.coco.index import (
     WITHOUT_MASKS,
     CocoIndex,
     Image,
+    ObjectId,
     Record,
-    Thing,
     attributes_of,
     called,
     key_of,
-    thing_of,
+    object_id_of,
 )
 from annotator.formats.coco.segmentation import is_empty, segmentation_of
 from annotator.formats.fields import flag, score_of
-from annotator.formats.identity import track_id, track_ids
+from annotator.formats.object_ids import track_id, track_ids
 from annotator.formats.summary import frame_without_time
 from annotator.instances import GroundTruth, Instances, Region
 from annotator.labels import BY_ID, INSTANCE_CLASSES
@@ -119,11 +119,14 @@ class _Content:
 
     index: CocoIndex
     class_ids: dict[str, int | None]  # by category key, of those that are known or occur; None = left out
-    track_ids: dict[Thing, int]
+    track_ids: dict[ObjectId, int]
 
     @classmethod
     def of(cls, index: CocoIndex, classes: ClassMap) -> _Content:
-        uids = {thing: str(thing) if isinstance(thing, int) else uid for thing, uid in index.things.items()}
+        uids = {
+            object_id: str(object_id) if isinstance(object_id, int) else uid
+            for object_id, uid in index.object_ids.items()
+        }
         numbers_first = dict(sorted(uids.items(), key=lambda item: not isinstance(item[0], int)))
         return cls(index, _class_ids(index, classes), track_ids(numbers_first))
 
@@ -146,7 +149,7 @@ class _Content:
 
     def _labels(self, image: Image) -> Iterator[_Label]:
         kind = "result" if self.index.is_list else "annotation"
-        there: set[Thing] = set()  # things of CVAT
+        there: set[ObjectId] = set()  # objects of CVAT
         for place, entry in self.index.annotations(image.key):
             named = called(entry, kind, place)
             category = key_of(entry["category_id"], "its category_id")
@@ -160,7 +163,7 @@ class _Content:
                 with self.index.bad.entry(named):
                     yield self._label(named, self.class_ids[category] or 0, entry, image, there)
 
-    def _label(self, named: str, class_id: int, entry: Record, image: Image, there: set[Thing]) -> _Label:
+    def _label(self, named: str, class_id: int, entry: Record, image: Image, there: set[ObjectId]) -> _Label:
         segmentation, is_of_cvat = segmentation_of(entry["segmentation"], image.size), _is_of_cvat(entry)
         number = self._track_id(entry, there)
         return _Label(named, class_id, segmentation, _score(entry), number, _is_crowd(entry), is_of_cvat)
@@ -184,20 +187,20 @@ class _Content:
             self.index.bad.add(f"{image.name}: labelled names category {strange[0]}, which is not there")
         return frozenset(c for key in keys if (c := self.class_ids.get(key)) is not None)
 
-    def _track_id(self, entry: Record, there: set[Thing]) -> int:
+    def _track_id(self, entry: Record, there: set[ObjectId]) -> int:
         """This tool's own number, or by the uid that it gave, or by CVAT's track.
 
         What has the uid of another one in its image is a copy: an object of its own.
         """
-        thing = thing_of(entry)
-        if thing is None:
+        object_id = object_id_of(entry)
+        if object_id is None:
             return track_id(str(attributes_of(entry).get("uid", "")))
-        if thing in there and not isinstance(thing, int):
-            thing = ("copy", str(attributes_of(entry).get("track_id")))
-            self.track_ids.setdefault(thing, max(self.track_ids.values()) + 1)
+        if object_id in there and not isinstance(object_id, int):
+            object_id = ("copy", str(attributes_of(entry).get("track_id")))
+            self.track_ids.setdefault(object_id, max(self.track_ids.values()) + 1)
         if _is_of_cvat(entry):
-            there.add(thing)
-        return self.track_ids[thing]
+            there.add(object_id)
+        return self.track_ids[object_id]
 
 
 def _class_ids(index: CocoIndex, classes: ClassMap) -> dict[str, int | None]:

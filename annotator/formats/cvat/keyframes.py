@@ -37,20 +37,20 @@ class Keyframes:
         self._step = step  # indices from one frame to the next
         self._last = last  # index of the last frame there is
         self._waiting: list[Shape] = []  # frame by frame, from the last keyframe on
-        self._reach = 1  # the farthest of them that is known to do as the next keyframe
+        self._reachable = 1  # the farthest of them that is known to do as the next keyframe
 
     def add(self, shape: Shape) -> Iterator[Keyframe]:
         """Go on with a shape of a later frame; yield what is decided by it."""
         if self._waiting and shape.frame > self._waiting[-1].frame + self._step:
             yield from self.end(comes_back=True)
         self._waiting.append(shape)
-        while len(self._waiting) > 2 * self._reach:
-            if self._does(2 * self._reach):
-                self._reach *= 2
+        while len(self._waiting) > 2 * self._reachable:
+            if self._can_skip_to(2 * self._reachable):
+                self._reachable *= 2
             else:
-                yield self._go_to(self._farthest(self._reach, 2 * self._reach - 1))
-            if self._reach >= LONGEST:
-                yield self._go_to(self._reach)
+                yield self._emit_keyframe(self._farthest(self._reachable, 2 * self._reachable - 1))
+            if self._reachable >= LONGEST:
+                yield self._emit_keyframe(self._reachable)
 
     def end(self, comes_back: bool = False) -> Iterator[Keyframe]:
         """The object is not seen any more, or not for now; yield the keyframes that are left, and a closing one.
@@ -61,20 +61,22 @@ class Keyframes:
         while self._waiting:
             closing, count = self._closing(), len(self._waiting)
             if count == 1 or (
-                closing is not None and not comes_back and self._shows(self._waiting[1:], closing.ring, count)
+                closing is not None
+                and not comes_back
+                and self._is_within_bound(self._waiting[1:], closing.ring, count)
             ):
                 yield Keyframe(self._merged(count), False)
                 if closing is not None:
                     yield Keyframe(closing, True)
-                self._waiting, self._reach = [], 1
+                self._waiting, self._reachable = [], 1
             else:
-                yield self._go_to(self._farthest(min(self._reach, count - 1), count - 1))
+                yield self._emit_keyframe(self._farthest(min(self._reachable, count - 1), count - 1))
 
-    def _go_to(self, place: int) -> Keyframe:
+    def _emit_keyframe(self, place: int) -> Keyframe:
         """Make a waiting shape the last keyframe; the one before it, which is decided now."""
         decided = self._merged(place)
         self._waiting = [self._aligned(self._waiting[place]), *self._waiting[place + 1 :]]
-        self._reach = 1
+        self._reachable = 1
         return Keyframe(decided, False)
 
     def _merged(self, until: int) -> Shape:
@@ -86,16 +88,16 @@ class Keyframes:
         """The farthest of some waiting shapes that does as the next keyframe; the nearest is known to do."""
         while low < high:
             middle = (low + high + 1) // 2
-            low, high = (middle, high) if self._does(middle) else (low, middle - 1)
+            low, high = (middle, high) if self._can_skip_to(middle) else (low, middle - 1)
         return low
 
-    def _does(self, place: int) -> bool:
+    def _can_skip_to(self, place: int) -> bool:
         """Whether a waiting shape can be the next keyframe."""
         if place == 1:
             return True
-        return self._shows(self._waiting[1:place], self._aligned(self._waiting[place]).ring, place)
+        return self._is_within_bound(self._waiting[1:place], self._aligned(self._waiting[place]).ring, place)
 
-    def _shows(self, between: Sequence[Shape], ring: Ring, steps: int) -> bool:
+    def _is_within_bound(self, between: Sequence[Shape], ring: Ring, steps: int) -> bool:
         """Whether shapes are shown well enough on the way from the last keyframe to a ring so many steps on."""
         if self._min_iou >= 1 or any(shape.frame in self._exact for shape in between):
             return not between

@@ -5,7 +5,7 @@ the parts of an object. It keeps the number that its uid says, unless another ob
 leaves two tracks with one uid. In images, which have no tracks in CVAT, the uid alone tells identity. Exports list
 every frame of a track, and what they skip was deleted; in other files shapes are interpolated between two keyframes,
 and go on behind the last, as in CVAT. At the borders of a task's jobs CVAT cuts tracks, and here they go on by their
-uid (`cvat_identity`). A folder of files FIRST-LAST.xml is one recording: what two of them show is taken from the
+uid (`cvat.object_ids`). A folder of files FIRST-LAST.xml is one recording: what two of them show is taken from the
 first, and a track goes on in the next by its uid.
 """
 
@@ -27,13 +27,13 @@ from annotator.errors import LabelFileError
 from annotator.filling import require_ring
 from annotator.formats.bad_entries import BadEntries
 from annotator.formats.class_map import IDENTITY_MAP, ClassMap
-from annotator.formats.cvat.identity import Key, ObjectMerger, Piece, key_of
 from annotator.formats.cvat.interpolation import interpolate
+from annotator.formats.cvat.object_ids import Key, ObjectMerger, Piece, key_of
 from annotator.formats.cvat.shape_buffer import BLOCK, MASK, POLYGON, ShapeBuffer, ShapeRow
 from annotator.formats.cvat.xml_stream import faults, parts, step_of
 from annotator.formats.fields import score_of, shown, whole
-from annotator.formats.identity import track_id, track_ids
 from annotator.formats.names import PART
+from annotator.formats.object_ids import track_id, track_ids
 from annotator.formats.summary import frame_without_time
 from annotator.frames import FrameRef
 from annotator.instances import GroundTruth, Instances
@@ -70,7 +70,7 @@ def read(
         for file in files(path):
             with faults(file):
                 content.add(file, f" of {file.name}" if path.is_dir() else "")
-        bad.insist(path, CLAIM)
+        bad.refuse(path, CLAIM)
         with faults(path):
             content.close()
             yield from content.instances()
@@ -142,7 +142,7 @@ class _Image:
     """An image while its shapes come in."""
 
     ref: FrameRef
-    things: dict[Key, tuple[int, int]] = field(default_factory=dict)  # objects: number and track id
+    object_ids: dict[Key, tuple[int, int]] = field(default_factory=dict)  # objects: number and track id
     taken: set[int] = field(default_factory=set)  # track ids
 
 
@@ -166,7 +166,7 @@ class _Content:
     deleted: set[int] = field(default_factory=set)  # frames of a video
     made: int = 0  # bytes of shapes between keyframes
     is_export: bool = False  # of CVAT, which lists every frame of a track
-    objects_of: dict[int, int] = field(default_factory=dict)  # of the things that tracks are
+    objects_of: dict[int, int] = field(default_factory=dict)  # of the objects that tracks are
     track_ids: dict[int, int] = field(default_factory=dict)  # of objects of a video
     elements: Iterator[int] = field(default_factory=count)  # in all files
     called: str = ""  # what tells the file at hand from others, behind places in it
@@ -241,15 +241,17 @@ class _Content:
             rles: defaultdict[int, list[masks.Rle]] = defaultdict(list)
             about: dict[int, ShapeRow] = {}
             for k, drawn in enumerate(every):
-                thing = self.objects_of.get(drawn.thing, drawn.thing)
-                rles[thing].append(shown[k])
-                about.setdefault(thing, drawn)
+                object_id = self.objects_of.get(drawn.object_id, drawn.object_id)
+                rles[object_id].append(shown[k])
+                about.setdefault(object_id, drawn)
             yield Instances.of(
                 ref,
                 [masks.union(of_object, ref.size) for of_object in rles.values()],
                 [drawn.class_id for drawn in about.values()],
                 [drawn.score for drawn in about.values()],
-                track_ids=[self.track_ids.get(thing, drawn.track_id) for thing, drawn in about.items()],
+                track_ids=[
+                    self.track_ids.get(object_id, drawn.track_id) for object_id, drawn in about.items()
+                ],
             )
 
     def _add_meta(self, meta: Element) -> None:
@@ -292,7 +294,7 @@ class _Content:
         if class_id is None:
             self.skipped[f"shapes of the label {label!r}"] += 1
         elif isinstance(within, _Image):
-            of = self._thing_of_image(within, element, number)
+            of = self._object_of_image(within, element, number)
             self.spool.add(_shape(element, within.ref.index, of, class_id, within.ref.size).drawn)
         else:
             self._add_to_track(within, element, class_id)
@@ -308,7 +310,7 @@ class _Content:
             uid = _attribute(element, "uid")
             key = key_of(track.group, uid, track.label, track.number)
             track.piece = self.objects.begun(key, uid, is_mask=element.tag == "mask")
-        shape = _shape(element, frame, (track.piece.things[0], 0), class_id, self.size)
+        shape = _shape(element, frame, (track.piece.object_ids[0], 0), class_id, self.size)
         if track.last:
             for drawn in self._between(track.last, shape):
                 self._add_to_video(drawn, track.piece)
@@ -356,16 +358,16 @@ class _Content:
                 f"over {MOST_INTERPOLATED >> 30} GB of shapes between keyframes; export it from CVAT in parts"
             )
 
-    def _thing_of_image(self, image: _Image, shape: Element, number: int) -> tuple[int, int]:
+    def _object_of_image(self, image: _Image, shape: Element, number: int) -> tuple[int, int]:
         """The number and the track id of the object that a shape is of."""
         uid = _attribute(shape, "uid")
         key = key_of(shape.attrib.get("group_id", ""), uid, shape.attrib["label"], number)
-        if key not in image.things:
+        if key not in image.object_ids:
             number_of_uid = track_id(uid)
             is_free = number_of_uid not in image.taken
-            image.things[key] = (self.objects.new(), number_of_uid if is_free else 0)
+            image.object_ids[key] = (self.objects.new(), number_of_uid if is_free else 0)
             image.taken.add(number_of_uid)
-        return image.things[key]
+        return image.object_ids[key]
 
     def _end(self, track: _Track) -> None:
         """A track has all its shapes. One that is never outside goes on to the end of the task, but for masks."""

@@ -18,7 +18,7 @@ from annotator.frames import FrameRef
 POLYGON, MASK = range(2)
 BLOCK = 1000  # rows written at once
 SCHEMA = (
-    "CREATE TABLE shapes (frame, number, thing, track_id, class_id, score, z_order, kind, shape,"
+    "CREATE TABLE shapes (frame, number, object_id, track_id, class_id, score, z_order, kind, shape,"
     " PRIMARY KEY (frame, number)) WITHOUT ROWID;"
     "CREATE TABLE images (place INTEGER PRIMARY KEY, frame UNIQUE, height, width, name);"
 )
@@ -28,7 +28,7 @@ class ShapeRow(NamedTuple):
     """One shape of an object in one frame."""
 
     frame: int  # index
-    thing: int  # number of the object, the same in all its shapes
+    object_id: int  # number of the object, the same in all its shapes
     track_id: int  # from 1, 0 = none, or not known yet
     class_id: int
     score: float
@@ -100,7 +100,7 @@ class ShapeBuffer:
         """The shapes of a frame, as they were added."""
         self._flush()
         query = (
-            "SELECT frame, thing, track_id, class_id, score, z_order, kind, shape FROM shapes"
+            "SELECT frame, object_id, track_id, class_id, score, z_order, kind, shape FROM shapes"
             " WHERE frame = ? ORDER BY number"
         )
         return [ShapeRow(*row) for row in self.db.execute(query, (index,))]

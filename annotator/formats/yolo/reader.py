@@ -22,9 +22,9 @@ from annotator.formats.bad_entries import BadEntries
 from annotator.formats.class_map import IDENTITY_MAP, ClassMap
 from annotator.formats.coco.index import WITHOUT_MASKS
 from annotator.formats.fields import score_of, shown
-from annotator.formats.identity import TRACK_IDS
 from annotator.formats.image_files import Points, Size, checked, image_size, in_order, is_image, label_texts
 from annotator.formats.names import BOM
+from annotator.formats.object_ids import TRACK_IDS
 from annotator.formats.summary import frame_without_time
 from annotator.instances import GroundTruth, Instances
 from annotator.limits import LARGEST_IMAGE_LABELS, MOST_VERTICES

@@ -7,7 +7,7 @@ from collections.abc import Hashable, Mapping
 from itertools import count
 from typing import TypeVar
 
-Thing = TypeVar("Thing", bound=Hashable)
+ObjectId = TypeVar("ObjectId", bound=Hashable)
 
 NO_TRACK = re.compile(r"frame\d+-\d+")  # the uid of an object that had none
 TRACK_IDS = range(1, 1 << 31)
@@ -18,13 +18,13 @@ def track_id(uid: str) -> int:
     return int(uid) if uid.isdecimal() and len(uid) < 11 and int(uid) in TRACK_IDS else 0
 
 
-def track_ids(uids: Mapping[Thing, str]) -> dict[Thing, int]:
-    """A track id for each of the things that have one: what its uid says, unless one before has it; else a free one."""
-    given: dict[Thing, int] = {}
+def track_ids(uids: Mapping[ObjectId, str]) -> dict[ObjectId, int]:
+    """A track id for each object that has one: what its uid says, unless one before has it; else a free one."""
+    given: dict[ObjectId, int] = {}
     taken = {0}
-    for thing, uid in uids.items():
+    for object_id, uid in uids.items():
         if track_id(uid) not in taken:
-            given[thing] = track_id(uid)
-            taken.add(given[thing])
+            given[object_id] = track_id(uid)
+            taken.add(given[object_id])
     free = (number for number in count(1) if number not in taken)
-    return {thing: given[thing] if thing in given else next(free) for thing in uids}
+    return {object_id: given[object_id] if object_id in given else next(free) for object_id in uids}

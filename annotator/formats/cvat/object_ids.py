@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count, groupby
 
-from annotator.formats.identity import NO_TRACK
+from annotator.formats.object_ids import NO_TRACK
 
 NO_GROUP = ("", "0")
 Key = tuple[object, ...]  # what is equal in all shapes of an object
@@ -32,7 +32,7 @@ def key_of(group: str, uid: str, label: str, number: int) -> Key:
 class Piece:
     """A track while it is read, or the parts of an object in one job."""
 
-    things: list[int]  # numbers of the tracks
+    object_ids: list[int]  # numbers of the tracks
     key: Key
     uid: str
     is_grouped: bool
@@ -59,10 +59,10 @@ class ObjectMerger:
     _pieces: list[Piece] = field(default_factory=list)  # of all files
     _of_file: list[Piece] = field(default_factory=list)
     _jobs_before: int = 0  # in files before
-    _root: dict[int, int] = field(default_factory=dict)  # by thing: one that is the same object
+    _root: dict[int, int] = field(default_factory=dict)  # by object: one that is the same object
 
     def new(self) -> int:
-        """A thing that nothing else is known of."""
+        """An object that nothing else is known of."""
         return next(self._numbers)
 
     def begun(self, key: Key, uid: str, is_mask: bool) -> Piece:
@@ -84,7 +84,7 @@ class ObjectMerger:
             piece.job, piece.until = job + self._jobs_before, until + self._jobs_before
             whole = parts.setdefault((piece.job, *piece.key), piece)
             if whole is not piece:
-                whole.things += piece.things
+                whole.object_ids += piece.object_ids
                 whole.seen(piece.first, piece.last)
                 whole.until = max(whole.until, piece.until)
                 whole.is_mask &= piece.is_mask
@@ -93,17 +93,17 @@ class ObjectMerger:
         self._jobs_before += max(len(jobs), 1)
 
     def join(self) -> dict[int, int]:
-        """All files are read: of things that are one object, the number of the first."""
+        """All files are read: of objects that are one object, the number of the first."""
         by_uid: defaultdict[str, list[Piece]] = defaultdict(list)
         for piece in self._pieces:
-            self._unite(piece.things)
+            self._unite(piece.object_ids)
             if piece.uid:
                 by_uid[piece.uid].append(piece)
         for pieces in by_uid.values():
             if len(pieces) > 1:
                 self._join_pieces(pieces)
-        joined = {thing: self._of(thing) for piece in self._pieces for thing in piece.things}
-        uids = {joined[piece.things[0]]: piece.uid for piece in self._pieces}
+        joined = {object_id: self._of(object_id) for piece in self._pieces for object_id in piece.object_ids}
+        uids = {joined[piece.object_ids[0]]: piece.uid for piece in self._pieces}
         self.uids = {number: uids[number] for number in sorted(uids) if not NO_TRACK.fullmatch(uids[number])}
         return joined
 
@@ -117,20 +117,20 @@ class ObjectMerger:
             for place, piece in enumerate(of_job):
                 # A part whose group is that of this job may go on with others that are of the job before.
                 if latest and (piece.is_grouped if latest.until >= job else place == 0):
-                    self._unite([latest.things[0], piece.things[0]])
+                    self._unite([latest.object_ids[0], piece.object_ids[0]])
                 if seen is None or piece.last > seen.last:
                     seen = piece
             latest = seen
         for mask in (piece for piece in pieces if piece.is_mask):
             nearest = min(drawn, key=lambda piece: max(piece.first - mask.first, mask.first - piece.last, 0))
-            self._unite([nearest.things[0], mask.things[0]])
+            self._unite([nearest.object_ids[0], mask.object_ids[0]])
 
-    def _unite(self, things: list[int]) -> None:
-        roots = {self._of(thing) for thing in things}
+    def _unite(self, object_ids: list[int]) -> None:
+        roots = {self._of(object_id) for object_id in object_ids}
         for root in roots:
             self._root[root] = min(roots)
 
-    def _of(self, thing: int) -> int:
-        while (root := self._root.get(thing, thing)) != thing:
-            thing = root
-        return thing
+    def _of(self, object_id: int) -> int:
+        while (root := self._root.get(object_id, object_id)) != object_id:
+            object_id = root
+        return object_id
