@@ -36,6 +36,19 @@ def test_it_is_small_and_says_what_it_is() -> None:
     assert default_weights().with_name("README.md").exists()
 
 
+def test_it_comes_in_eight_bits_which_cost_little_and_labelling_takes_them() -> None:
+    checkpoint = load_checkpoint()
+    assert checkpoint.quantized is not None
+    report = checkpoint.quantized.report
+    full, eight = report["AP50"]
+    assert report["images"] >= 100
+    assert report["agreement"] > 0.95
+    assert eight > full - 0.01
+    pytest.importorskip("openvino", reason="there is no OpenVINO for this platform")
+    runtime = Detector.load(device="cpu").runtime
+    assert (runtime.name, runtime.precision) == ("openvino", "int8")
+
+
 def test_it_finds_objects_of_the_sample_drive() -> None:
     assert label(EXAMPLE, 40).total() >= 3
 
