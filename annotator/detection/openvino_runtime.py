@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from annotator.errors import CheckpointError, UsageError
 from annotator.model.checkpoint import Checkpoint, QuantizedGraph
-from annotator.model.network import RawMaps, SpatialEmbeddingNetwork, enlarge
+from annotator.model.network import RawMaps, SpatialEmbeddingNetwork
 from annotator.model.preprocess import processed_size, resize
 
 GRAPH_VERSION = 1  # of how graphs are made of networks
@@ -86,15 +86,15 @@ class OpenVinoRuntime:
 
     @torch.inference_mode()
     def maps(self, images: Tensor, scale: float | None) -> RawMaps:
-        """Images (B, 3, H, W) uint8 RGB on the CPU -> their raw maps at the processed size."""
+        """Images (B, 3, H, W) uint8 RGB on the CPU -> their raw maps."""
         network = self.checkpoint.network
         size = processed_size((images.shape[-2], images.shape[-1]), scale, network.spec.trained_size)
         x = network.padded(resize(images, size)).contiguous()
         # One image at a time comes out with the same bits in any batch.
         outputs = [self._infer(part) for part in x.split(1)]
-        fields = network.trimmed(torch.cat([body for body, _ in outputs]), size)
-        raw = enlarge(fields, size, network.stride)
-        return RawMaps(raw, network.spec, torch.cat([features for _, features in outputs]))
+        fields = network.trimmed(torch.cat([body for body, _ in outputs]), size).contiguous()
+        features = torch.cat([of_image for _, of_image in outputs])
+        return RawMaps(fields, network.spec, size, network.stride, features)
 
     def _infer(self, image: Tensor) -> tuple[Tensor, Tensor]:
         request = getattr(self._requests, "request", None)

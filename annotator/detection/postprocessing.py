@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from annotator.detection.appearance import with_appearance
 from annotator.detection.clustering import Foreground, cluster
-from annotator.detection.refinement import Axes, Fields, refine
+from annotator.detection.refinement import Fields, Scale, refine
 from annotator.frames import FrameRef
 from annotator.instances import Instances
 from annotator.masks import Rle, areas, visible
@@ -24,15 +25,16 @@ PAPER_PIXELS = 2048 * 1024
 def cluster_batch(maps: RawMaps, frames: Sequence[FrameRef], options: DetectionOptions) -> list[Instances]:
     """Cluster the raw maps of a batch: the instances of each frame, in source pixels."""
     spec = maps.spec
-    size = (maps.raw.shape[-2], maps.raw.shape[-1])
-    grid = spec.grid.coordinates(size, device=maps.raw.device)
+    grid = spec.grid.coordinates((maps.raw.shape[-2], maps.raw.shape[-1]), maps.stride)
     found = [
-        _cluster_frame(raw, grid, spec, frame, options) for raw, frame in zip(maps.raw, frames, strict=True)
+        _cluster_frame(raw, grid, maps, frame, options)
+        for raw, frame in zip(maps.raw.cpu(), frames, strict=True)
     ]
     if maps.features is None:
         return found
     return [
-        with_appearance(each, features, size) for each, features in zip(found, maps.features, strict=True)
+        with_appearance(each, features, maps.size)
+        for each, features in zip(found, maps.features, strict=True)
     ]
 
 
@@ -43,12 +45,13 @@ def default_min_pixels(spec: NetworkSpec) -> int:
 
 
 def _cluster_frame(
-    raw: Tensor, grid: Tensor, spec: NetworkSpec, frame: FrameRef, options: DetectionOptions
+    raw: Tensor, grid: Tensor, maps: RawMaps, frame: FrameRef, options: DetectionOptions
 ) -> Instances:
-    min_pixels = options.min_pixels or default_min_pixels(spec)
-    offset_x, offset_y, *rest = raw.cpu().numpy()
-    logits = rest[spec.n_sigma :]
-    axes = Axes(*(axis.cpu().numpy() for axis in (grid[0, 0], grid[1, :, 0])))
+    spec = maps.spec
+    min_pixels = (options.min_pixels or default_min_pixels(spec)) // maps.stride**2
+    x, y = (torch.tanh(raw[:2]) + grid).numpy()
+    logits = raw[2 + spec.n_sigma :].numpy()
+    scale = Scale(frame.size, maps.size, maps.stride)
     masks: list[Rle] = []
     class_ids: list[int] = []
     scores: list[float] = []
@@ -56,9 +59,9 @@ def _cluster_frame(
         if options.class_ids is not None and class_id not in options.class_ids:
             continue
         foreground = Foreground.of(raw, spec.n_sigma, channel, grid)
-        fields = Fields(offset_x, offset_y, logits[channel])
+        fields = Fields(x, y, logits[channel])
         for found in cluster(foreground, options.seed_threshold, min_pixels):
-            instance = refine(fields, axes, found, frame.size, options.min_score)
+            instance = refine(fields, scale, found, options.min_score)
             if instance is not None:
                 masks.append(instance.mask)
                 class_ids.append(class_id)

@@ -39,7 +39,7 @@ class Runtime(Protocol):
         """Numbers that the network computes with: "32", "16", "bf16" or "int8"."""
 
     def maps(self, images: Tensor, scale: float | None) -> RawMaps:
-        """Images (B, 3, H, W) uint8 RGB on `device` -> their raw maps at the processed size.
+        """Images (B, 3, H, W) uint8 RGB on `device` -> their raw maps.
 
         `scale` multiplies the size of the images; None processes them near the size the network was trained at.
         """

@@ -34,15 +34,15 @@ class TorchRuntime:
 
     @torch.inference_mode()
     def maps(self, images: Tensor, scale: float | None) -> RawMaps:
-        """Images (B, 3, H, W) uint8 RGB on `device` -> their raw maps at the processed size."""
+        """Images (B, 3, H, W) uint8 RGB on `device` -> their raw maps."""
         size = processed_size((images.shape[-2], images.shape[-1]), scale, self.checkpoint.spec.trained_size)
         x = resize(images, size).contiguous(memory_format=torch.channels_last)
         # On a CPU batches gain nothing, and one image at a time comes out with the same bits in any batch.
         parts = x.split(1) if self.device.type == "cpu" else [x]
         self._encoded.clear()
         with torch.autocast(self.device.type, REDUCED.get(self.precision), enabled=self.precision in REDUCED):
-            raw = torch.cat([self._network(part).float() for part in parts])
-        return RawMaps(raw, self.checkpoint.spec, torch.cat(self._encoded))
+            fields = torch.cat([self._network.fields(part).float() for part in parts]).contiguous()
+        return RawMaps(fields, self.checkpoint.spec, size, self._network.stride, torch.cat(self._encoded))
 
     def _keep(self, encoder: nn.Module, images: object, features: Tensor | list[Tensor]) -> None:
         """Keep the encoder's features at an eighth of the resolution; of several, those are the second."""

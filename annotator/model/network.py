@@ -66,8 +66,10 @@ def erfnet_spec(class_ids: tuple[int, ...], n_sigma: int) -> NetworkSpec:
 class RawMaps:
     """What a runtime returns for a batch of images of one size, and how to read it."""
 
-    raw: Tensor  # (B, 2 + S + C, h, w) float32 at the processed size, on the runtime's device
+    raw: Tensor  # (B, 2 + S + C, ceil(H / stride), ceil(W / stride)) float32, on the runtime's device
     spec: NetworkSpec
+    size: tuple[int, int]  # (H, W) that the images were processed at
+    stride: int = 1  # pixels of that size per pixel of `raw`
     features: Tensor | None = (
         None  # (B, C, h / 8, w / 8) what the encoder makes of the images, padded as it pads them
     )

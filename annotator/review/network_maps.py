@@ -9,7 +9,7 @@ import torch
 
 from annotator.instances import Instances
 from annotator.model.embedding import decode
-from annotator.model.network import RawMaps
+from annotator.model.network import RawMaps, enlarge
 from annotator.review.drawing import FrameDrawer, Picture, write_caption
 
 LOG_RADIUS = (-6.0, 0.0)  # of two, in grid units: what bandwidths are shown from and to
@@ -24,8 +24,8 @@ def maps_picture(maps: RawMaps, image: Picture, found: Instances) -> Picture:
     h and w are the processed size. The seed map shows the highest of all classes, bandwidth the radius that follows
     from it, and offsets their direction as hue and their length as brightness.
     """
-    fields = maps.raw[0].cpu()
-    size = (fields.shape[-2], fields.shape[-1])
+    size = maps.size
+    fields = enlarge(maps.raw[:1].cpu(), size, maps.stride)[0]
     grid = maps.spec.grid.coordinates(size)
     decoded = decode(fields, maps.spec.n_sigma, grid)
     seed = decoded.seed.amax(0).numpy()

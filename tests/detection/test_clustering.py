@@ -59,6 +59,11 @@ def test_clustering_equals_the_parity_figures_pixel_for_pixel(case: int) -> None
     np.testing.assert_array_equal(np.packbits(masks.reshape(shape), axis=-1), figures["masks"])
 
 
+def maps_of(raw: torch.Tensor, spec: NetworkSpec) -> RawMaps:
+    """Raw maps (2 + S + C, H, W) of a frame, as a network that makes them at the processed size gives them."""
+    return RawMaps(raw[None], spec, (raw.shape[1], raw.shape[2]))
+
+
 def random_maps(
     seed: int, height: int, width: int, n_sigma: int, spread: float, sigma: float
 ) -> torch.Tensor:
@@ -127,7 +132,7 @@ def test_instances_come_with_class_and_score_best_first() -> None:
     labels[5:20, 5:25], labels[22:38, 30:55] = 1, 2
     spec = spec_of(classes=(PERSON, CAR))
     raw = ideal_raw(labels, [0, 1], spec.grid, channels=2)
-    [found] = cluster_batch(RawMaps(raw[None], spec), [frame_ref(size=(40, 60))], DetectionOptions())
+    [found] = cluster_batch(maps_of(raw, spec), [frame_ref(size=(40, 60))], DetectionOptions())
     assert found.class_ids.tolist() == [CAR, PERSON]
     assert found.scores[0] > found.scores[1] > 0.9
     np.testing.assert_array_equal(decode_mask(found.masks[0]), labels == 2)
@@ -146,7 +151,7 @@ def one_object(seed_logit: float = 4.0) -> tuple[torch.Tensor, np.ndarray, Netwo
 
 def found_in(raw: torch.Tensor, spec: NetworkSpec, **options: float) -> Instances:
     frame = frame_ref(size=(raw.shape[1], raw.shape[2]))
-    [found] = cluster_batch(RawMaps(raw[None], spec), [frame], DetectionOptions(**options))
+    [found] = cluster_batch(maps_of(raw, spec), [frame], DetectionOptions(**options))
     return found
 
 
@@ -196,7 +201,7 @@ def test_only_the_classes_asked_for_are_labelled() -> None:
     spec = spec_of(classes=(PERSON, CAR))
     raw = ideal_raw(labels, [0, 1], spec.grid, channels=2)
     options = DetectionOptions(classes=("person",))
-    [found] = cluster_batch(RawMaps(raw[None], spec), [frame_ref(size=(40, 60))], options)
+    [found] = cluster_batch(maps_of(raw, spec), [frame_ref(size=(40, 60))], options)
     assert found.class_ids.tolist() == [PERSON]
 
 
@@ -205,7 +210,11 @@ def test_a_frame_processed_at_a_third_gets_smooth_masks_of_its_full_size() -> No
     disc = ((x - 45) ** 2 + (y - 30) ** 2 < 20**2).astype(int)
     spec = spec_of()
     raw = ideal_raw(disc, [0], spec.grid)
-    [found] = cluster_batch(RawMaps(raw[None], spec), [frame_ref(size=(180, 270))], DetectionOptions())
+    [found] = cluster_batch(
+        maps_of(raw, spec),
+        [frame_ref(size=(180, 270))],
+        DetectionOptions(),
+    )
     y, x = np.mgrid[:180, :270]
     true = (x - 136) ** 2 + (y - 91) ** 2 < 60**2
     mask = decode_mask(found.masks[0])
@@ -231,5 +240,9 @@ def test_raw_maps_beyond_what_exp_holds_are_read_without_a_word(beyond: float) -
     raw = ideal_raw(labels, [0], spec.grid)
     raw[3, labels == 0] = -1e4
     raw[0, labels == 0] = beyond
-    [found] = cluster_batch(RawMaps(raw[None], spec), [frame_ref(size=(80, 120))], DetectionOptions())
+    [found] = cluster_batch(
+        maps_of(raw, spec),
+        [frame_ref(size=(80, 120))],
+        DetectionOptions(),
+    )
     assert len(found) == 1

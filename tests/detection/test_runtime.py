@@ -137,10 +137,11 @@ def test_maps_are_what_the_network_makes_of_the_resized_image(architecture: str)
     batch = images(1, (60, 90))
     maps = TorchRuntime(checkpoint, CPU).maps(batch, scale=0.5)
     with torch.inference_mode():
-        expected = checkpoint.network(resize(batch, (30, 45)))
+        expected = checkpoint.network.fields(resize(batch, (30, 45)))
     assert maps.spec == checkpoint.spec
     assert maps.raw.dtype == torch.float32
-    assert maps.raw.shape == (1, 2 + 2 + 8, 30, 45)
+    assert (maps.size, maps.stride) == ((30, 45), checkpoint.network.stride)
+    assert maps.raw.shape == (1, 2 + 2 + 8, -(-30 // maps.stride), -(-45 // maps.stride))
     torch.testing.assert_close(maps.raw, expected)
 
 
@@ -184,7 +185,7 @@ def test_a_runtime_is_weights_on_a_device(tmp_path: Path) -> None:
     runtime = load_runtime(tmp_path / "net.safetensors", "cpu")
     assert runtime.device == CPU
     assert runtime.checkpoint.provenance == {"step": 3}
-    assert runtime.maps(images(1, (32, 32)), 1).raw.shape == (1, 12, 32, 32)
+    assert runtime.maps(images(1, (32, 32)), 1).raw.shape == (1, 12, 16, 16)
 
 
 @pytest.fixture
