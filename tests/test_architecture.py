@@ -168,6 +168,7 @@ def test_click_and_rich_stay_in_the_command_line(module: str) -> None:
 
 COMMANDS = {
     "cli.annotate",
+    "cli.bench",
     "cli.convert",
     "cli.cvat",
     "cli.evaluate",

@@ -22,6 +22,7 @@ COMMANDS = {
     "spatialemb-convert": "cli.convert",
     "spatialemb-cvat": "cli.cvat",
     "spatialemb-review": "cli.review",
+    "spatialemb-bench": "cli.bench",
 }
 
 

@@ -3,6 +3,7 @@
 The command line and its help, `run.json` and the checks are all made from these records.
 """
 
+from annotator.options.benchmark import BenchmarkJob
 from annotator.options.corrections import RUN_FOLDER, ConversionJob, EditJob, PullJob, PushJob
 from annotator.options.evaluation import (
     MATCH_AUTO,
@@ -56,6 +57,7 @@ __all__ = [
     "PUBLISHED_AS_USUAL",
     "RUN_FOLDER",
     "Attempts",
+    "BenchmarkJob",
     "ConversionJob",
     "CropOptions",
     "DetectionOptions",
