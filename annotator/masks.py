@@ -276,7 +276,7 @@ def remove_small_components(mask: npt.NDArray[np.bool_], share: float = SPECK) -
         return _without_labelled_components(mask, smallest)
     cleaned = mask.astype(np.uint8)
     for filled in (1, 0):  # holes first
-        lines = [outlines[k] for k in np.flatnonzero(is_small & (is_hole == filled))]
+        lines = [outlines[k] for k in np.flatnonzero(is_small & (is_hole == filled)).tolist()]
         cv2.drawContours(cleaned, lines, -1, filled, cv2.FILLED)
     return cleaned.view(np.bool_)
 

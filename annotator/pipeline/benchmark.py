@@ -6,7 +6,6 @@ import multiprocessing
 import sys
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -84,9 +83,9 @@ def measure(clip: Path, job: BenchmarkJob, options: DetectionOptions) -> Speed:
     )
 
 
-def _stages(source: Source, detector: Detector, folder: Path, end: int) -> tuple[int, Counter[str]]:
+def _stages(source: Source, detector: Detector, folder: Path, end: int) -> tuple[int, dict[str, float]]:
     """How many frames there are, and the CPU seconds of each stage, all threads together."""
-    spent: Counter[str] = Counter()
+    spent = dict.fromkeys(STAGES, 0.0)
 
     def timed(stage: str, work: Callable[[], Result]) -> Result:
         began = time.process_time()
