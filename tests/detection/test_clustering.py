@@ -224,6 +224,37 @@ def test_a_frame_processed_at_a_third_gets_smooth_masks_of_its_full_size() -> No
     assert iou > (staircase & true).sum() / (staircase | true).sum()
 
 
+@pytest.mark.parametrize("processed", [(121, 181), (120, 180), (60, 91)])
+@pytest.mark.parametrize("frame", [(121, 181), (363, 543), (91, 135)])
+def test_maps_at_half_the_processed_size_give_masks_where_the_objects_are(
+    processed: tuple[int, int], frame: tuple[int, int]
+) -> None:
+    """A disc at the lower right border, which maps that end beyond the image would move."""
+    spec = spec_of()
+
+    def disc(size: tuple[int, int], of: tuple[int, int], stride: int) -> np.ndarray:
+        """(H, W) in pixels that are `stride` of those of an image of size `of`."""
+        y, x = (
+            (np.arange(length) + 0.5) * stride * extent / pixels
+            for length, pixels, extent in zip(size, of, (1, 1.5), strict=True)
+        )
+        return (x[None] - 1.2) ** 2 + (y[:, None] - 0.8) ** 2 < 0.3**2
+
+    maps = -(-processed[0] // 2), -(-processed[1] // 2)
+    inside = torch.from_numpy(disc(maps, processed, 2))
+    where = spec.grid.coordinates(maps, 2)
+    raw = torch.zeros(4, *maps)
+    raw[2], raw[3] = 0.9, -5.7  # the outline lies midway between pixels
+    raw[3, inside] = 4
+    raw[:2, inside] = torch.atanh(where[:, inside].mean(1)[:, None] - where[:, inside])
+    given = RawMaps(raw[None], spec, processed, 2)
+    [found] = cluster_batch(given, [frame_ref(size=frame)], DetectionOptions())
+    mask, true = decode_mask(found.masks[0]), disc(frame, frame, 1)
+    assert (mask & true).sum() / (mask | true).sum() > 0.92
+    off = [np.mean(a) - np.mean(b) for a, b in zip(np.nonzero(mask), np.nonzero(true), strict=True)]
+    assert max(map(abs, off)) < 0.2 * frame[0] / processed[0] + 0.1
+
+
 def test_min_pixels_follows_the_size_that_the_network_was_trained_at() -> None:
     at_paper_size = NetworkSpec("erfnet", (CAR,), 1, PAPER_GRID, (0, 0, 0), (1, 1, 1), (1024, 2048))
     at_half = NetworkSpec("erfnet", (CAR,), 1, PAPER_GRID, (0, 0, 0), (1, 1, 1), (512, 1024))
