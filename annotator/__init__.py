@@ -18,20 +18,20 @@ if TYPE_CHECKING:
     from annotator.evaluation.report import evaluate
     from annotator.instances import GroundTruth, Instances
     from annotator.library import read_labels, track, write_labels
-    from annotator.options import DetectionOptions, Job, PublishOptions, TrackingOptions, TrainingJob
+    from annotator.options import AnnotationJob, CvatOptions, DetectionOptions, TrackingOptions, TrainingJob
     from annotator.pipeline.annotate import annotate
     from annotator.training.loop import train
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "AnnotationJob",
     "AnnotatorError",
+    "CvatOptions",
     "DetectionOptions",
     "Detector",
     "GroundTruth",
     "Instances",
-    "Job",
-    "PublishOptions",
     "TrackingOptions",
     "TrainingJob",
     "annotate",
@@ -48,7 +48,13 @@ _MODULES = {
     "annotator.evaluation.report": ("evaluate",),
     "annotator.instances": ("Instances", "GroundTruth"),
     "annotator.library": ("read_labels", "track", "write_labels"),
-    "annotator.options": ("DetectionOptions", "Job", "PublishOptions", "TrackingOptions", "TrainingJob"),
+    "annotator.options": (
+        "DetectionOptions",
+        "AnnotationJob",
+        "CvatOptions",
+        "TrackingOptions",
+        "TrainingJob",
+    ),
     "annotator.pipeline.annotate": ("annotate",),
     "annotator.training.loop": ("train",),
 }

@@ -11,7 +11,7 @@ from pathlib import Path
 from annotator.errors import UsageError
 from annotator.formats.sniffing import read_truth
 from annotator.instances import GroundTruth, Instances
-from annotator.options import FORMATS, PublishOptions, TrackingOptions
+from annotator.options import FORMATS, CvatOptions, TrackingOptions
 from annotator.pipeline.publish import publish_all
 from annotator.store import IMPORTED, Recording, Store
 from annotator.tracking import associate
@@ -44,7 +44,7 @@ def write_labels(
     folder: str | Path,
     *formats: str,
     name: str = "labels",
-    options: PublishOptions | None = None,
+    options: CvatOptions | None = None,
 ) -> list[Path]:
     """Write labels of a recording's frames, in order, in some formats: each file whole or not at all.
 

@@ -16,11 +16,11 @@ from annotator.errors import ExitCode, OutputError
 from annotator.escape import to_json
 from annotator.fleet.supervision import Link, supervised
 from annotator.options import (
+    AnnotationJob,
     Attempts,
+    CvatOptions,
     DetectionOptions,
     FaultOptions,
-    Job,
-    PublishOptions,
     StorageOptions,
     TrackingOptions,
 )
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 @click.command(name="spatialemb-annotate")
 @click.argument("inputs", metavar="INPUT...", nargs=-1, required=True, type=click.Path(path_type=Path))
-@options_from(Job, DetectionOptions, TrackingOptions, PublishOptions, FaultOptions, StorageOptions)
+@options_from(AnnotationJob, DetectionOptions, TrackingOptions, CvatOptions, FaultOptions, StorageOptions)
 @click.option("--quiet", is_flag=True, help="Show no progress and no table.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object on stdout.")
 @click.version_option(__version__, prog_name="spatialemb-annotate", message="%(prog)s %(version)s")
@@ -99,15 +99,15 @@ def command(link: Link | None, /, inputs: tuple[Path, ...], quiet: bool, as_json
     return code
 
 
-def _job(values: dict[str, Any], inputs: tuple[Path, ...], past: Attempts) -> Job:
+def _job(values: dict[str, Any], inputs: tuple[Path, ...], past: Attempts) -> AnnotationJob:
     """What the options ask for. Raises UsageError."""
     return build(
-        Job,
+        AnnotationJob,
         values,
         inputs=inputs,
         detection=build(DetectionOptions, values),
         tracking=build(TrackingOptions, values),
-        publishing=build(PublishOptions, values),
+        publishing=build(CvatOptions, values),
         faults=build(FaultOptions, values),
         storage=build(StorageOptions, values),
         past=past,

@@ -12,7 +12,7 @@ import click
 from annotator import __version__
 from annotator.errors import ExitCode, UsageError
 from annotator.labels import class_ids
-from annotator.options import ConversionJob, EditJob, PairingOptions, PublishOptions, ReadingOptions
+from annotator.options import ConversionJob, CvatOptions, EditJob, PairingOptions, ReadingOptions
 
 from . import shell
 from .options import build, options_from
@@ -46,7 +46,7 @@ def command() -> None:
 
 @command.command(CONVERT, hidden=True)
 @click.argument("source", metavar="SRC", type=PATH)
-@options_from(ConversionJob, PairingOptions, ReadingOptions, PublishOptions)
+@options_from(ConversionJob, PairingOptions, ReadingOptions, CvatOptions)
 @click.option("--quiet", is_flag=True, help="Say nothing of what was made.")
 @shell.verbose
 def convert(source: Path, quiet: bool, **values: Any) -> None:
@@ -60,7 +60,7 @@ def convert(source: Path, quiet: bool, **values: Any) -> None:
     Exit codes: 0 converted, 1 the format can't hold the labels, 2 wrong usage or labels that can't be read,
     130 interrupted.
     """
-    publishing, reading = build(PublishOptions, values), build(ReadingOptions, values)
+    publishing, reading = build(CvatOptions, values), build(ReadingOptions, values)
     pairing = build(PairingOptions, values)
     job = build(ConversionJob, values, source=source, reading=reading, pairing=pairing, publishing=publishing)
     # Numpy and the like must not be behind --help, nor behind wrong usage.

@@ -19,7 +19,7 @@ from annotator.errors import AnnotatorError, ServerError, ServerUnavailable, Sou
 from annotator.files import scratch_folder
 from annotator.formats.cvat import writer as cvat_writer
 from annotator.formats.cvat.xml_stream import parts
-from annotator.options import PublishOptions, PushJob
+from annotator.options import CvatOptions, PushJob
 from annotator.pipeline.run import require_run
 from annotator.store import Recording, Store
 
@@ -277,7 +277,7 @@ def _hash(path: Path) -> str:
 def _write(store: Store, recording: Recording, folder: Path) -> None:
     """Write the tracks as they were published, but in one file, as one task has them."""
     published = store.progress.published.get("cvat")
-    options = PublishOptions(**((published and published.options) or {}))
+    options = CvatOptions(**((published and published.options) or {}))
     cvat_writer.write(store, recording, folder, replace(options, split_frames=None))
 
 

@@ -18,7 +18,7 @@ from annotator.escape import to_json
 from annotator.fleet.address import url_of
 from annotator.fleet.listing import StoredRecording, recordings
 from annotator.fleet.storage import Storage, StorageError
-from annotator.options import Job
+from annotator.options import AnnotationJob
 from annotator.pipeline.annotate import attempt, bounded, run_metadata
 from annotator.pipeline.events import Event, RunStarted, SourceEnded, StepStarted
 from annotator.pipeline.run import Run
@@ -34,12 +34,12 @@ MARKER, FAILURE = (
 HIDDEN = (".tmp", ".old", ".part", "-wal", "-shm", "-journal")  # ends of names that are no labels
 
 
-def is_stored(job: Job) -> bool:
+def is_stored(job: AnnotationJob) -> bool:
     """Whether anything of a job lies elsewhere."""
     return any(url_of(path) for path in (job.out, *job.inputs))
 
 
-def annotate_stored(job: Job, detector: Detector | None = None) -> Generator[Event, None, None]:
+def annotate_stored(job: AnnotationJob, detector: Detector | None = None) -> Generator[Event, None, None]:
     """Label recordings of object storage, as `annotate` does; labels go to a folder, or to a storage.
 
     In a storage a recording has a marker when all of its labels are there; what has the marker of this job is done.
@@ -66,7 +66,7 @@ def annotate_stored(job: Job, detector: Detector | None = None) -> Generator[Eve
             _record_failure(run.record(recording), out)
 
 
-def asked_of(job: Job, detector: Detector) -> dict[str, Any]:
+def asked_of(job: AnnotationJob, detector: Detector) -> dict[str, Any]:
     """All that shapes labels but the recording itself, as a marker keeps it."""
     asked = {
         **fingerprint("", detector.runtime.checkpoint.sha256, detector.made_with),
@@ -90,13 +90,13 @@ def _output(path: Path) -> Storage | None:
     return out
 
 
-def _scratch(job: Job) -> Path:
+def _scratch(job: AnnotationJob) -> Path:
     """A folder of this machine for this job: the same one when it goes on."""
     own = hashlib.sha256(f"{job.out}\0{job.shard}".encode("utf-8", "surrogateescape")).hexdigest()[:12]
     return (job.storage.scratch or Path(tempfile.gettempdir())) / f"spatialemb-{own}"
 
 
-def _found(inputs: list[Storage | Path], job: Job) -> Iterator[StoredRecording | _Local]:
+def _found(inputs: list[Storage | Path], job: AnnotationJob) -> Iterator[StoredRecording | _Local]:
     """The recordings of this shard, as they are listed."""
     part, names = job.part, set[str]()
     for place in inputs:
@@ -144,7 +144,7 @@ def _known(
     recording: StoredRecording | _Local,
     marker: Mapping[str, Any] | None,
     shaped_by: Mapping[str, Any],
-    job: Job,
+    job: AnnotationJob,
 ) -> SourceRecord | None:
     """The record of a recording that is done; None where there is work.
 
@@ -181,7 +181,7 @@ class _Task:
     recording: StoredRecording | _Local
     run: Run
     detector: Detector
-    job: Job
+    job: AnnotationJob
     inputs: Path
     out: Storage | None
     marker: Mapping[str, Any] | None

@@ -8,7 +8,7 @@ from pathlib import Path
 from annotator.errors import UsageError
 from annotator.labels import BY_ID
 from annotator.options.evaluation import PAIRED_AS_NAMED, PairingOptions
-from annotator.options.labelling import FORMATS, PUBLISHED_AS_USUAL, PublishOptions
+from annotator.options.labelling import DEFAULT_CVAT, FORMATS, CvatOptions
 from annotator.options.reading import AS_WRITTEN, ReadingOptions
 from annotator.options.record import check, option
 
@@ -33,7 +33,7 @@ class ConversionJob:
     overwrite: bool = field(default=False, metadata=option("Replace labels that are there already."))
     reading: ReadingOptions = AS_WRITTEN
     deleted: frozenset[int] = frozenset()  # indices of frames that are none any more, where labels can't tell
-    publishing: PublishOptions = PUBLISHED_AS_USUAL
+    publishing: CvatOptions = DEFAULT_CVAT
     pairing: PairingOptions = PAIRED_AS_NAMED  # of frames with those of `like`
 
     def __post_init__(self) -> None:

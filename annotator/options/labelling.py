@@ -135,7 +135,7 @@ class TrackingOptions:
 
 
 @dataclass(frozen=True)
-class PublishOptions:
+class CvatOptions:
     """How labels become CVAT files: the other formats hold masks and tracks as they are."""
 
     poly_iou: float = field(
@@ -177,7 +177,7 @@ class PublishOptions:
         check(self)
 
 
-PUBLISHED_AS_USUAL = PublishOptions()
+DEFAULT_CVAT = CvatOptions()
 
 
 @dataclass(frozen=True)
@@ -206,7 +206,7 @@ class TrackingJob:
 
 
 @dataclass(frozen=True)
-class Job:
+class AnnotationJob:
     """Everything that one run is asked to do."""
 
     inputs: tuple[Path, ...]  # videos, image folders, folders of recordings
@@ -232,7 +232,7 @@ class Job:
     )
     detection: DetectionOptions = field(default_factory=DetectionOptions)
     tracking: TrackingOptions = field(default_factory=TrackingOptions)
-    publishing: PublishOptions = field(default_factory=PublishOptions)
+    publishing: CvatOptions = field(default_factory=CvatOptions)
     preview: bool = field(
         default=False,
         metadata=option("Draw the labels over each recording, too: preview.mp4 and a sheet of its frames."),

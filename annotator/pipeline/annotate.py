@@ -16,7 +16,7 @@ from annotator.detection import Detector
 from annotator.errors import AnnotatorError, OutputError, RecordingOutputError, SourceError
 from annotator.escape import encodable
 from annotator.labels import BY_ID
-from annotator.options import Attempts, DetectionOptions, Job, TrackingOptions
+from annotator.options import AnnotationJob, Attempts, DetectionOptions, TrackingOptions
 from annotator.pipeline.events import (
     Event,
     FramesLabelled,
@@ -40,7 +40,7 @@ log = logging.getLogger(__name__)
 MOST_NAMED = 100  # paths of what was passed over, in run.json
 
 
-def annotate(job: Job, detector: Detector | None = None) -> Generator[Event, None, None]:
+def annotate(job: AnnotationJob, detector: Detector | None = None) -> Generator[Event, None, None]:
     """Label every pending source of a job; one bad source never ends the run.
 
     Without a `detector` the job's weights are loaded. Close the generator to stop: what is
@@ -80,13 +80,13 @@ def attempt(source: Named, run: Run, labelling: Generator[Event, None, bool]) ->
     yield SourceEnded(run.record(source), worked)
 
 
-def bounded(source: Source, run: Run, detector: Detector, job: Job) -> Generator[Event, None, bool]:
+def bounded(source: Source, run: Run, detector: Detector, job: AnnotationJob) -> Generator[Event, None, bool]:
     """Label a source that is within the bounds."""
     insist_on_bounds(source, run.folder(source), job)
     return (yield from label(source, run, detector, job))
 
 
-def label(source: Source, run: Run, detector: Detector, job: Job) -> Generator[Event, None, bool]:
+def label(source: Source, run: Run, detector: Detector, job: AnnotationJob) -> Generator[Event, None, bool]:
     """Take one source through the three steps; False when nothing was left to do."""
     folder = run.folder(source)
     shaped_by = fingerprint_of(source, detector)
@@ -163,7 +163,7 @@ def check_stores(run: Run, sources: Sequence[Source], detector: Detector, past: 
             continue  # told when its turn comes
 
 
-def insist_on_bounds(source: Source, folder: Path, job: Job) -> None:
+def insist_on_bounds(source: Source, folder: Path, job: AnnotationJob) -> None:
     """Raise SourceError for a source that has killed its process too often, or is larger than is wished for."""
     deaths = job.past.deaths.get(source.name, ())
     if len(deaths) > job.faults.retries:
@@ -207,7 +207,7 @@ def expected_frames(source: Source, options: DetectionOptions) -> int | None:
     return max(0, -(-(end - options.start) // options.every))
 
 
-def run_metadata(job: Job, detector: Detector, findings: Findings) -> dict[str, Any]:
+def run_metadata(job: AnnotationJob, detector: Detector, findings: Findings) -> dict[str, Any]:
     """What run.json says of the run as a whole."""
     runtime, checkpoint = detector.runtime, detector.runtime.checkpoint
     return {

@@ -20,7 +20,7 @@ from annotator.detection import Detector
 from annotator.detection.optical_flow import OpticalFlow
 from annotator.errors import UsageError
 from annotator.model.checkpoint import load_checkpoint
-from annotator.options import BenchmarkJob, DetectionOptions, Job, TrackingOptions
+from annotator.options import AnnotationJob, BenchmarkJob, DetectionOptions, TrackingOptions
 from annotator.pipeline.annotate import annotate
 from annotator.pipeline.publish import publish
 from annotator.store import IMPORTED, Store
@@ -64,7 +64,7 @@ def measure(clip: Path, job: BenchmarkJob, options: DetectionOptions) -> Speed:
     detector = Detector.load(job.weights, "auto", options)
     [source] = find_sources([clip])[:1]
     with tempfile.TemporaryDirectory(prefix="spatialemb-") as folder:
-        whole = Job((clip,), Path(folder) / "whole", weights=job.weights, detection=options)
+        whole = AnnotationJob((clip,), Path(folder) / "whole", weights=job.weights, detection=options)
         wall, cpu = time.perf_counter(), time.process_time()
         for _ in annotate(whole, detector):
             pass
@@ -93,7 +93,7 @@ def _stages(source: Source, detector: Detector, folder: Path, end: int) -> tuple
         spent[stage] += time.process_time() - began
         return result
 
-    flow, frames, job = OpticalFlow(), 0, Job((source.path,), folder)
+    flow, frames, job = OpticalFlow(), 0, AnnotationJob((source.path,), folder)
     with (
         Store.open(folder, {"made": "by a benchmark"}) as store,
         Loader(source, detector.device, job.batch_size, end=end, prefetch=1) as loader,

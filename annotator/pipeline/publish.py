@@ -14,7 +14,7 @@ from typing import Any
 from annotator.errors import AnnotatorError, FormatError, FormatLimitError, UsageError, cant_be_written
 from annotator.formats.interface import Format, RecordingInfo
 from annotator.formats.registry import ALWAYS, WRITABLE
-from annotator.options import PublishOptions
+from annotator.options import CvatOptions
 from annotator.pipeline.events import Event, StepStarted
 from annotator.pipeline.run import locked
 from annotator.store import FILE_NAME as STORE
@@ -30,7 +30,7 @@ def publish_all(
     recording: Recording,
     folder: Path,
     *formats: str,
-    options: PublishOptions | None = None,
+    options: CvatOptions | None = None,
 ) -> None:
     """`publish` all at once; whether it is a video is told by the frames."""
     is_video = not any(ref.name for ref in islice(store.frames(), 1))
@@ -43,7 +43,7 @@ def publish(
     store: Store,
     folder: Path,
     formats: Sequence[str],
-    options: PublishOptions | None = None,
+    options: CvatOptions | None = None,
 ) -> Generator[Event, None, bool]:
     """Write the formats that are asked for, and renew those written before from other tracks or with other options.
 

@@ -19,13 +19,13 @@ from annotator import masks, polygons
 from annotator.formats.cvat import writer as cvat_writer
 from annotator.formats.cvat.shapes import shapes_of
 from annotator.formats.summary import LabelSummary
-from annotator.options import PublishOptions
+from annotator.options import CvatOptions
 from annotator.polygons.borders import trace
 from annotator.store import Store
 from tests.helpers.builders import Recording
 from tests.reference.cvat_interpolation import shown
 
-DEFAULT = PublishOptions()
+DEFAULT = CvatOptions()
 
 
 def main() -> None:
@@ -105,9 +105,7 @@ def of_keyframes(store: Store, bound: float) -> None:
                 exact[shape.uid, shape.frame].append(shape.exact)
     with tempfile.TemporaryDirectory() as folder:
         began = time.process_time()
-        goal = cvat_writer.write(store, Recording(), Path(folder), PublishOptions(keyframe_iou=bound)).files[
-            0
-        ]
+        goal = cvat_writer.write(store, Recording(), Path(folder), CvatOptions(keyframe_iou=bound)).files[0]
         seconds = time.process_time() - began
         size = goal.stat().st_size
         tracks = list(ET.parse(goal).getroot().iterfind("track"))

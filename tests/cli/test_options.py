@@ -10,7 +10,14 @@ import pytest
 from click.testing import CliRunner
 
 from annotator.errors import UsageError
-from annotator.options import FORMATS, DetectionOptions, Job, PublishOptions, TrackingOptions, options_of
+from annotator.options import (
+    FORMATS,
+    AnnotationJob,
+    CvatOptions,
+    DetectionOptions,
+    TrackingOptions,
+    options_of,
+)
 from cli.annotate import command
 from cli.options import build, options_from
 
@@ -18,7 +25,7 @@ HERE = Path("drive.mp4")
 
 
 def test_defaults_are_valid() -> None:
-    job = Job(inputs=(HERE,), out=Path("labels"))
+    job = AnnotationJob(inputs=(HERE,), out=Path("labels"))
     assert job.formats == ("cityscapes", "coco", "cvat")
     assert job.detection == DetectionOptions(every=1, start=0, end=None, scale=None, seed_threshold=0.65)
     assert job.tracking.enabled
@@ -49,13 +56,13 @@ def test_tracking_and_jobs_are_checked_too() -> None:
     with pytest.raises(UsageError, match="--min-track"):
         TrackingOptions(min_track=0)
     with pytest.raises(UsageError, match=r"--format does not know 'yolo'; choose from cityscapes"):
-        Job(inputs=(HERE,), out=Path("labels"), formats=("coco", "yolo"))
+        AnnotationJob(inputs=(HERE,), out=Path("labels"), formats=("coco", "yolo"))
     with pytest.raises(UsageError, match="--format names no format"):
-        Job(inputs=(HERE,), out=Path("labels"), formats=())
+        AnnotationJob(inputs=(HERE,), out=Path("labels"), formats=())
     with pytest.raises(UsageError, match="--batch-size"):
-        Job(inputs=(HERE,), out=Path("labels"), batch_size=0)
+        AnnotationJob(inputs=(HERE,), out=Path("labels"), batch_size=0)
     with pytest.raises(UsageError, match="nothing to label"):
-        Job(inputs=(), out=Path("labels"))
+        AnnotationJob(inputs=(), out=Path("labels"))
 
 
 def test_class_ids_are_those_of_cityscapes() -> None:
@@ -65,7 +72,7 @@ def test_class_ids_are_those_of_cityscapes() -> None:
 
 def test_every_option_is_in_the_help_with_its_default() -> None:
     text = " ".join(CliRunner().invoke(command, ["--help"]).output.split())
-    for record in (Job, DetectionOptions, TrackingOptions, PublishOptions):
+    for record in (AnnotationJob, DetectionOptions, TrackingOptions, CvatOptions):
         for name, spec in options_of(record).items():
             assert spec.flag_of(name) in text
             assert spec.help.split("  [")[0].split(",")[0] in text
@@ -75,7 +82,7 @@ def test_every_option_is_in_the_help_with_its_default() -> None:
 def test_no_two_records_share_an_option() -> None:
     names = [
         name
-        for record in (Job, DetectionOptions, TrackingOptions, PublishOptions)
+        for record in (AnnotationJob, DetectionOptions, TrackingOptions, CvatOptions)
         for name in options_of(record)
     ]
     assert len(names) == len(set(names))
@@ -85,16 +92,16 @@ def test_options_come_back_from_the_command_line_as_the_record() -> None:
     made = []
 
     @click.command()
-    @options_from(Job, DetectionOptions, TrackingOptions, PublishOptions)
+    @options_from(AnnotationJob, DetectionOptions, TrackingOptions, CvatOptions)
     def collect(**values: Any) -> None:
         made.append(
             build(
-                Job,
+                AnnotationJob,
                 values,
                 inputs=(HERE,),
                 detection=build(DetectionOptions, values),
                 tracking=build(TrackingOptions, values),
-                publishing=build(PublishOptions, values),
+                publishing=build(CvatOptions, values),
             )
         )
 
@@ -106,7 +113,7 @@ def test_options_come_back_from_the_command_line_as_the_record() -> None:
     for arguments in (line, "--out labels"):
         assert CliRunner().invoke(collect, arguments.split()).exit_code == 0
     detection = DetectionOptions(("person", "car"), 5, 10, 50, 0.5, "bf16", "torch", 0.8, 0.4, 64)
-    asked = Job(
+    asked = AnnotationJob(
         (HERE,),
         Path("labels"),
         ("coco", "mots"),
@@ -115,10 +122,10 @@ def test_options_come_back_from_the_command_line_as_the_record() -> None:
         2,
         detection,
         TrackingOptions(enabled=False),
-        PublishOptions(0.9, 20, "mask", 0.8, 500),
+        CvatOptions(0.9, 20, "mask", 0.8, 500),
         overwrite=True,
     )
-    assert made == [asked, Job((HERE,), Path("labels"))]
+    assert made == [asked, AnnotationJob((HERE,), Path("labels"))]
 
 
 def test_the_formats_on_offer_are_those_that_can_be_written() -> None:

@@ -13,7 +13,7 @@ from annotator.formats.cvat import reader as cvat_reader
 from annotator.formats.cvat import writer as cvat_writer
 from annotator.instances import Instances
 from annotator.labels import BY_NAME
-from annotator.options import PublishOptions
+from annotator.options import CvatOptions
 from tests.formats.test_all_formats import VIDEO
 from tests.helpers.builders import Labels, blob, frame_ref
 from tests.helpers.fake_cvat import FakeTask
@@ -81,7 +81,7 @@ def test_objects_go_on_across_jobs_that_share_no_frame(
     tmp_path: Path, step: int, segment_size: int, holes: str
 ) -> None:
     labels = drive(step)
-    file = cvat_writer.write(labels, VIDEO, tmp_path, PublishOptions(holes=holes)).files[0]
+    file = cvat_writer.write(labels, VIDEO, tmp_path, CvatOptions(holes=holes)).files[0]
     task = task_of(labels, segment_size, overlap=0)
     assert take_annotations(task, file.read_bytes(), "CVAT 1.1") == ""
     assert_same(back_from(task, tmp_path), list(cvat_reader.read(file)))
@@ -101,7 +101,7 @@ def test_files_of_a_split_recording_are_the_run_when_each_is_in_its_job(
     tmp_path: Path, step: int, segment_size: int
 ) -> None:
     labels = drive(step)
-    folder = cvat_writer.write(labels, VIDEO, tmp_path, PublishOptions(split_frames=segment_size)).files[0]
+    folder = cvat_writer.write(labels, VIDEO, tmp_path, CvatOptions(split_frames=segment_size)).files[0]
     task = task_of(labels, segment_size, overlap=None)
     for job, file in enumerate(sorted(folder.iterdir())):
         assert take_annotations(task, file.read_bytes(), "CVAT 1.1", job) == ""

@@ -28,7 +28,7 @@ from annotator.formats.cvat import writer as cvat_writer
 from annotator.formats.cvat.reader import read
 from annotator.instances import Instances
 from annotator.labels import BY_NAME
-from annotator.options import PublishOptions, PullJob, PushJob
+from annotator.options import CvatOptions, PullJob, PushJob
 from annotator.store import Recording, Store
 from tests.helpers.builders import add_recording, frame_ref
 from tests.helpers.fake_cvat import TOKEN, FakeCvat
@@ -204,7 +204,7 @@ def test_jobs_that_share_frames_show_every_object_once(site: Site, run: Path, ov
 def test_a_file_for_every_job_makes_the_same_task(site: Site, run: Path) -> None:
     with Store.read(run / "drive") as store:
         recording = Recording("drive", run.parent / "drive.mp4")
-        cvat_writer.write(store, recording, run.parent / "split", PublishOptions(split_frames=10))
+        cvat_writer.write(store, recording, run.parent / "split", CvatOptions(split_frames=10))
     files = {
         int(path.name.partition("-")[0]): path
         for path in (run.parent / "split" / cvat_writer.FOLDER).iterdir()

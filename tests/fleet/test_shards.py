@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from annotator.errors import UsageError
 from annotator.fleet.report import report
-from annotator.options import Job, Shard
+from annotator.options import AnnotationJob, Shard
 from annotator.pipeline.run import Run
 from cli.fleet import command
 from tests.helpers.builders import Recording
@@ -51,7 +51,7 @@ def test_shards_share_the_work() -> None:
 @pytest.mark.parametrize("text", ["0/8", "9/8", "3", "3/0", "a/b", "-1/3", "3/8/9", "1/1000000000"])
 def test_what_is_no_shard_is_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(UsageError, match=r"--shard .* as 3/8"):
-        Job((tmp_path,), tmp_path, shard=text)
+        AnnotationJob((tmp_path,), tmp_path, shard=text)
 
 
 def test_a_report_puts_the_records_of_shards_together(tmp_path: Path) -> None:

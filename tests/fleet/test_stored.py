@@ -16,7 +16,7 @@ from annotator.fleet.address import shown, url_of
 from annotator.fleet.engine import annotate
 from annotator.fleet.listing import recordings
 from annotator.fleet.storage import Storage
-from annotator.options import DetectionOptions, Job, StorageOptions
+from annotator.options import AnnotationJob, DetectionOptions, StorageOptions
 from annotator.pipeline.events import FramesLabelled, SourceEnded
 from tests.faults import text_named_mp4
 from tests.helpers.fake_detector import ToyRuntime, draw, install, write_video
@@ -39,8 +39,8 @@ def toy(monkeypatch: pytest.MonkeyPatch) -> ToyRuntime:
     return install(monkeypatch)
 
 
-def job(tmp_path: Path, *inputs: Path, out: Path = OUT, **others: Any) -> Job:
-    return Job(inputs or (IN,), out, storage=StorageOptions(tmp_path / "scratch"), **others)
+def job(tmp_path: Path, *inputs: Path, out: Path = OUT, **others: Any) -> AnnotationJob:
+    return AnnotationJob(inputs or (IN,), out, storage=StorageOptions(tmp_path / "scratch"), **others)
 
 
 def fill(tmp_path: Path, *names: str) -> Path:
@@ -63,7 +63,7 @@ def labels_of(objects: dict[str, bytes]) -> dict[str, bytes]:
     }
 
 
-def ended(job: Job) -> dict[str, tuple[str, bool]]:
+def ended(job: AnnotationJob) -> dict[str, tuple[str, bool]]:
     return {e.record.name: (e.record.state, e.worked) for e in annotate(job) if isinstance(e, SourceEnded)}
 
 
@@ -90,7 +90,7 @@ def test_labels_are_those_of_one_machine_through_trouble_and_a_second_run_does_n
     server.every = {}
     objects = stored()
     assert_promises_are_kept(objects)
-    ended(Job((local,), tmp_path / "labels"))
+    ended(AnnotationJob((local,), tmp_path / "labels"))
     assert labels_of(objects) == {
         k: v for k, v in label_files(tmp_path / "labels").items() if "traceback" not in k
     }
@@ -173,7 +173,7 @@ def test_a_folder_of_images_is_one_recording(tmp_path: Path, server: Trouble, to
 
 def test_what_is_too_large_for_scratch_fails_alone(tmp_path: Path, server: Trouble, toy: ToyRuntime) -> None:
     fill(tmp_path, "a")
-    small = Job((IN,), OUT, storage=StorageOptions(tmp_path / "scratch", scratch_gb=1e-6))
+    small = AnnotationJob((IN,), OUT, storage=StorageOptions(tmp_path / "scratch", scratch_gb=1e-6))
     (found,) = [event.record for event in annotate(small) if isinstance(event, SourceEnded)]
     assert "more than --scratch-gb" in (found.error or "")
 

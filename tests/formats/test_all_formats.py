@@ -23,7 +23,7 @@ from annotator.formats.summary import EMPTY, HIDDEN, shortest, text
 from annotator.frames import FrameRef
 from annotator.instances import Instances
 from annotator.labels import INSTANCE_CLASSES
-from annotator.options import PublishOptions
+from annotator.options import CvatOptions
 from tests.helpers.builders import Labels, Recording, blob, frame_ref, mask, read_instances
 
 CAR, PERSON, BUS = 26, 24, 28
@@ -332,7 +332,7 @@ def test_mots_gives_back_masks_classes_and_identities(tmp_path: Path, labels: La
 @given(any_labels())
 @pytest.mark.parametrize("source", [VIDEO, FOLDER], ids=["video", "folder"])
 def test_cvat_gives_back_classes_scores_and_tracks(tmp_path: Path, source: Recording, labels: Labels) -> None:
-    cvat_writer.write(labels, source, tmp_path, PublishOptions(keyframe_iou=1))
+    cvat_writer.write(labels, source, tmp_path, CvatOptions(keyframe_iou=1))
     back = list(read_instances("cvat", tmp_path / "cvat.xml"))
     assert [b.frame.index for b in back] == [f.index for f in labels.frames()]
     for written, read in zip(labels.found, back, strict=True):

@@ -22,7 +22,7 @@ from annotator.formats.names import BOM
 from annotator.formats.registry import WRITABLE
 from annotator.formats.sniffing import sniff
 from annotator.instances import Instances
-from annotator.options import PublishOptions
+from annotator.options import CvatOptions
 from tests.formats.test_all_formats import (
     BESIDE,
     CAR,
@@ -39,7 +39,7 @@ from tests.helpers.builders import REAL_DATA, Labels, Recording, needs_real_data
 
 STEM = "day-1-drive_000000_000001"
 LABELS = Labels([instances(k, (SQUARE, CAR, 0.9, 1), (BESIDE, PERSON, 0.8, 2)) for k in range(3)])
-ALL_KEYFRAMES = PublishOptions(keyframe_iou=1)
+ALL_KEYFRAMES = CvatOptions(keyframe_iou=1)
 
 
 def said(path: Path) -> list[str]:
@@ -69,7 +69,7 @@ def test_silent_on_what_this_tool_writes(
 def test_silent_on_cvat_with_any_options(
     tmp_path: Path, source: Recording, holes: str, labels: Labels
 ) -> None:
-    cvat_writer.write(labels, source, tmp_path, PublishOptions(holes=holes, keyframe_iou=0.6, max_vertices=8))
+    cvat_writer.write(labels, source, tmp_path, CvatOptions(holes=holes, keyframe_iou=0.6, max_vertices=8))
     assert said(tmp_path / cvat_writer.FILE) == []
 
 
@@ -431,7 +431,7 @@ def test_what_holds_no_labels_is_refused(tmp_path: Path) -> None:
 
 def test_split_files_are_checked_together(tmp_path: Path) -> None:
     labels = Labels([instances(k, (SQUARE, CAR, 0.9, 1)) for k in range(40)])
-    files = cvat_writer.write(labels, VIDEO, tmp_path, PublishOptions(split_frames=15)).files
+    files = cvat_writer.write(labels, VIDEO, tmp_path, CvatOptions(split_frames=15)).files
     assert said(files[0]) == []
     one = files[0] / "000010-000024.xml"
     one.write_text(one.read_text().replace('label="car"', 'label="dog"'))

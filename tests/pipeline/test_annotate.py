@@ -15,7 +15,7 @@ import pytest
 from annotator.errors import ExitCode, FormatError, OutputError, UsageError
 from annotator.files import FileLock
 from annotator.formats.registry import WRITABLE
-from annotator.options import DetectionOptions, Job, PublishOptions, TrackingOptions
+from annotator.options import AnnotationJob, CvatOptions, DetectionOptions, TrackingOptions
 from annotator.pipeline import publish as publishing
 from annotator.pipeline.annotate import annotate
 from annotator.pipeline.events import FramesLabelled, SourceEnded
@@ -33,8 +33,8 @@ def toy(monkeypatch: pytest.MonkeyPatch) -> ToyRuntime:
 ALL = ("cityscapes", "coco", "cvat", "mots")
 
 
-def job(*inputs: Path, out: Path, **others: Any) -> Job:
-    return Job(inputs=inputs, out=out, **others)
+def job(*inputs: Path, out: Path, **others: Any) -> AnnotationJob:
+    return AnnotationJob(inputs=inputs, out=out, **others)
 
 
 def label_files(folder: Path) -> dict[str, bytes]:
@@ -55,7 +55,7 @@ def record(out: Path, name: str) -> Any:
     return found
 
 
-def ended(job: Job) -> dict[str, tuple[str, bool]]:
+def ended(job: AnnotationJob) -> dict[str, tuple[str, bool]]:
     return {e.record.name: (e.record.state, e.worked) for e in annotate(job) if isinstance(e, SourceEnded)}
 
 
@@ -295,7 +295,7 @@ def test_other_options_of_cvat_write_its_files_again_and_no_others(tmp_path: Pat
     video, out = write_video(tmp_path / "drive.mp4"), tmp_path / "labels"
     ended(job(video, out=out, formats=("coco", "cvat")))
     before = {path.name: path.stat().st_mtime_ns for path in (out / "drive").iterdir()}
-    again = job(video, out=out, formats=("coco", "cvat"), publishing=PublishOptions(split_frames=10))
+    again = job(video, out=out, formats=("coco", "cvat"), publishing=CvatOptions(split_frames=10))
     assert ended(again) == {"drive": ("done", True)}
     assert ended(again) == {"drive": ("done", False)}
     after = {path.name: path.stat().st_mtime_ns for path in (out / "drive").iterdir()}

@@ -22,7 +22,7 @@ from annotator.formats.registry import WRITABLE
 from annotator.formats.sniffing import read_truth
 from annotator.instances import Instances
 from annotator.labels import BY_NAME
-from annotator.options import RUN_FOLDER, ConversionJob, PublishOptions, ReadingOptions, TrackingOptions
+from annotator.options import RUN_FOLDER, ConversionJob, CvatOptions, ReadingOptions, TrackingOptions
 from annotator.pipeline.convert import STRANGE, Converted, convert
 from annotator.store import Store
 from annotator.tracking import associate
@@ -327,7 +327,7 @@ def test_a_split_recording_is_converted_and_corrected_as_one(tmp_path: Path) -> 
     labels = Labels([instances(k, (SQUARE, CAR, 0.9, 1), (BESIDE, PERSON, 0.8, 2)) for k in range(30)])
     run = stored(tmp_path, labels, Recording("drive"))
     recording = run if (run / "labels.sqlite").exists() else run / "drive"
-    split = PublishOptions(split_frames=12)
+    split = CvatOptions(split_frames=12)
     [sent] = convert(ConversionJob(recording, "cvat", tmp_path / "sent", publishing=split))
     back = converted(tmp_path / "sent" / sent.name / "cvat", "run", tmp_path / "back", like=run)
     assert (back.frames, back.instances, back.tracks) == (30, 60, 2)

@@ -19,7 +19,7 @@ from annotator.formats.interface import (
 from annotator.formats.names import PART, name_in
 from annotator.formats.pairing import FrameNames
 from annotator.instances import GroundTruth
-from annotator.options import PUBLISHED_AS_USUAL, PublishOptions
+from annotator.options import DEFAULT_CVAT, CvatOptions
 
 NAME = "cvat"
 
@@ -56,7 +56,7 @@ def _check(path: Path) -> Iterator[Finding]:
 def _write(reader: LabelReader, source: RecordingInfo, folder: Path, options: Any = None) -> Written:
     from annotator.formats.cvat import writer
 
-    return writer.write(reader, source, folder, options or PUBLISHED_AS_USUAL)
+    return writer.write(reader, source, folder, options or DEFAULT_CVAT)
 
 
 def _estimate_size(reader: LabelReader, source: RecordingInfo, options: Any, instances: int) -> int:
@@ -75,6 +75,6 @@ CVAT = Format(
     "CVAT XML (or the zip of an export)",
     _write,
     ("cvat.xml", "cvat"),
-    PublishOptions,
+    CvatOptions,
     _estimate_size,
 )

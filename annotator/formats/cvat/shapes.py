@@ -13,7 +13,7 @@ from annotator import masks, polygons
 from annotator.formats.summary import shortest
 from annotator.instances import Instances
 from annotator.masks import Rle
-from annotator.options import PublishOptions
+from annotator.options import CvatOptions
 from annotator.polygons import PolygonPart, Polygons, Ring
 
 HOLES = "holes filled"
@@ -35,7 +35,7 @@ class Shape(NamedTuple):
     review: tuple[str, ...] = ()  # what a person may want to look at
 
 
-def shapes_of(shown: Instances, losses: Counter[str], options: PublishOptions) -> list[list[Shape]]:
+def shapes_of(shown: Instances, losses: Counter[str], options: CvatOptions) -> list[list[Shape]]:
     """The parts of each of a frame's disjoint instances, largest first; what is lost is counted."""
     limits = polygons.Limits(options.poly_iou, options.max_vertices, options.holes != "fill")
     outlined = polygons.polygonize(shown.masks, shown.frame.size, limits)
@@ -61,7 +61,7 @@ def shapes_of(shown: Instances, losses: Counter[str], options: PublishOptions) -
     return shapes
 
 
-def _is_mask(part: PolygonPart, options: PublishOptions) -> bool:
+def _is_mask(part: PolygonPart, options: CvatOptions) -> bool:
     return options.holes == "mask" and part.holes > 0
 
 

@@ -35,7 +35,7 @@ from annotator.formats.summary import LabelSummary, lost, text
 from annotator.frames import FrameRef
 from annotator.instances import Instances
 from annotator.labels import BY_ID, Label
-from annotator.options import PUBLISHED_AS_USUAL, PublishOptions
+from annotator.options import DEFAULT_CVAT, CvatOptions
 
 __all__ = ["label_specification", "names", "read", "read_truth", "write"]
 
@@ -58,7 +58,7 @@ DRAWN_BY_HAND = {
 
 
 def write(
-    reader: LabelReader, source: RecordingInfo, folder: Path, options: PublishOptions = PUBLISHED_AS_USUAL
+    reader: LabelReader, source: RecordingInfo, folder: Path, options: CvatOptions = DEFAULT_CVAT
 ) -> Written:
     """Write DIR/cvat.xml, or DIR/cvat/FIRST-LAST.xml if they are split, and DIR/cvat_labels.json."""
     goal, labels_goal = folder / (FOLDER if options.split_frames else FILE), folder / CVAT_LABELS
@@ -88,7 +88,7 @@ def write(
     return Written((goal, labels_goal), summary.frame_count, instances, +losses)
 
 
-def expected_size(reader: LabelReader, source: RecordingInfo, options: PublishOptions, instances: int) -> int:
+def expected_size(reader: LabelReader, source: RecordingInfo, options: CvatOptions, instances: int) -> int:
     """About how many bytes the XML of this many instances will have, judged by the first SAMPLE frames."""
     first = _First(reader)
     with TemporaryDirectory() as folder:
@@ -151,7 +151,7 @@ class _Shapes:
 
     summary: LabelSummary
     losses: Counter[str]
-    options: PublishOptions
+    options: CvatOptions
     _seen: dict[int, int] = field(default_factory=dict)  # by track id: the last frame
 
     def of(self, found: Instances) -> list[DrawnObject]:
@@ -195,7 +195,7 @@ class _File(Protocol):
     def finish(self) -> None: ...
 
 
-def _files(path: Path, summary: LabelSummary, source: RecordingInfo, options: PublishOptions) -> list[_File]:
+def _files(path: Path, summary: LabelSummary, source: RecordingInfo, options: CvatOptions) -> list[_File]:
     """The files to write, by their first frame: `path` itself, or in this folder."""
     is_split = options.split_frames is not None
     kind = partial(_Video, min_iou=options.keyframe_iou, is_split=is_split) if source.is_video else _Images

@@ -17,7 +17,7 @@ import pytest
 from annotator import masks
 from annotator.formats.cvat import writer as cvat_writer
 from annotator.formats.registry import WRITABLE
-from annotator.options import PublishOptions
+from annotator.options import CvatOptions
 from tests.formats.test_all_formats import CAR, FOLDER, PERSON, VIDEO, instances
 from tests.helpers.builders import Labels, Recording, blob
 
@@ -58,7 +58,7 @@ def areas(label_index: int) -> list[int]:
 
 
 def test_tracks_of_the_video_dialect(tmp_path: Path) -> None:
-    cvat_writer.write(LABELS, VIDEO, tmp_path / "out", PublishOptions(keyframe_iou=1))
+    cvat_writer.write(LABELS, VIDEO, tmp_path / "out", CvatOptions(keyframe_iou=1))
     (tmp_path / "in").mkdir()
     shutil.copy(tmp_path / "out" / "cvat.xml", tmp_path / "in")
     count, found = imported(tmp_path / "in", "cvat")

@@ -14,7 +14,7 @@ from annotator import masks, polygons
 from annotator.formats.cvat import writer as cvat_writer
 from annotator.formats.cvat.interpolation import interpolate
 from annotator.instances import Instances
-from annotator.options import PublishOptions
+from annotator.options import CvatOptions
 from tests.formats.test_all_formats import CAR, PERSON, VIDEO, any_labels, expected, instances
 from tests.helpers.builders import Labels, blob
 from tests.reference.cvat_interpolation import between, shown
@@ -27,7 +27,7 @@ RINGS = st.lists(st.tuples(COORDINATES, COORDINATES), min_size=3, max_size=12, u
 
 
 def written(folder: Path, labels: Labels, **options: float) -> ET.Element:
-    cvat_writer.write(labels, VIDEO, folder, PublishOptions(**options))
+    cvat_writer.write(labels, VIDEO, folder, CvatOptions(**options))
     return ET.parse(folder / cvat_writer.FILE).getroot()
 
 

@@ -24,7 +24,7 @@ from annotator.formats.names import CVAT_LABELS
 from annotator.formats.sniffing import sniff
 from annotator.instances import Instances
 from annotator.labels import INSTANCE_CLASSES
-from annotator.options import PublishOptions
+from annotator.options import CvatOptions
 from tests.formats.test_all_formats import (
     BESIDE,
     BUS,
@@ -44,11 +44,11 @@ from tests.formats.test_all_formats import (
 from tests.helpers.builders import Labels, Recording, blob, mask
 from tests.reference.cvat_rules import violations
 
-ALL_KEYFRAMES = PublishOptions(keyframe_iou=1)
+ALL_KEYFRAMES = CvatOptions(keyframe_iou=1)
 
 
 def published(
-    folder: Path, labels: Labels, source: Recording = VIDEO, options: PublishOptions = ALL_KEYFRAMES
+    folder: Path, labels: Labels, source: Recording = VIDEO, options: CvatOptions = ALL_KEYFRAMES
 ) -> ET.Element:
     cvat_writer.write(labels, source, folder, options)
     return ET.parse(folder / cvat_writer.FILE).getroot()
@@ -170,7 +170,7 @@ def test_rings_of_a_moving_object_begin_at_one_place_and_run_one_way(tmp_path: P
 
 def test_an_object_has_one_group_in_all_files_of_a_split_recording(tmp_path: Path) -> None:
     found = [instances(k, (SQUARE | BESIDE if k < 5 else SQUARE, CAR, 0.9, 4)) for k in range(20)]
-    folder = cvat_writer.write(Labels(found), VIDEO, tmp_path, PublishOptions(split_frames=12)).files[0]
+    folder = cvat_writer.write(Labels(found), VIDEO, tmp_path, CvatOptions(split_frames=12)).files[0]
     roots = [ET.parse(file).getroot() for file in sorted(folder.iterdir())]
     groups = [[track.get("group_id") for track in root.iterfind("track")] for root in roots]
     assert groups == [["4", "4"], ["4"], ["4"]]
@@ -214,7 +214,7 @@ def test_holes_are_filled_cut_in_or_drawn_as_masks(tmp_path: Path) -> None:
         ("keyhole", True, {"polygon"}),
         ("mask", True, {"polygon", "mask"}),
     ):
-        root = published(tmp_path, labels, options=PublishOptions(holes=holes, poly_iou=1))
+        root = published(tmp_path, labels, options=CvatOptions(holes=holes, poly_iou=1))
         back = list(cvat_reader.read(tmp_path / cvat_writer.FILE))
         assert [found.masks[0] == exact for found in back] == [is_exact] * 3
         assert [found.track_ids.tolist() for found in back] == [[1]] * 3
@@ -224,7 +224,7 @@ def test_holes_are_filled_cut_in_or_drawn_as_masks(tmp_path: Path) -> None:
 @each_kind
 def test_long_recordings_are_split_like_the_jobs_of_a_task(tmp_path: Path, source: Recording) -> None:
     labels = Labels([instances(k, (SQUARE, CAR, 0.9, 1), (BESIDE, PERSON, 0.8, 2)) for k in range(40)])
-    written = cvat_writer.write(labels, source, tmp_path, PublishOptions(split_frames=15))
+    written = cvat_writer.write(labels, source, tmp_path, CvatOptions(split_frames=15))
     files = sorted(written.files[0].iterdir())
     names = [file.name for file in files]
     if source.is_video:
@@ -283,7 +283,7 @@ def test_a_track_that_was_cut_in_one_file_goes_on_in_the_next(tmp_path: Path) ->
 
 def test_a_file_that_is_missing_between_others_is_told(tmp_path: Path) -> None:
     labels = Labels([instances(k, (SQUARE, CAR, 0.9, 1)) for k in range(40)])
-    folder = cvat_writer.write(labels, VIDEO, tmp_path, PublishOptions(split_frames=15)).files[0]
+    folder = cvat_writer.write(labels, VIDEO, tmp_path, CvatOptions(split_frames=15)).files[0]
     (folder / "000010-000024.xml").unlink()
     with pytest.raises(FormatError, match="begins with frame 20, and the files before end with 14"):
         list(cvat_reader.read(folder))
@@ -305,7 +305,7 @@ def test_the_size_of_a_long_file_is_known_beforehand(tmp_path: Path) -> None:
 def test_vertices_that_are_limited_are_counted(tmp_path: Path) -> None:
     size = (120, 160)
     labels = Labels([instances(0, (blob(size, 60, 80, 40), CAR, 0.9, 1), size=size)])
-    written = cvat_writer.write(labels, VIDEO, tmp_path, PublishOptions(max_vertices=5))
+    written = cvat_writer.write(labels, VIDEO, tmp_path, CvatOptions(max_vertices=5))
     assert written.losses == {CUT_SHORT: 1}
 
 
@@ -438,7 +438,7 @@ def test_shapes_that_fit_nowhere_are_refused(body: str, sentence: str, tmp_path:
 
 def test_a_file_whose_last_image_has_no_labels_does_not_get_that_of_the_next(tmp_path: Path) -> None:
     labels = Labels([instances(k, (SQUARE, CAR, 0.9, 0)) for k in range(25) if k != 9])
-    written = cvat_writer.write(labels, FOLDER, tmp_path, PublishOptions(split_frames=10))
+    written = cvat_writer.write(labels, FOLDER, tmp_path, CvatOptions(split_frames=10))
     shown = [
         [found.frame.index for found in cvat_reader.read(file)] for file in sorted(written.files[0].iterdir())
     ]
