@@ -20,6 +20,7 @@ from annotator.options import (
     Attempts,
     CvatOptions,
     DetectionOptions,
+    EngineOptions,
     FaultOptions,
     StorageOptions,
     TrackingOptions,
@@ -35,7 +36,15 @@ if TYPE_CHECKING:
 
 @click.command(name="spatialemb-annotate")
 @click.argument("inputs", metavar="INPUT...", nargs=-1, required=True, type=click.Path(path_type=Path))
-@options_from(AnnotationJob, DetectionOptions, TrackingOptions, CvatOptions, FaultOptions, StorageOptions)
+@options_from(
+    AnnotationJob,
+    DetectionOptions,
+    TrackingOptions,
+    CvatOptions,
+    FaultOptions,
+    StorageOptions,
+    EngineOptions,
+)
 @click.option("--quiet", is_flag=True, help="Show no progress and no table.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object on stdout.")
 @click.version_option(__version__, prog_name="spatialemb-annotate", message="%(prog)s %(version)s")
@@ -53,7 +62,8 @@ def command(link: Link | None, /, inputs: tuple[Path, ...], quiet: bool, as_json
     """
     link = link or Link()
     job = _job(values, inputs, link.past)
-    link.bounds(job.faults)
+    if job.engine.engine == "local":
+        link.bounds(job.faults)  # workers of a cluster are watched by its driver
     # Torch and the like must not be behind --help, nor behind wrong usage.
     from annotator.fleet.engine import annotate
     from annotator.pipeline.events import RunStarted, SourceEnded, SourceTaken
@@ -68,7 +78,7 @@ def command(link: Link | None, /, inputs: tuple[Path, ...], quiet: bool, as_json
             for event in events:
                 link.beats()
                 match event:
-                    case SourceTaken():
+                    case SourceTaken() if job.engine.engine == "local":
                         link.begins(event.name)
                     case RunStarted():
                         run = event.run
@@ -110,6 +120,7 @@ def _job(values: dict[str, Any], inputs: tuple[Path, ...], past: Attempts) -> An
         publishing=build(CvatOptions, values),
         faults=build(FaultOptions, values),
         storage=build(StorageOptions, values),
+        engine=build(EngineOptions, values),
         past=past,
     )
 

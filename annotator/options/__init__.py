@@ -15,7 +15,7 @@ from annotator.options.evaluation import (
     PairingOptions,
 )
 from annotator.options.faults import Attempts, FaultOptions
-from annotator.options.fleet import ReportJob, Shard, StorageOptions
+from annotator.options.fleet import EngineOptions, ReportJob, Shard, StorageOptions
 from annotator.options.labelling import (
     DEFAULT_CVAT,
     DEVICES,
@@ -64,6 +64,7 @@ __all__ = [
     "CvatOptions",
     "DetectionOptions",
     "EditJob",
+    "EngineOptions",
     "EvaluationOptions",
     "FaultOptions",
     "LossOptions",

@@ -11,6 +11,7 @@ from annotator.errors import UsageError
 from annotator.options.record import check, option
 
 MOST_SHARDS = 100_000
+ENGINES = ("local", "ray")
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,43 @@ class StorageOptions:
         metadata=option(
             "Largest recording that is fetched to --scratch, in GB  [default: what is free there]", minimum=0
         ),
+    )
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """What labels: this machine alone, or a cluster."""
+
+    engine: str = field(
+        default=ENGINES[0],
+        metadata=option(
+            "What labels: this machine, or a Ray cluster whose machines share the disk of inputs and --out.",
+            choices=ENGINES,
+        ),
+    )
+    address: str | None = field(
+        default=None,
+        metadata=option(
+            "Ray: address of the cluster  [default: RAY_ADDRESS, else a cluster of this machine for this run]"
+        ),
+    )
+    workers: int | None = field(
+        default=None,
+        metadata=option(
+            "Ray: processes that detect  [default: one for each GPU, or one for every --worker-threads CPUs]",
+            minimum=1,
+            maximum=100_000,
+        ),
+    )
+    worker_threads: int = field(
+        default=1, metadata=option("Ray: CPUs, and threads, of each worker.", minimum=1, maximum=1024)
+    )
+    chunk_frames: int = field(
+        default=1000,
+        metadata=option("Ray: frames of a recording that one worker takes at a time.", minimum=1),
     )
 
     def __post_init__(self) -> None:

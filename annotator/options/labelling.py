@@ -9,7 +9,7 @@ from pathlib import Path
 from annotator.errors import UsageError
 from annotator.labels import BY_NAME, class_ids
 from annotator.options.faults import Attempts, FaultOptions
-from annotator.options.fleet import Shard, StorageOptions
+from annotator.options.fleet import EngineOptions, Shard, StorageOptions
 from annotator.options.record import check, option
 
 FORMATS = (
@@ -239,6 +239,7 @@ class AnnotationJob:
     )
     faults: FaultOptions = field(default_factory=FaultOptions)
     storage: StorageOptions = field(default_factory=StorageOptions)
+    engine: EngineOptions = field(default_factory=EngineOptions)
     past: Attempts = field(default_factory=Attempts)
     shard: str | None = field(
         default=None,

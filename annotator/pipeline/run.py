@@ -79,8 +79,8 @@ class Run:
         self._metadata = {"tool": "spatialemb-annotate", "versions": versions(), **metadata}
         self._names = [source.name for source in sources]
         self._records = {source.name: SourceRecord(source.name, _path(source)) for source in sources}
-        self._before: SourceRecord | None = None  # what was recorded of the source that is being labelled
-        self._since = 0.0
+        # Of the sources that are being labelled: what was recorded of them, and since when.
+        self._begun: dict[str, tuple[SourceRecord, float]] = {}
         self._lock = FileLock(self._file.with_name(shard.file_of(LOCK_FILE) if shard else LOCK_FILE))
         self._shard = shard
         self._shared_locks = [FileLock(out / name, is_shared=True) for name in _shared(shard)]
@@ -197,7 +197,7 @@ class Run:
 
     def started(self, source: Named) -> None:
         """A source is being labelled."""
-        self._before, self._since = self._records[source.name], time.monotonic()
+        self._begun[source.name] = self._records[source.name], time.monotonic()
         self._records[source.name] = SourceRecord(source.name, _path(source), RUNNING)
         self._changed(source)
 
@@ -220,8 +220,9 @@ class Run:
     def done(self, source: Named, worked: bool = True) -> None:
         """A source is labelled and published; if that needed no work, its earlier record stays."""
         (self.folder(source) / TRACEBACK_NAME).unlink(missing_ok=True)
-        if not worked and self._before and self._before.state == DONE:
-            self._records[source.name] = replace(self._before, path=_path(source))
+        before = self._begun[source.name][0] if source.name in self._begun else None
+        if not worked and before and before.state == DONE:
+            self._records[source.name] = replace(before, path=_path(source))
         else:
             self._end(source.name, state=DONE)
         self._changed(source)
@@ -237,7 +238,8 @@ class Run:
         self._changed(source)
 
     def _end(self, name: str, **changes: Any) -> None:
-        seconds = round(time.monotonic() - self._since, 3)
+        since = self._begun[name][1] if name in self._begun else time.monotonic()
+        seconds = round(time.monotonic() - since, 3)
         self._records[name] = replace(self._records[name], seconds=seconds, **changes)
 
     def _changed(self, source: Named) -> None:

@@ -1,0 +1,80 @@
+"""A Ray cluster: joined or begun, with a sentence for whatever keeps it from working."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from annotator.errors import UsageError
+from annotator.escape import one_line
+from annotator.fleet.address import shown
+from annotator.options import Job
+
+ALIKE = ("spatialemb-annotate", "python", "torch", "openvino", "av", "opencv-python", "numpy", "scipy")
+WITHOUT_TOKEN = (
+    "a cluster that asks for a token needs RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH"
+)
+
+
+@contextmanager
+def connected(job: Job) -> Iterator[Any]:
+    """The module `ray`, with a connection to the cluster that a job names; one that was there before stays.
+
+    Raises UsageError when there is no Ray, or no cluster.
+    """
+    try:
+        import ray
+    except ImportError as error:
+        raise UsageError('--engine ray: needs `pip install "spatialemb-annotate[fleet]"`') from error
+    if ray.is_initialized():
+        yield ray
+        return
+    # Without an address Ray would join whatever cluster was left on this machine.
+    address = job.engine.address or os.environ.get("RAY_ADDRESS") or "local"
+    settings: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False, "include_dashboard": False}
+    if address != "local":
+        del settings["include_dashboard"]
+    try:
+        ray.init(address, **settings)
+    except Exception as error:
+        said = shown(one_line(str(error) or type(error).__name__))[:300]
+        raise UsageError(
+            f"--address {shown(one_line(address))}: no Ray cluster can be joined there ({said}); check"
+            f" that it runs, that its version of Ray is {ray.__version__}, and its token: {WITHOUT_TOKEN}"
+        ) from None
+    try:
+        yield ray
+    finally:
+        ray.shutdown()
+
+
+def count_of_workers(ray: Any, job: Job) -> tuple[int, dict[str, float]]:
+    """How many workers a job has, and what each needs of the cluster. Raises UsageError where not one fits."""
+    there = ray.cluster_resources()
+    gpus, cpus = int(there.get("GPU", 0)), int(there.get("CPU", 0))
+    if gpus and job.device != "cpu":
+        needs = {"num_gpus": 1.0, "num_cpus": float(min(job.engine.worker_threads, max(cpus // gpus, 0)))}
+        return job.engine.workers or gpus, needs
+    needs = {"num_cpus": float(job.engine.worker_threads)}
+    most = cpus // job.engine.worker_threads
+    if most < 1:
+        raise UsageError(
+            f"--worker-threads {job.engine.worker_threads}: the cluster has {cpus} CPUs in all; give fewer"
+        )
+    return job.engine.workers or most, needs
+
+
+def insist_on_likeness(here: dict[str, str], place: tuple[str, int, dict[str, str]]) -> None:
+    """Raise UsageError when a worker's machine has other versions than this one: labels would differ."""
+    host, _, there = place
+    unlike = [
+        f"{name} {there.get(name, 'none')} (here {here.get(name, 'none')})"
+        for name in ALIKE
+        if there.get(name) != here.get(name)
+    ]
+    if unlike:
+        raise UsageError(
+            f"--engine ray: machine {host} has {', '.join(unlike)}; install the same on all machines of the cluster"
+        )

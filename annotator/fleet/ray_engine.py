@@ -1,0 +1,350 @@
+"""Labelling on a Ray cluster: actors detect in chunks, a task finishes each recording, and whoever dies is replaced.
+
+The driver is the only one that writes the run's records. Chunks lie beside the labels, on the disk that all machines
+share, so that what a lost machine had finished is not lost.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import deque
+from collections.abc import Generator, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from annotator.detection import Detector
+from annotator.errors import OutputError, RecordingOutputError, UsageError
+from annotator.escape import one_line
+from annotator.fleet.cluster import connected, count_of_workers, insist_on_likeness
+from annotator.fleet.metrics import Metrics
+from annotator.fleet.worker import Detected, Plan, Span, Worker, finish
+from annotator.options import Attempts, Job
+from annotator.pipeline.annotate import explain, run_metadata
+from annotator.pipeline.events import (
+    Event,
+    FramesLabelled,
+    RunStarted,
+    SourceEnded,
+    SourceStarted,
+    SourceTaken,
+)
+from annotator.pipeline.run import Run, versions
+from annotator.store import Store
+from annotator.video import Source, find
+
+TURN_S = 1.0
+START_S = 120.0  # for the first worker
+BEAT_S = 5.0  # between two questions whether a worker gets on
+
+
+def annotate_on_ray(job: Job) -> Generator[Event, None, None]:
+    """Label every pending source of a job on a cluster, as `annotate` does on one machine.
+
+    Raises UsageError for a cluster that can't be used, OutputError when labels can't be written.
+    """
+    findings = find(job.inputs)
+    part = job.part
+    sources = [source for source in findings.sources if part is None or part.holds(source.name)]
+    with connected(job) as ray:
+        count, needs = count_of_workers(ray, job)
+        crew = _Crew(ray, job, count, needs)
+        facts = crew.first_facts()
+        with Run(job.out, run_metadata(job, facts, findings), sources, part) as run:
+            yield RunStarted(run, tuple(findings.passed_over))
+            try:
+                yield from _Driver(ray, job, run, crew, facts).work_off(sources)
+            finally:
+                crew.dismiss()
+
+
+@dataclass
+class _Recording:
+    """A recording under work."""
+
+    source: Source
+    plan: Plan | None = None
+    waiting: deque[Span] = field(default_factory=deque)
+    chunks: list[Detected] = field(default_factory=list)
+    under_work: int = 0
+    deaths: tuple[str, ...] = ()
+    is_over: bool = False
+
+
+@dataclass
+class _Call:
+    """What a worker is at, or what is being finished."""
+
+    recording: _Recording
+    span: Span | None  # None: the plan, or the finish
+    worker: _Member | None  # None: a task finishes
+    since: float = field(default_factory=time.monotonic)
+
+
+@dataclass
+class _Member:
+    """A worker of the crew."""
+
+    actor: Any
+    facts: Any  # a reference, until it is checked
+    is_checked: bool = False
+    call: Any = None  # a reference to what it is at
+    beat: Any = None
+    last: int = -1
+    alive: float = field(default_factory=time.monotonic)  # when it was last seen to get on
+    asked: float = 0.0
+
+
+class _Crew:
+    """The workers."""
+
+    def __init__(self, ray: Any, job: Job, count: int, needs: dict[str, float]) -> None:
+        self._ray = ray
+        self._job = replace(job, past=Attempts())
+        threads = {"OMP_NUM_THREADS": str(job.engine.worker_threads)}
+        # Of two calls one answers whether the other gets on.
+        self._kind = ray.remote(Worker).options(max_concurrency=2, runtime_env={"env_vars": threads}, **needs)
+        self.members = [self._hire() for _ in range(count)]
+        self._known: Any = None
+
+    def _hire(self) -> _Member:
+        actor = self._kind.remote(self._job, Detector.load)
+        return _Member(actor, actor.facts.remote())
+
+    def first_facts(self) -> Any:
+        """What shapes labels, of the first worker that is there. Raises UsageError when none comes."""
+        ready, _ = self._ray.wait([member.facts for member in self.members], timeout=START_S)
+        if not ready:
+            there = self._ray.available_resources()
+            raise UsageError(
+                f"--engine ray: no worker could begin in {START_S:g} s; the cluster has {there.get('CPU', 0):g} CPUs"
+                f" and {there.get('GPU', 0):g} GPUs free; wait, or lower --worker-threads"
+            )
+        try:
+            self._known = self._ray.get(ready[0])
+            member = next(member for member in self.members if member.facts == ready[0])
+            insist_on_likeness(versions(), self._ray.get(member.actor.place.remote()))
+        except self._ray.exceptions.RayActorError as error:
+            cause = getattr(error, "cause", None) or error
+            raise UsageError(f"--engine ray: a worker can't begin ({str(cause).splitlines()[-1]})") from error
+        return self._known
+
+    def idle(self) -> Iterator[_Member]:
+        """The workers that are ready and have nothing to do. Raises UsageError for one that is unlike the others."""
+        for member in self.members:
+            if not member.is_checked and not self._check(member):
+                continue
+            if member.call is None:
+                yield member
+
+    def _check(self, member: _Member) -> bool:
+        ready, _ = self._ray.wait([member.facts], timeout=0)
+        if not ready:
+            return False
+        try:
+            facts = self._ray.get(ready[0])
+        except self._ray.exceptions.RayActorError:
+            self.replace(member)
+            return False
+        if repr(facts) != repr(self._known):
+            raise UsageError(
+                f"--engine ray: workers would label differently ({facts.made_with} on {facts.runtime.device}, others"
+                f" {self._known.made_with}); give --runtime, --precision and --device"
+            )
+        member.is_checked, member.alive = True, time.monotonic()
+        return True
+
+    def replace(self, member: _Member) -> None:
+        """Put a new worker in the place of one that is gone, or is to go."""
+        with suppress(Exception):
+            self._ray.kill(member.actor)
+        self.members[self.members.index(member)] = self._hire()
+
+    def dismiss(self) -> None:
+        """Let all go: living actors hold their CPUs."""
+        for member in self.members:
+            with suppress(Exception):
+                self._ray.kill(member.actor)
+
+
+class _Driver:
+    """Hands out the work, and records how it went."""
+
+    def __init__(self, ray: Any, job: Job, run: Run, crew: _Crew, facts: Any) -> None:
+        self._ray, self._job, self._run, self._crew, self._facts = ray, job, run, crew, facts
+        self._finish = ray.remote(finish).options(num_cpus=0, max_retries=job.faults.retries)
+        self._calls: dict[Any, _Call] = {}
+        self._events: deque[Event] = deque()
+        self._metrics = Metrics()
+
+    def work_off(self, sources: list[Source]) -> Generator[Event, None, None]:
+        """Label sources, some at a time, in their order as far as can be."""
+        waiting = deque(source for source in sources if source.name not in self._job.past.ended)
+        active: list[_Recording] = []
+        while waiting or active:
+            while waiting and len(active) < 2 * len(self._crew.members):
+                source = waiting.popleft()
+                self._run.started(source)
+                self._events.append(SourceTaken(source.name))
+                active.append(_Recording(source))
+            self._hand_out(active)
+            ready, _ = self._ray.wait(list(self._calls), timeout=TURN_S) if self._calls else ([], [])
+            if not self._calls:
+                time.sleep(TURN_S / 10)
+            for reference in ready:
+                self._take(reference, self._calls.pop(reference))
+            self._watch()
+            active = [recording for recording in active if not recording.is_over]
+            while self._events:
+                yield self._events.popleft()
+
+    def _hand_out(self, active: list[_Recording]) -> None:
+        idle = self._crew.idle()
+        for recording in active:
+            folder, source = self._run.folder(recording.source), recording.source
+            if recording.is_over:
+                continue
+            if recording.plan is None and not recording.under_work and (member := next(idle, None)):
+                self._call(
+                    member.actor.plan.remote(source, folder, self._past(recording)), recording, None, member
+                )
+            while recording.waiting and (member := next(idle, None)):
+                span = recording.waiting.popleft()
+                self._call(member.actor.detect.remote(source, folder, span), recording, span, member)
+            if recording.plan is not None and not recording.waiting and not recording.under_work:
+                reference = self._finish.remote(
+                    source, folder, self._job, self._facts, tuple(recording.chunks)
+                )
+                self._call(reference, recording, None, None)
+
+    def _past(self, recording: _Recording) -> Attempts:
+        """What a worker should know of a recording: what died of it, and whether its labels are of this run."""
+        name = recording.source.name
+        begun = frozenset([name]) if recording.deaths else self._job.past.begun
+        return Attempts(begun=begun, deaths={name: recording.deaths})
+
+    def _call(self, reference: Any, recording: _Recording, span: Span | None, member: _Member | None) -> None:
+        self._calls[reference] = _Call(recording, span, member)
+        recording.under_work += 1
+        if member is not None:
+            member.call, member.alive = reference, time.monotonic()
+
+    def _take(self, reference: Any, call: _Call) -> None:
+        """Take what a call gave, or what it failed of."""
+        recording, errors = call.recording, self._ray.exceptions
+        recording.under_work -= 1
+        if call.worker is not None:
+            call.worker.call = None
+        try:
+            found = self._ray.get(reference)
+        except (
+            errors.RayActorError,
+            errors.WorkerCrashedError,
+            errors.NodeDiedError,
+            errors.OutOfMemoryError,
+        ) as error:
+            self._died(call, _first_line(error))
+            return
+        except errors.RayTaskError as error:
+            self._failed(recording, error.cause if isinstance(error.cause, Exception) else error)
+            return
+        except errors.RayError as error:  # a worker, its machine, or what it should have given is lost
+            self._died(call, _first_line(error))
+            return
+        if recording.is_over:
+            return
+        self._metrics.stage(_stage(call), time.monotonic() - call.since)
+        if isinstance(found, Plan):
+            recording.plan = found
+            recording.waiting.extend(found.spans)
+            if found.spans:
+                self._events.append(SourceStarted(recording.source.name, found.frames))
+        elif isinstance(found, Detected):
+            recording.chunks.append(found)
+            self._metrics.frames(found.frames)
+            frames = sum(chunk.frames for chunk in recording.chunks)
+            self._events.append(FramesLabelled(recording.source.name, frames, found.frames, found.instances))
+        else:
+            self._finished(recording, bool(found))
+
+    def _died(self, call: _Call, why: str) -> None:
+        """A worker or its machine is gone: another one tries again, unless the recording has had its tries."""
+        recording = call.recording
+        if call.worker is not None and call.worker in self._crew.members:
+            self._crew.replace(call.worker)
+        if recording.is_over:
+            return
+        recording.deaths = (*recording.deaths, why)
+        if len(recording.deaths) > self._job.faults.retries:
+            times = "once" if len(recording.deaths) == 1 else f"{len(recording.deaths)} times"
+            self._end(
+                recording,
+                f"{recording.source.path}: given up, as its process ended {times} (last: {why}); check the file, and"
+                " convert it or leave it out",
+            )
+        elif call.span is not None:
+            recording.waiting.appendleft(call.span)
+
+    def _failed(self, recording: _Recording, error: Exception) -> None:
+        if isinstance(error, OutputError) and not recording.is_over:
+            self._end(recording, str(error))
+            if not isinstance(error, RecordingOutputError):
+                raise error  # nothing more can be written
+            return
+        if not recording.is_over:
+            path = self._run.record(recording.source).path
+            self._end(recording, explain(error, path, self._run.folder(recording.source)))
+
+    def _end(self, recording: _Recording, why: str) -> None:
+        recording.is_over = True
+        recording.waiting.clear()
+        self._metrics.failure()
+        self._run.failed(recording.source, why)
+        self._events.append(SourceEnded(self._run.record(recording.source), worked=True))
+
+    def _finished(self, recording: _Recording, worked: bool) -> None:
+        recording.is_over = True
+        with Store.read(self._run.folder(recording.source)) as store:
+            self._run.count(recording.source, store)
+        self._run.done(recording.source, worked)
+        self._events.append(SourceEnded(self._run.record(recording.source), worked))
+
+    def _watch(self) -> None:
+        """Ask workers whether they get on, and end those that don't."""
+        now, bounds = time.monotonic(), self._job.faults
+        for call in list(self._calls.values()):
+            member = call.worker
+            if member is None:
+                continue
+            if member.beat is not None and self._ray.wait([member.beat], timeout=0)[0]:
+                with suppress(Exception):
+                    beat = self._ray.get(member.beat)
+                    if beat != member.last:
+                        member.last, member.alive = beat, now
+                member.beat = None
+            if member.beat is None and now - member.asked > BEAT_S:
+                member.beat, member.asked = member.actor.beats.remote(), now
+            took = (now - call.since) / 60
+            if (now - member.alive) / 60 > bounds.stall_minutes:
+                why = f"no progress for {bounds.stall_minutes:g} minutes (--stall-minutes)"
+            elif bounds.max_minutes is not None and took > bounds.max_minutes:
+                why = f"it took more than {bounds.max_minutes:g} minutes (--max-minutes)"
+            else:
+                continue
+            del self._calls[member.call]
+            call.recording.under_work -= 1
+            self._died(call, why)
+
+
+def _stage(call: _Call) -> str:
+    if call.worker is None:
+        return "finish"
+    return "plan" if call.span is None else "detect"
+
+
+def _first_line(error: Exception) -> str:
+    """What Ray says of a death, in a line: that it happened, and of what as far as it knows."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    detail = re.search(r"(?:exit detail|death cause message): *(.+?)(?:\. |$)", str(error), re.MULTILINE)
+    return one_line(" ".join([*lines[:1], *([detail[1]] if detail else [])]))[:300] or type(error).__name__

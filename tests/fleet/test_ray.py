@@ -1,0 +1,161 @@
+"""A real Ray cluster of two nodes: workers and a node are killed, and labels are those of one process."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from annotator.detection import Detector
+from annotator.errors import UsageError
+from annotator.fleet.cluster import connected, insist_on_likeness
+from annotator.fleet.engine import annotate
+from annotator.options import DetectionOptions, EngineOptions, FaultOptions, Job
+from annotator.pipeline.events import FramesLabelled, SourceEnded
+from tests.faults import text_named_mp4
+from tests.helpers.fake_detector import ToyRuntime, loader_of, write_video
+from tests.pipeline.test_annotate import label_files
+
+ray = pytest.importorskip("ray", reason="the extra fleet is not installed")
+pytestmark = pytest.mark.skipif(not Path("/proc").is_dir(), reason="processes are looked up in /proc")
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    from ray.cluster_utils import Cluster
+
+    small = {"num_cpus": 1, "object_store_memory": 80 << 20}
+    cluster = Cluster(initialize_head=True, head_node_args=small)
+    cluster.add_node(**small)
+    ray.init(cluster.address, log_to_driver=False, logging_level="ERROR")
+    try:
+        yield cluster
+    finally:
+        ray.shutdown()
+        cluster.shutdown()
+
+
+@pytest.fixture(autouse=True)
+def _toy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Detector, "load", loader_of(ToyRuntime(fault="SEGV@80")))
+
+
+def workers() -> list[int]:
+    """The processes of workers on this machine that are ours."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        try:
+            if folder.name.isdigit() and b"ray::Worker" in (folder / "cmdline").read_bytes():
+                found.append(int(folder.name))
+        except OSError:
+            continue
+    return found
+
+
+def test_chunks_of_two_workers_are_put_together_as_one_process_would(tmp_path: Path, cluster: Any) -> None:
+    video = write_video(tmp_path / "long.mp4", frames=400)
+    asked = {
+        "detection": DetectionOptions(start=3, every=2),
+        "batch_size": 3,
+        "formats": ("coco", "cvat", "mots"),
+    }
+    engine = EngineOptions("ray", chunk_frames=50)
+    events = list(annotate(Job((video,), tmp_path / "fleet", engine=engine, **asked)))
+    assert sum(isinstance(event, FramesLabelled) for event in events) == 4
+    list(annotate(Job((video,), tmp_path / "alone", **asked)))
+    assert label_files(tmp_path / "fleet") == label_files(tmp_path / "alone")
+    assert contents(tmp_path / "fleet" / "long") == contents(tmp_path / "alone" / "long")
+    again = annotate(Job((video,), tmp_path / "fleet", engine=engine, **asked))
+    (last,) = [event for event in again if isinstance(event, SourceEnded)]
+    assert (last.record.state, last.worked) == ("done", False), "a second run does nothing"
+
+
+def contents(folder: Path) -> dict[str, list[Any]]:
+    """All rows of a store."""
+    with closing(sqlite3.connect(folder / "labels.sqlite")) as store:
+        return {
+            table: store.execute(f"SELECT * FROM {table} ORDER BY 1, 2").fetchall()
+            for table in ("meta", "frames", "instances", "gaps", "tracks")
+        }
+
+
+def test_a_worker_and_a_node_are_killed_and_bad_recordings_do_not_matter(
+    tmp_path: Path, cluster: Any
+) -> None:
+    for k in range(8):
+        write_video(tmp_path / "in" / f"drive_{k}.mp4", frames=20 + k)
+    for k in range(2):
+        text_named_mp4(tmp_path / "in" / f"bad_{k}.mp4")
+    write_video(tmp_path / "in" / "poison.mp4", size=(60, 80))
+    job = Job(
+        (tmp_path / "in",),
+        tmp_path / "fleet",
+        engine=EngineOptions("ray", chunk_frames=10),
+        faults=FaultOptions(retries=3),
+        batch_size=2,
+    )
+    states: dict[str, str] = {}
+    chunks = 0
+    for event in annotate(job):
+        if isinstance(event, FramesLabelled):
+            chunks += 1
+            if chunks == 3:
+                os.kill(workers()[0], signal.SIGKILL)
+            if chunks == 8:
+                cluster.remove_node(next(iter(cluster.worker_nodes)), allow_graceful=False)
+        if isinstance(event, SourceEnded):
+            assert event.record.name not in states, "nothing twice"
+            states[event.record.name] = event.record.error or event.record.state
+    assert sorted(states) == sorted(["bad_0", "bad_1", "poison", *(f"drive_{k}" for k in range(8))])
+    assert "given up, as its process ended 4 times" in states.pop("poison")
+    assert all("not a video" in states.pop(f"bad_{k}") for k in range(2))
+    assert set(states.values()) == {"done"}
+    for path in (tmp_path / "in").glob("[bp]*"):
+        path.unlink()
+    list(annotate(Job((tmp_path / "in",), tmp_path / "alone")))
+    assert label_files(tmp_path / "fleet") == label_files(tmp_path / "alone")
+
+
+def test_no_cluster_at_an_address_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+
+    def refuse(address: str, **settings: Any) -> None:
+        raise ConnectionError("Failed to connect")
+
+    monkeypatch.setattr(ray, "init", refuse)
+    job = Job((tmp_path,), tmp_path, engine=EngineOptions("ray", address="10.0.0.1:6379"))
+    with pytest.raises(UsageError, match=r"10.0.0.1:6379: no Ray cluster .* RAY_AUTH_TOKEN"), connected(job):
+        pass
+
+
+def test_without_an_address_no_stale_cluster_is_joined(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", lambda address, **settings: asked.append(address))
+    monkeypatch.setattr(ray, "shutdown", lambda: None)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    for address, environment in (("there:1", "here:2"), (None, "here:2"), (None, "")):
+        monkeypatch.setenv("RAY_ADDRESS", environment)
+        with connected(Job((tmp_path,), tmp_path, engine=EngineOptions("ray", address=address))):
+            pass
+    assert asked == ["there:1", "here:2", "local"]
+
+
+def test_machines_must_be_alike() -> None:
+    here = {"python": "3.11.7", "torch": "2.4"}
+    insist_on_likeness(here, ("node1", 7, here))
+    with pytest.raises(UsageError, match=r"machine node1 has torch 2.5 \(here 2.4\); install the same"):
+        insist_on_likeness(here, ("node1", 7, {"python": "3.11.7", "torch": "2.5"}))
+
+
+def test_object_storage_on_ray_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--shard"):
+        annotate(Job((Path("s3://fleet/in"),), tmp_path, engine=EngineOptions("ray")))
