@@ -119,7 +119,8 @@ def test_a_worker_and_a_node_are_killed_and_bad_recordings_do_not_matter(
     for path in (tmp_path / "in").glob("[bp]*"):
         path.unlink()
     list(annotate(Job((tmp_path / "in",), tmp_path / "alone")))
-    assert label_files(tmp_path / "fleet") == label_files(tmp_path / "alone")
+    found, alone = label_files(tmp_path / "fleet"), label_files(tmp_path / "alone")
+    assert {name: content for name, content in found.items() if name.startswith("drive")} == alone
 
 
 def test_no_cluster_at_an_address_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
