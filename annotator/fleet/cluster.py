@@ -10,7 +10,7 @@ from typing import Any
 from annotator.errors import UsageError
 from annotator.escape import one_line
 from annotator.fleet.address import shown
-from annotator.options import Job
+from annotator.options import AnnotationJob
 
 ALIKE = ("spatialemb-annotate", "python", "torch", "openvino", "av", "opencv-python", "numpy", "scipy")
 WITHOUT_TOKEN = (
@@ -19,7 +19,7 @@ WITHOUT_TOKEN = (
 
 
 @contextmanager
-def connected(job: Job) -> Iterator[Any]:
+def connected(job: AnnotationJob) -> Iterator[Any]:
     """The module `ray`, with a connection to the cluster that a job names; one that was there before stays.
 
     Raises UsageError when there is no Ray, or no cluster.
@@ -50,7 +50,7 @@ def connected(job: Job) -> Iterator[Any]:
         ray.shutdown()
 
 
-def count_of_workers(ray: Any, job: Job) -> tuple[int, dict[str, float]]:
+def count_of_workers(ray: Any, job: AnnotationJob) -> tuple[int, dict[str, float]]:
     """How many workers a job has, and what each needs of the cluster. Raises UsageError where not one fits."""
     there = ray.cluster_resources()
     gpus, cpus = int(there.get("GPU", 0)), int(there.get("CPU", 0))

@@ -20,7 +20,7 @@ from annotator.escape import one_line
 from annotator.fleet.cluster import connected, count_of_workers, insist_on_likeness
 from annotator.fleet.metrics import Metrics
 from annotator.fleet.worker import Detected, Plan, Span, Worker, finish
-from annotator.options import Attempts, Job
+from annotator.options import AnnotationJob, Attempts
 from annotator.pipeline.annotate import explain, run_metadata
 from annotator.pipeline.events import (
     Event,
@@ -39,7 +39,7 @@ START_S = 120.0  # for the first worker
 BEAT_S = 5.0  # between two questions whether a worker gets on
 
 
-def annotate_on_ray(job: Job) -> Generator[Event, None, None]:
+def annotate_on_ray(job: AnnotationJob) -> Generator[Event, None, None]:
     """Label every pending source of a job on a cluster, as `annotate` does on one machine.
 
     Raises UsageError for a cluster that can't be used, OutputError when labels can't be written.
@@ -99,7 +99,7 @@ class _Member:
 class _Crew:
     """The workers."""
 
-    def __init__(self, ray: Any, job: Job, count: int, needs: dict[str, float]) -> None:
+    def __init__(self, ray: Any, job: AnnotationJob, count: int, needs: dict[str, float]) -> None:
         self._ray = ray
         self._job = replace(job, past=Attempts())
         threads = {"OMP_NUM_THREADS": str(job.engine.worker_threads)}
@@ -171,7 +171,7 @@ class _Crew:
 class _Driver:
     """Hands out the work, and records how it went."""
 
-    def __init__(self, ray: Any, job: Job, run: Run, crew: _Crew, facts: Any) -> None:
+    def __init__(self, ray: Any, job: AnnotationJob, run: Run, crew: _Crew, facts: Any) -> None:
         self._ray, self._job, self._run, self._crew, self._facts = ray, job, run, crew, facts
         self._finish = ray.remote(finish).options(num_cpus=0, max_retries=job.faults.retries)
         self._calls: dict[Any, _Call] = {}

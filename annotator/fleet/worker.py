@@ -15,7 +15,7 @@ from typing import Any
 from annotator.detection import Detector
 from annotator.errors import SourceError
 from annotator.frames import Gap
-from annotator.options import Attempts, Job
+from annotator.options import AnnotationJob, Attempts
 from annotator.pipeline.annotate import (
     expected_frames,
     fingerprint_of,
@@ -64,7 +64,7 @@ class Detected:
 class Worker:
     """A process with a detector."""
 
-    def __init__(self, job: Job, load: Callable[..., Detector]) -> None:
+    def __init__(self, job: AnnotationJob, load: Callable[..., Detector]) -> None:
         import torch
 
         threads = job.engine.worker_threads
@@ -155,7 +155,9 @@ def _chunk(folder: Path, span: Span) -> Path:
     return folder / CHUNKS / f"{span.start:08}"
 
 
-def finish(source: Source, folder: Path, job: Job, facts: Any, chunks: tuple[Detected, ...]) -> bool:
+def finish(
+    source: Source, folder: Path, job: AnnotationJob, facts: Any, chunks: tuple[Detected, ...]
+) -> bool:
     """Put chunks together, associate and publish; False when nothing was left to do. Raises what the verbs raise."""
     worked = bool(chunks)
     with Store.open(folder, fingerprint_of(source, facts)) as store:
@@ -176,7 +178,7 @@ def finish(source: Source, folder: Path, job: Job, facts: Any, chunks: tuple[Det
     return worked
 
 
-def _merge(store: Store, source: Source, folder: Path, job: Job, chunks: list[Detected]) -> None:
+def _merge(store: Store, source: Source, folder: Path, job: AnnotationJob, chunks: list[Detected]) -> None:
     """Fill the store of a recording with what its chunks hold."""
     for chunk in chunks:
         place = _chunk(folder, chunk.span)

@@ -16,7 +16,7 @@ from annotator.detection import Detector
 from annotator.errors import UsageError
 from annotator.fleet.cluster import connected, insist_on_likeness
 from annotator.fleet.engine import annotate
-from annotator.options import DetectionOptions, EngineOptions, FaultOptions, Job
+from annotator.options import AnnotationJob, DetectionOptions, EngineOptions, FaultOptions
 from annotator.pipeline.events import FramesLabelled, SourceEnded
 from tests.faults import text_named_mp4
 from tests.helpers.fake_detector import ToyRuntime, loader_of, write_video
@@ -66,12 +66,12 @@ def test_chunks_of_two_workers_are_put_together_as_one_process_would(tmp_path: P
         "formats": ("coco", "cvat", "mots"),
     }
     engine = EngineOptions("ray", chunk_frames=50)
-    events = list(annotate(Job((video,), tmp_path / "fleet", engine=engine, **asked)))
+    events = list(annotate(AnnotationJob((video,), tmp_path / "fleet", engine=engine, **asked)))
     assert sum(isinstance(event, FramesLabelled) for event in events) == 4
-    list(annotate(Job((video,), tmp_path / "alone", **asked)))
+    list(annotate(AnnotationJob((video,), tmp_path / "alone", **asked)))
     assert label_files(tmp_path / "fleet") == label_files(tmp_path / "alone")
     assert contents(tmp_path / "fleet" / "long") == contents(tmp_path / "alone" / "long")
-    again = annotate(Job((video,), tmp_path / "fleet", engine=engine, **asked))
+    again = annotate(AnnotationJob((video,), tmp_path / "fleet", engine=engine, **asked))
     (last,) = [event for event in again if isinstance(event, SourceEnded)]
     assert (last.record.state, last.worked) == ("done", False), "a second run does nothing"
 
@@ -93,7 +93,7 @@ def test_a_worker_and_a_node_are_killed_and_bad_recordings_do_not_matter(
     for k in range(2):
         text_named_mp4(tmp_path / "in" / f"bad_{k}.mp4")
     write_video(tmp_path / "in" / "poison.mp4", size=(60, 80))
-    job = Job(
+    job = AnnotationJob(
         (tmp_path / "in",),
         tmp_path / "fleet",
         engine=EngineOptions("ray", chunk_frames=10),
@@ -118,7 +118,7 @@ def test_a_worker_and_a_node_are_killed_and_bad_recordings_do_not_matter(
     assert set(states.values()) == {"done"}
     for path in (tmp_path / "in").glob("[bp]*"):
         path.unlink()
-    list(annotate(Job((tmp_path / "in",), tmp_path / "alone")))
+    list(annotate(AnnotationJob((tmp_path / "in",), tmp_path / "alone")))
     found, alone = label_files(tmp_path / "fleet"), label_files(tmp_path / "alone")
     assert {name: content for name, content in found.items() if name.startswith("drive")} == alone
 
@@ -130,7 +130,7 @@ def test_no_cluster_at_an_address_is_said(tmp_path: Path, monkeypatch: pytest.Mo
         raise ConnectionError("Failed to connect")
 
     monkeypatch.setattr(ray, "init", refuse)
-    job = Job((tmp_path,), tmp_path, engine=EngineOptions("ray", address="10.0.0.1:6379"))
+    job = AnnotationJob((tmp_path,), tmp_path, engine=EngineOptions("ray", address="10.0.0.1:6379"))
     with pytest.raises(UsageError, match=r"10.0.0.1:6379: no Ray cluster .* RAY_AUTH_TOKEN"), connected(job):
         pass
 
@@ -145,7 +145,7 @@ def test_without_an_address_no_stale_cluster_is_joined(
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     for address, environment in (("there:1", "here:2"), (None, "here:2"), (None, "")):
         monkeypatch.setenv("RAY_ADDRESS", environment)
-        with connected(Job((tmp_path,), tmp_path, engine=EngineOptions("ray", address=address))):
+        with connected(AnnotationJob((tmp_path,), tmp_path, engine=EngineOptions("ray", address=address))):
             pass
     assert asked == ["there:1", "here:2", "local"]
 
@@ -159,4 +159,4 @@ def test_machines_must_be_alike() -> None:
 
 def test_object_storage_on_ray_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--shard"):
-        annotate(Job((Path("s3://fleet/in"),), tmp_path, engine=EngineOptions("ray")))
+        annotate(AnnotationJob((Path("s3://fleet/in"),), tmp_path, engine=EngineOptions("ray")))
