@@ -16,7 +16,7 @@ from PIL import Image
 from annotator.errors import SourceError, UsageError
 from annotator.store.fingerprint import content_hash
 from annotator.video.media import Media, media_of
-from annotator.video.sources import _safe, _unique_names, find, find_sources
+from annotator.video.sources import _unique_names, find, find_sources, safe_name
 from tests.helpers.permissions import unreadable
 
 
@@ -258,7 +258,7 @@ def test_any_wishes_become_safe_and_distinct_names(wishes: list[tuple[str, str]]
     for k, own in enumerate(parts):
         assert own
         assert not {"..", ".", "/"} & set(own)
-        assert names[k] == _safe(names[k])
+        assert names[k] == safe_name(names[k])
         others = parts[:k] + parts[k + 1 :]
         assert not any(other[: len(own)] == own for other in others), "equal, or a folder of another"
 
