@@ -11,7 +11,8 @@ import click
 import pytest
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = [ROOT / "README.md", *sorted((ROOT / ".github" / "docs").glob("*.md"))]
+README = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)  # what users are told
 SHELL = "\n".join(re.findall(r"```sh\n(.*?)```", README, re.DOTALL))
 COMMANDS = {
     "spatialemb-annotate": "cli.annotate",
@@ -61,11 +62,18 @@ def test_every_option_that_the_readme_names_exists() -> None:
     assert named <= options
 
 
-def test_files_that_the_readme_names_are_there() -> None:
-    links = [link for link in re.findall(r"\]\(([^)]+)\)", README) if "://" not in link]
-    paths = re.findall(r"`((?:annotator|examples|tests)/[\w./]+)`", README)
-    for path in links + paths:
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_files_that_a_page_names_are_there(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    links = [link for link in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in link]
+    for link in links:
+        assert (page.parent / link).exists(), link
+    for path in re.findall(r"`((?:annotator|examples|tests)/[\w./]+)`", text):
         assert (ROOT / path).exists(), path
+
+
+def test_the_readme_itself_is_short() -> None:
+    assert len(PAGES[0].read_text(encoding="utf-8").splitlines()) <= 200
 
 
 def test_the_readme_tells_every_exit_code() -> None:

@@ -22,7 +22,7 @@ from tests.helpers.fake_cvat import TOKEN, FakeCvat, FakeTask, exported, take_an
 from tests.helpers.fake_detector import write_video
 from tests.test_readme import COMMANDS, README
 
-SECTION = re.search(r"^## The way back from CVAT\n(.*?)^## ", README, re.DOTALL | re.MULTILINE)
+SECTION = re.search(r"^## The way back from CVAT\n(.*?)^# ", README, re.DOTALL | re.MULTILINE)
 assert SECTION
 WITH_SERVER, BY_HAND = re.findall(r"```sh\n(.*?)```", SECTION[1], re.DOTALL)
 SIZE = (48, 64)
