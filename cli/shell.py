@@ -26,6 +26,8 @@ def run(command: click.Command, arguments: list[str] | None = None, obj: object 
     """
     log, handler = logging.getLogger("annotator"), _LogOnStderr()
     log.addHandler(handler)
+    level = log.level
+    log.setLevel(logging.WARNING)  # whatever other libraries set for all loggers
     interrupt = _Interrupt()
     before = {signal.SIGTERM: signal.signal(signal.SIGTERM, interrupt)}
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
@@ -50,7 +52,7 @@ def run(command: click.Command, arguments: list[str] | None = None, obj: object 
         return ExitCode.SOME_FAILED
     finally:
         log.removeHandler(handler)
-        log.setLevel(logging.NOTSET)
+        log.setLevel(level)
         for number, action in before.items():
             signal.signal(number, action)
 
