@@ -13,7 +13,7 @@ from pathlib import Path
 from annotator.frames import FrameRef
 from annotator.instances import Instances
 from annotator.masks import encode_label_map
-from annotator.store import Store
+from annotator.store import IMPORTED, Store
 from annotator.synthetic import Street, write_drive
 
 
@@ -44,6 +44,7 @@ def write_truth(folder: Path, street: Street, frames: int) -> None:
             store.add([Instances.of(frame, list(rles.values()), classes, [1] * len(rles))])
             tracks += [(index, place, track) for place, track in enumerate(rles)]
         store.set_tracks(tracks)
+        store.update(IMPORTED)
 
 
 if __name__ == "__main__":

@@ -12,8 +12,11 @@ import numpy as np
 import pytest
 import torch
 
+from annotator.formats.finished import require_finished
+from annotator.formats.sniffing import sniff
 from annotator.masks import decode, encode
 from annotator.model.checkpoint import load_checkpoint, save_checkpoint
+from annotator.options import AS_WRITTEN
 from annotator.store import Store
 from annotator.synthetic import Street
 from tests.helpers.labelled import DrawnImages, write_coco
@@ -36,6 +39,7 @@ def test_render_drive_makes_a_video(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_render_drive_writes_exact_truth(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     options = ("--height", 48, "--width", 96, "--frames", 3, "--truth", tmp_path / "truth")
     run("render_drive.py", tmp_path / "drive.mp4", *options, monkeypatch=monkeypatch)
+    require_finished(sniff(tmp_path / "truth"), AS_WRITTEN)  # as spatialemb-eval does
     with Store.read(tmp_path / "truth") as store:
         for found in store.instances():
             drawn = Street(257, (48, 96)).frame(found.frame.index)
