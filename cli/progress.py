@@ -33,6 +33,7 @@ from annotator.pipeline.events import (
 from annotator.store.records import SourceRecord
 
 SECONDS_BETWEEN_LINES = 10.0
+GAPS_NAMED = 2  # of a recording, with their reasons
 
 
 class Display(Protocol):
@@ -169,7 +170,7 @@ def outcome(record: SourceRecord, worked: bool) -> str:
         return f"{record.name}: {record.state}: {record.error}"
     if not worked:
         return f"{record.name}: already done"
-    gaps = f", {record.gaps} gaps" if record.gaps else ""
+    gaps = f", {record.gaps} gaps{_reasons(record)}" if record.gaps else ""
     formats: dict[str, list[str]] = {}  # by what they could not hold
     for name, losses in record.losses.items():
         for what, count in losses.items():
@@ -180,6 +181,13 @@ def outcome(record: SourceRecord, worked: bool) -> str:
         + "".join(f"; {loss} ({', '.join(names)})" for loss, names in formats.items())
         + "".join(f"; {remark}" for remark in record.remarks)
     )
+
+
+def _reasons(record: SourceRecord) -> str:
+    """Why there are gaps, of the first of them; run.json has more."""
+    named = "; ".join(record.gap_reasons[:GAPS_NAMED])
+    more = f"; and {record.gaps - GAPS_NAMED} more" if record.gaps > GAPS_NAMED else ""
+    return f" ({named}{more})" if named else ""
 
 
 def summary_table(records: Sequence[SourceRecord], unchanged: set[str]) -> str:
