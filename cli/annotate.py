@@ -27,14 +27,24 @@ from annotator.options import (
 )
 
 from . import shell
-from .options import build, options_from
+from .options import GroupedCommand, build, options_from
 
 if TYPE_CHECKING:
     from annotator.pipeline.run import Run
     from annotator.store.records import SourceRecord
 
 
-@click.command(name="spatialemb-annotate")
+def _doctor(context: click.Context, parameter: click.Parameter, is_asked: bool) -> None:
+    """Tell what this machine has, and end."""
+    if is_asked:
+        from .doctor import examine
+
+        findings = examine()
+        shell.show("\n".join(finding.line for finding in findings))
+        context.exit(ExitCode.SOME_FAILED if any(finding.is_fault for finding in findings) else ExitCode.OK)
+
+
+@click.command(name="spatialemb-annotate", cls=GroupedCommand)
 @click.argument("inputs", metavar="INPUT...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @options_from(
     AnnotationJob,
@@ -47,6 +57,14 @@ if TYPE_CHECKING:
 )
 @click.option("--quiet", is_flag=True, help="Show no progress and no table.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object on stdout.")
+@click.option(
+    "--doctor",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_doctor,
+    help="Look at what this machine has to label with, and end: 1 where something is missing that is needed.",
+)
 @click.version_option(__version__, prog_name="spatialemb-annotate", message="%(prog)s %(version)s")
 @click.pass_obj
 @shell.verbose

@@ -11,11 +11,35 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 import click
 from click.core import ParameterSource
 
-from annotator.options import options_of
+from annotator.options import GROUPS, group_of, options_of
 
 Record = TypeVar("Record")
 Command = Callable[..., Any]
 SIZE = tuple[int, int]  # (H, W) in pixels
+
+
+class GroupedOption(click.Option):
+    """An option that help lists under the name of its group."""
+
+    def __init__(self, *arguments: Any, group: str = "", **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self.group = group
+
+
+class GroupedCommand(click.Command):
+    """A command whose help lists options by group, the most used first in each, and those of no group behind."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options."""
+        lines: dict[str, list[tuple[str, str]]] = {group: [] for group in (*GROUPS, "Other")}
+        for parameter in self.get_params(ctx):
+            line = parameter.get_help_record(ctx)
+            if line is not None:
+                lines[getattr(parameter, "group", "") or "Other"].append(line)
+        for group, of_group in lines.items():
+            if of_group:
+                with formatter.section(group):
+                    formatter.write_dl(of_group)
 
 
 def options_from(*records: type) -> Callable[[Command], Command]:
@@ -80,7 +104,7 @@ def _click_options(record: type) -> list[Callable[[Command], Command]]:
                 settings |= {"required": True}
             else:
                 settings |= {"default": default, "show_default": _shown(default)}
-        made.append(click.option(flag, name, **settings))
+        made.append(click.option(flag, name, cls=GroupedOption, group=group_of(record, spec), **settings))
     return made
 
 

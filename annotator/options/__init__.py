@@ -29,7 +29,7 @@ from annotator.options.labelling import (
 )
 from annotator.options.quantization import QuantizationJob
 from annotator.options.reading import AS_WRITTEN, ReadingOptions
-from annotator.options.record import Option, check, option, options_of
+from annotator.options.record import GROUPS, Option, check, group_of, option, options_of
 from annotator.options.review import ReviewJob
 from annotator.options.training import (
     ARCHITECTURES,
@@ -47,6 +47,7 @@ __all__ = [
     "DEFAULT_CVAT",
     "DEVICES",
     "FORMATS",
+    "GROUPS",
     "HOLES",
     "MATCH_AUTO",
     "MATCH_ID",
@@ -83,6 +84,7 @@ __all__ = [
     "TrainingJob",
     "TrainingOptions",
     "check",
+    "group_of",
     "option",
     "options_of",
 ]

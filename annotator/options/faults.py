@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from annotator.options.record import check, option
 
@@ -11,6 +12,8 @@ from annotator.options.record import check, option
 @dataclass(frozen=True)
 class FaultOptions:
     """Bounds on one recording: beyond them it fails, and the others of the run go on."""
+
+    GROUP: ClassVar[str] = "Long runs"
 
     retries: int = field(
         default=2,

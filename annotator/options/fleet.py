@@ -6,6 +6,7 @@ import hashlib
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 from annotator.errors import UsageError
 from annotator.options.record import check, option
@@ -44,6 +45,8 @@ class Shard:
 @dataclass(frozen=True)
 class StorageOptions:
     """Where what is stored elsewhere lies while it is under work."""
+
+    GROUP: ClassVar[str] = "Long runs"
 
     scratch: Path | None = field(
         default=None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 from annotator.errors import UsageError
 from annotator.labels import BY_NAME, class_ids
@@ -30,18 +31,22 @@ RUNTIMES = ("auto", "torch", "openvino")
 class DetectionOptions:
     """How frames become instances. All of it shapes the labels, so all of it is in a store's fingerprint."""
 
+    GROUP: ClassVar[str] = "Detection"
+
     classes: tuple[str, ...] | None = field(
         default=None,
         metadata=option(
             "Classes to label, by Cityscapes name, separated by commas  [default: all that the weights know]"
         ),
     )
-    every: int = field(default=1, metadata=option("Label every N-th frame.", minimum=1))
+    every: int = field(default=1, metadata=option("Label every N-th frame.", minimum=1, group="Input"))
     start: int = field(
-        default=0, metadata=option("First frame to label, counted from 0 as decoded.", minimum=0)
+        default=0,
+        metadata=option("First frame to label, counted from 0 as decoded.", minimum=0, group="Input"),
     )
     end: int | None = field(
-        default=None, metadata=option("Frame to stop before  [default: label to the end]", minimum=1)
+        default=None,
+        metadata=option("Frame to stop before  [default: label to the end]", minimum=1, group="Input"),
     )
     scale: float | None = field(
         default=None,
@@ -103,6 +108,8 @@ class DetectionOptions:
 class TrackingOptions:
     """How instances become tracks. Changing them redoes tracks and files, not detection."""
 
+    GROUP: ClassVar[str] = "Tracks"
+
     enabled: bool = field(
         default=True, metadata=option("Label every frame by itself, without identities.", flag="--no-track")
     )
@@ -137,6 +144,8 @@ class TrackingOptions:
 @dataclass(frozen=True)
 class CvatOptions:
     """How labels become CVAT files: the other formats hold masks and tracks as they are."""
+
+    GROUP: ClassVar[str] = "CVAT"
 
     poly_iou: float = field(
         default=0.97,
@@ -210,32 +219,44 @@ class AnnotationJob:
     """Everything that one run is asked to do."""
 
     inputs: tuple[Path, ...]  # videos, image folders, folders of recordings
-    out: Path = field(metadata=option("Folder for the labels; every recording gets a folder in it."))
+    out: Path = field(
+        metadata=option("Folder for the labels; every recording gets a folder in it.", group="Output")
+    )
     formats: tuple[str, ...] = field(
         default=("cityscapes", "coco", "cvat"),
         metadata=option(
-            f"Formats to write, separated by commas: {', '.join(FORMATS)}.", flag="--format", choices=FORMATS
+            f"Formats to write, separated by commas: {', '.join(FORMATS)}.",
+            flag="--format",
+            choices=FORMATS,
+            group="Output",
         ),
     )
     weights: Path | None = field(
         default=None,
         metadata=option(
-            "Weights: .safetensors of this tool, or the authors' .pth  [default: the model in the package]"
+            "Weights: .safetensors of this tool, or the authors' .pth  [default: the model in the package]",
+            group="Detection",
         ),
     )
     device: str = field(
         default="auto",
-        metadata=option("Where the network runs: cpu, cuda or cuda:N; auto takes a GPU if there is one."),
+        metadata=option(
+            "Where the network runs: cpu, cuda or cuda:N; auto takes a GPU if there is one.",
+            group="Detection",
+        ),
     )
     batch_size: int = field(
-        default=4, metadata=option("Frames per step of the network.", minimum=1, maximum=256)
+        default=4,
+        metadata=option("Frames per step of the network.", minimum=1, maximum=256, group="Detection"),
     )
     detection: DetectionOptions = field(default_factory=DetectionOptions)
     tracking: TrackingOptions = field(default_factory=TrackingOptions)
     publishing: CvatOptions = field(default_factory=CvatOptions)
     preview: bool = field(
         default=False,
-        metadata=option("Draw the labels over each recording, too: preview.mp4 and a sheet of its frames."),
+        metadata=option(
+            "Draw the labels over each recording, too: preview.mp4 and a sheet of its frames.", group="Output"
+        ),
     )
     faults: FaultOptions = field(default_factory=FaultOptions)
     storage: StorageOptions = field(default_factory=StorageOptions)
@@ -245,12 +266,15 @@ class AnnotationJob:
         default=None,
         metadata=option(
             "Take one part of the recordings, as 3/8: for several machines that share one --out"
-            "  [default: all of them]"
+            "  [default: all of them]",
+            group="Long runs",
         ),
     )
     overwrite: bool = field(
         default=False,
-        metadata=option("Start again: delete what an earlier run wrote for these recordings."),
+        metadata=option(
+            "Start again: delete what an earlier run wrote for these recordings.", group="Output"
+        ),
     )
 
     def __post_init__(self) -> None:

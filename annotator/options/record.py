@@ -9,6 +9,8 @@ from typing import Any
 
 from annotator.errors import UsageError
 
+GROUPS = ("Input", "Output", "Detection", "Tracks", "CVAT", "Long runs")  # of options, as help lists them
+
 
 @dataclass(frozen=True)
 class Option:
@@ -20,6 +22,7 @@ class Option:
     maximum: float | None = None
     choices: tuple[str, ...] = ()
     repeated: str = ""  # what a value is called, of an option that is given once for each
+    group: str = ""  # of GROUPS, under which help lists it, if not that of its record
 
     def flag_of(self, name: str) -> str:
         """The option of field `name` as it is written on the command line."""
@@ -52,6 +55,11 @@ def option(help: str, **details: Any) -> dict[str, Option]:
 def options_of(record: type | object) -> Mapping[str, Option]:
     """The options of a record by field name, in order; fields that are no options are left out."""
     return {f.name: f.metadata["option"] for f in _fields(record) if "option" in f.metadata}
+
+
+def group_of(record: type, spec: Option) -> str:
+    """Of GROUPS, where help lists an option of a record; "" where it has no group of its own."""
+    return spec.group or getattr(record, "GROUP", "")
 
 
 def check(record: object) -> None:
