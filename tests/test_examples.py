@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from annotator.formats.finished import require_finished
 from annotator.formats.sniffing import sniff
@@ -19,6 +20,7 @@ from annotator.model.checkpoint import load_checkpoint, save_checkpoint
 from annotator.options import AS_WRITTEN
 from annotator.store import Store
 from annotator.synthetic import Street
+from tests.helpers.fake_detector import write_video
 from tests.helpers.labelled import DrawnImages, write_coco
 from tests.training.test_training import tiny_network
 
@@ -121,3 +123,11 @@ def test_train_street_packs_and_trains(
     results = {path.name for path in (tmp_path / "out" / "results").iterdir()}
     assert results >= {"last.safetensors", "best.safetensors", "training.csv", "validation.csv"}
     assert load_checkpoint(tmp_path / "out" / "results" / "last.safetensors").provenance["step"] == 2
+
+
+def test_moving_picture_makes_a_picture_that_moves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    video = write_video(tmp_path / "preview.mp4", 6)
+    out = tmp_path / "drive.webp"
+    run("moving_picture.py", video, out, "--width", 64, monkeypatch=monkeypatch)
+    with Image.open(out) as picture:
+        assert (picture.width, getattr(picture, "n_frames", 1)) == (64, 3)
