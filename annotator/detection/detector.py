@@ -102,7 +102,7 @@ class Detector:
 
     def instances(self, maps: RawMaps, frames: Sequence[FrameRef]) -> list[Instances]:
         """Cluster the raw maps of a batch, in source pixels."""
-        return cluster_batch(maps, frames, self.options)
+        return cluster_batch(maps, frames, self.options, self.runtime.checkpoint.head)
 
     def _with_maps(self, batches: Iterable[Batch]) -> Generator[tuple[Batch, RawMaps], None, None]:
         """Every batch and its maps, computed one batch ahead."""

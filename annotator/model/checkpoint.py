@@ -24,6 +24,7 @@ from torch import Tensor
 from annotator.errors import CheckpointError
 from annotator.labels import BY_ID, BY_NAME, INSTANCE_CLASSES
 from annotator.limits import require_file
+from annotator.model.instance_head import InstanceHead, head_path, load_head, to_bytes
 from annotator.model.network import NetworkSpec, SpatialEmbeddingNetwork, erfnet_spec
 
 DEFAULT_MODEL = "street.safetensors"
@@ -48,9 +49,10 @@ class Checkpoint:
     """A network ready to run, and where it came from."""
 
     network: SpatialEmbeddingNetwork  # float32, in evaluation mode
-    sha256: str  # of the file
+    sha256: str  # of the file, or of that and its head's
     provenance: dict[str, Any]  # what training wrote: data, steps, options
     quantized: QuantizedGraph | None = None
+    head: InstanceHead | None = None
 
     @property
     def spec(self) -> NetworkSpec:
@@ -87,7 +89,13 @@ def load_checkpoint(path: Path | None = None) -> Checkpoint:
     for name, tensor in network.body.state_dict().items():
         if not torch.isfinite(tensor).all():
             raise CheckpointError(f"{path} is damaged ({name} holds values that are no numbers); {REMEDY}")
-    return Checkpoint(network.eval(), hashlib.sha256(content).hexdigest(), provenance, quantized)
+    head, of_head = None, b""
+    if (beside := head_path(path)).is_file():
+        head = load_head(beside, network.body, len(spec.class_ids))
+        of_head = to_bytes(head)
+    return Checkpoint(
+        network.eval(), hashlib.sha256(content + of_head).hexdigest(), provenance, quantized, head
+    )
 
 
 def save_checkpoint(

@@ -73,10 +73,12 @@ class DetectionOptions:
         default=0.65,
         metadata=option("Seed score from which a pixel can found an instance.", minimum=0.5, maximum=1),
     )
-    min_score: float = field(
-        default=0.3,
+    min_score: float | None = field(
+        default=None,
         metadata=option(
-            "Lowest score of an instance: about how likely it is to be right.", minimum=0, maximum=1
+            "Lowest score of an instance, how likely it is to be right  [default: 0.08; 0.3 without a head]",
+            minimum=0,
+            maximum=1,
         ),
     )
     min_pixels: int | None = field(

@@ -117,7 +117,7 @@ def find_boxes(image: torch.Tensor, ref: FrameRef, options: DetectionOptions) ->
                     (masks.encode(part), class_id, min(1.0, part.sum() / 300), [part.mean(), class_id])
                 )
     instances = Instances.of(ref, *zip(*found, strict=True)) if found else Instances.of(ref)
-    return instances.only(np.flatnonzero(instances.scores >= options.min_score))
+    return instances.only(np.flatnonzero(instances.scores >= (options.min_score or 0)))
 
 
 def install(monkeypatch: pytest.MonkeyPatch) -> ToyRuntime:
