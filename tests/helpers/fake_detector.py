@@ -26,6 +26,7 @@ import torch
 
 from annotator import masks
 from annotator.detection import Detector
+from annotator.detection.postprocessing import MIN_SCORE
 from annotator.frames import FrameRef
 from annotator.instances import Instances
 from annotator.options import DetectionOptions
@@ -117,7 +118,8 @@ def find_boxes(image: torch.Tensor, ref: FrameRef, options: DetectionOptions) ->
                     (masks.encode(part), class_id, min(1.0, part.sum() / 300), [part.mean(), class_id])
                 )
     instances = Instances.of(ref, *zip(*found, strict=True)) if found else Instances.of(ref)
-    return instances.only(np.flatnonzero(instances.scores >= (options.min_score or 0)))
+    least = MIN_SCORE if options.min_score is None else options.min_score
+    return instances.only(np.flatnonzero(instances.scores >= least))
 
 
 def install(monkeypatch: pytest.MonkeyPatch) -> ToyRuntime:
