@@ -58,7 +58,7 @@ def _run(tmp_path: Path, names: tuple[str, ...], exits: int, bounds: dict[str, A
     log, told = tmp_path / "log", list[str]()
     log.write_text("")
     ours = os.getpid()
-    HARM["writes"] = lambda: [(tmp_path / "much").write_text("x") or time.sleep(0.01) for _ in range(6000)]
+    HARM["writes"] = lambda: [(tmp_path / "much").write_text("x") and time.sleep(0.01) for _ in range(6000)]
 
     def act(link: Link) -> int:
         link.bounds(FaultOptions(**bounds))
