@@ -33,6 +33,7 @@ from annotator.store import FILE_NAME as STORE
 from annotator.store import IMPORTED, Recording, RunFolder, Store
 from annotator.store.fingerprint import content_hash
 from annotator.store.records import FAILED
+from annotator.store.run_folder import relative_name
 
 BATCH = 64  # frames in a transaction
 TWICE = "tracks that had two objects in a frame: the second lost its identity"
@@ -221,7 +222,8 @@ def _frames_like(pair: Pair, losses: Counter[str]) -> Iterator[Instances]:
 def _recording(labels: RecordingLabels) -> Recording:
     """What a recording is called: as its run says, as its file, or as the folder of a file with a general name."""
     if labels.format is RUN:
-        return RunFolder.open(labels.path).recording(labels.name)
+        run = RunFolder.open(labels.path)  # which may lie below the folder that was given
+        return replace(run.recording(relative_name(labels.path, run.root)), name=labels.name)
     name = labels.path.absolute().parent.name if labels.name in GENERAL else labels.name
     return Recording(name or labels.name, labels.path)
 

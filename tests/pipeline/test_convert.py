@@ -28,7 +28,7 @@ from annotator.store import Store
 from annotator.tracking import associate
 from tests.evaluation.test_sides import IN_IMAGES, IN_VIDEO, LEFT, TRACKED, VIDEO, WRITERS, labelled, stored
 from tests.formats.test_all_formats import BESIDE, CAR, PERSON, SQUARE, any_labels, expected, instances
-from tests.helpers.builders import Labels, Recording, frame_ref
+from tests.helpers.builders import Labels, Recording, add_recording, frame_ref
 from tests.helpers.fake_detector import ROOT
 
 IMAGES = Recording("drive", False, Path("/data/drive"))
@@ -332,3 +332,10 @@ def test_a_split_recording_is_converted_and_corrected_as_one(tmp_path: Path) -> 
     back = converted(tmp_path / "sent" / sent.name / "cvat", "run", tmp_path / "back", like=run)
     assert (back.frames, back.instances, back.tracks) == (30, 60, 2)
     assert content(tmp_path / "back") == content(run)
+
+
+def test_a_run_below_the_folder_that_is_given_is_converted(tmp_path: Path) -> None:
+    found = [Instances.of(frame_ref(0), [], [], [])]
+    add_recording(tmp_path / "in" / "run", "drive", tmp_path / "drive.mp4", found)
+    done = list(convert(ConversionJob(tmp_path / "in", "coco", tmp_path / "out")))
+    assert [one.name for one in done] == ["run/drive"]
