@@ -24,11 +24,18 @@ class Instances:
     features: npt.NDArray[np.float16] = field(repr=False)  # (N, D) appearance; D may be 0
     track_ids: npt.NDArray[np.int32]  # (N,) from 1, 0 = none
     interpolated: npt.NDArray[np.bool_]  # (N,) not seen in this frame, but before and after it
-    moved: npt.NDArray[np.float32]  # (N, 2) pixels x, y since the frame before; nan = not known
+    displacement: npt.NDArray[np.float32]  # (N, 2) pixels x, y since the frame before; nan = not known
 
     def __post_init__(self) -> None:
         n = len(self.masks)
-        columns = (self.class_ids, self.scores, self.features, self.track_ids, self.interpolated, self.moved)
+        columns = (
+            self.class_ids,
+            self.scores,
+            self.features,
+            self.track_ids,
+            self.interpolated,
+            self.displacement,
+        )
         lengths = {len(column) for column in columns}
         if lengths != {n}:
             raise ValueError(f"{n} masks, but columns of {sorted(lengths)} entries")
@@ -50,7 +57,7 @@ class Instances:
         features: npt.ArrayLike | None = None,
         track_ids: npt.ArrayLike | None = None,
         interpolated: npt.ArrayLike | None = None,
-        moved: npt.ArrayLike | None = None,
+        displacement: npt.ArrayLike | None = None,
     ) -> Instances:
         """Instances from columns in any order: cast to their types and sorted by score (stable)."""
         n = len(masks)
@@ -59,7 +66,11 @@ class Instances:
         feature = np.zeros((n, 0), np.float16) if features is None else np.asarray(features, np.float16)
         track = np.zeros(n, np.int32) if track_ids is None else np.asarray(track_ids, np.int32)
         unseen = np.zeros(n, np.bool_) if interpolated is None else np.asarray(interpolated, np.bool_)
-        way = np.full((n, 2), np.nan, np.float32) if moved is None else np.asarray(moved, np.float32)
+        way = (
+            np.full((n, 2), np.nan, np.float32)
+            if displacement is None
+            else np.asarray(displacement, np.float32)
+        )
         return cls(
             frame=frame,
             masks=tuple(masks[i] for i in order),
@@ -68,10 +79,10 @@ class Instances:
             features=feature[order],
             track_ids=track[order],
             interpolated=unseen.reshape(n)[order],
-            moved=way.reshape(n, 2)[order],
+            displacement=way.reshape(n, 2)[order],
         )
 
-    def only(self, which: npt.NDArray[np.intp]) -> Instances:
+    def select(self, which: npt.NDArray[np.intp]) -> Instances:
         """Some of the instances, by ascending index."""
         return replace(
             self,
@@ -81,7 +92,7 @@ class Instances:
             features=self.features[which],
             track_ids=self.track_ids[which],
             interpolated=self.interpolated[which],
-            moved=self.moved[which],
+            displacement=self.displacement[which],
         )
 
     def with_tracks(self, track_ids: npt.ArrayLike) -> Instances:

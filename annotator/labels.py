@@ -20,7 +20,7 @@ class Label(NamedTuple):
     category_id: int
     has_instances: bool
     ignore_in_eval: bool  # void for the official metrics
-    color: tuple[int, int, int]  # RGB
+    colour: tuple[int, int, int]  # RGB
 
 
 LABELS = (

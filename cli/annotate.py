@@ -40,7 +40,7 @@ def _doctor(context: click.Context, parameter: click.Parameter, is_asked: bool) 
         from .doctor import examine
 
         findings = examine()
-        shell.show("\n".join(finding.line for finding in findings))
+        shell.print_result("\n".join(finding.line for finding in findings))
         context.exit(ExitCode.SOME_FAILED if any(finding.is_fault for finding in findings) else ExitCode.OK)
 
 
@@ -89,7 +89,7 @@ def command(link: Link | None, /, inputs: tuple[Path, ...], quiet: bool, as_json
     from .progress import display, summary_table
 
     run: Run | None = None
-    unchanged = {name for name, worked in link.past.ended.items() if not worked}
+    unchanged = {name for name, changed in link.past.ended.items() if not changed}
     code: int = ExitCode.OK
     try:
         with display(quiet) as screen, closing(annotate(job)) as events:
@@ -102,28 +102,28 @@ def command(link: Link | None, /, inputs: tuple[Path, ...], quiet: bool, as_json
                         run = event.run
                         if event.passed_over and not link.past.deaths:
                             shell.warn(passed_over(event.passed_over))
-                    case SourceEnded(record=record, worked=False):
+                    case SourceEnded(record=record, changed=False):
                         unchanged.add(record.name)
                     case SourceEnded(record=record) if record.error and quiet:
-                        shell.tell(record.error)
+                        shell.report_error(record.error)
                 screen.show(event)
                 if isinstance(event, SourceEnded):
-                    link.ends(event.record.name, event.worked)
+                    link.ends(event.record.name, event.changed)
     except KeyboardInterrupt:
-        shell.tell("interrupted; the same command goes on where it stopped")
+        shell.report_error("interrupted; the same command goes on where it stopped")
         code = ExitCode.INTERRUPTED
     except OutputError as error:
-        shell.tell(str(error))
+        shell.report_error(str(error))
         code = ExitCode.SOME_FAILED
     if run is None:
         return code
     code = code if code == ExitCode.INTERRUPTED else max(code, exit_code(run.records))
     if as_json:
-        shell.show(to_json(summary(run, unchanged, code)))
+        shell.print_result(to_json(summary(run, unchanged, code)))
     elif not quiet:
-        shell.show(summary_table(run.records, unchanged))
+        shell.print_result(summary_table(run.records, unchanged))
         if len(unchanged) == len(run.records):
-            shell.show(f"all is done: {job.out} holds the labels already")
+            shell.print_result(f"all is done: {job.out} holds the labels already")
     return code
 
 

@@ -49,9 +49,9 @@ def command(clip: Path | None, as_json: bool, **values: Any) -> None:
             "processor": platform.processor(),
             "cores": os.cpu_count(),
         }
-        shell.show(to_json({**about, "runs": [asdict(speed) for speed in measured]}))
+        shell.print_result(to_json({**about, "runs": [asdict(speed) for speed in measured]}))
     else:
-        shell.show(table(measured))
+        shell.print_result(table(measured))
 
 
 def table(measured: Sequence[Speed]) -> str:

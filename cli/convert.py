@@ -21,7 +21,7 @@ CONVERT = "convert"
 PATH = click.Path(path_type=Path)
 
 
-class WithDefault(click.Group):
+class DefaultGroup(click.Group):
     """Commands, of which CONVERT need not be named."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -38,7 +38,7 @@ class WithDefault(click.Group):
         self.format_commands(ctx, formatter)
 
 
-@click.group(name="spatialemb-convert", cls=WithDefault)
+@click.group(name="spatialemb-convert", cls=DefaultGroup)
 @click.version_option(__version__, prog_name="spatialemb-convert", message="%(prog)s %(version)s")
 def command() -> None:
     """Convert, check, compare and edit labels."""
@@ -52,7 +52,7 @@ def command() -> None:
 def convert(source: Path, quiet: bool, **values: Any) -> None:
     """Convert labels.
 
-    SRC is recognised by what it holds: a folder that spatialemb-annotate wrote, or one recording of it, Cityscapes
+    SRC is recognized by what it holds: a folder that spatialemb-annotate wrote, or one recording of it, Cityscapes
     instanceIds, polygons or results, COCO JSON or a list of results, CVAT XML or the .zip of an export, labelme JSON,
     YOLO text, MOTS text.
 
@@ -70,8 +70,8 @@ def convert(source: Path, quiet: bool, **values: Any) -> None:
     for converted in conversion.convert(job):
         done.append(converted)
         if not quiet:
-            shell.show(told(converted))
-    tell_unmet(reading.map, done)
+            shell.print_result(describe(converted))
+    warn_of_unmet_names(reading.map, done)
 
 
 @command.command()
@@ -92,8 +92,10 @@ def check(paths: tuple[Path, ...]) -> int:
     counts = Counter[str]()
     for finding in (finding for path in paths for finding in findings(path)):
         counts[finding.severity] += 1
-        shell.show(f"{finding.severity}: {finding.where}: {finding.message}")
-    shell.show(", ".join(f"{count} {what}s" for what, count in sorted(counts.items())) or "nothing was found")
+        shell.print_result(f"{finding.severity}: {finding.where}: {finding.message}")
+    shell.print_result(
+        ", ".join(f"{count} {what}s" for what, count in sorted(counts.items())) or "nothing was found"
+    )
     return ExitCode.SOME_FAILED if counts[ERROR] else ExitCode.OK
 
 
@@ -126,7 +128,7 @@ def edit(
     from annotator.pipeline import edit as editing
 
     for sentence in editing.edit(job):
-        shell.show(sentence)
+        shell.print_result(sentence)
 
 
 @command.command()
@@ -161,7 +163,7 @@ def diff(
 ) -> None:
     """Tell what people changed, what it cost, and where to train again.
 
-    MACHINE are labels as they were sent, CORRECTED as they came back; both are recognised by what they hold.
+    MACHINE are labels as they were sent, CORRECTED as they came back; both are recognized by what they hold.
     Time is estimated from acts with assumed seconds, which the output states.
 
     \b
@@ -199,7 +201,7 @@ def _number(text: str, flag: str) -> int:
     return int(text)
 
 
-def told(converted: Any) -> str:
+def describe(converted: Any) -> str:
     """What became of a recording, in a line."""
     losses = "".join(f"; {count} {what}" for what, count in sorted(converted.losses.items()) if count)
     return (
@@ -208,7 +210,7 @@ def told(converted: Any) -> str:
     )
 
 
-def tell_unmet(texts: tuple[str, ...], done: list[Any]) -> None:
+def warn_of_unmet_names(texts: tuple[str, ...], done: list[Any]) -> None:
     """Say which --map NAME=CLASS met no label of any recording that was converted."""
     for text in texts:
         if done and all(text.rpartition("=")[0].strip() in converted.unmet for converted in done):

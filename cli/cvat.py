@@ -14,7 +14,7 @@ from annotator.errors import ExitCode
 from annotator.options import PullJob, PushJob, ReadingOptions
 
 from . import shell
-from .convert import tell_unmet, told
+from .convert import describe, warn_of_unmet_names
 from .options import build, options_from
 
 PATH = click.Path(path_type=Path)
@@ -50,12 +50,12 @@ def push(run: Path, **values: Any) -> int:
     from annotator.cvat_server import push as exchange
 
     code = ExitCode.OK
-    for pushed in exchange.push(job, _Sent().tell):
+    for pushed in exchange.push(job, _Sent().update):
         if pushed.error:
-            shell.tell(pushed.error)
+            shell.report_error(pushed.error)
             code = ExitCode.SOME_FAILED
         else:
-            shell.show(f"{pushed.name}: task {pushed.task_id}: {pushed.what}")
+            shell.print_result(f"{pushed.name}: task {pushed.task_id}: {pushed.what}")
     return code
 
 
@@ -74,13 +74,15 @@ def pull(run: Path, **values: Any) -> int:
     code, fetched = ExitCode.OK, []
     for pulled in exchange.pull(job):
         if pulled.error:
-            shell.tell(pulled.error)
+            shell.report_error(pulled.error)
             code = ExitCode.SOME_FAILED
         else:
-            shell.show(told(pulled.converted) if pulled.converted else f"{pulled.name}: {pulled.what}")
+            shell.print_result(
+                describe(pulled.converted) if pulled.converted else f"{pulled.name}: {pulled.what}"
+            )
         if pulled.converted:
             fetched.append(pulled.converted)
-    tell_unmet(job.reading.map, fetched)
+    warn_of_unmet_names(job.reading.map, fetched)
     return code
 
 
@@ -88,12 +90,12 @@ class _Sent:
     """Tells on stderr how far an upload is, every few seconds."""
 
     def __init__(self) -> None:
-        self._told = time.monotonic()
+        self._printed_at = time.monotonic()
 
-    def tell(self, done: int, total: int) -> None:
+    def update(self, done: int, total: int) -> None:
         now = time.monotonic()
-        if total >= WORTH_TELLING and now - self._told >= SECONDS_BETWEEN_LINES:
-            self._told = now
+        if total >= WORTH_TELLING and now - self._printed_at >= SECONDS_BETWEEN_LINES:
+            self._printed_at = now
             click.echo(f"sent {done / 1e6:.1f} of {total / 1e6:.1f} MB", err=True)
 
 

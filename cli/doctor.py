@@ -23,12 +23,12 @@ class Finding(NamedTuple):
 
     what: str
     state: str  # OK; NOTE: labelling goes without; FAULT: it does not
-    told: str
+    detail: str
 
     @property
     def line(self) -> str:
         """In columns."""
-        return f"{self.state:<5}  {self.what:<10}  {self.told}"
+        return f"{self.state:<5}  {self.what:<10}  {self.detail}"
 
     @property
     def is_fault(self) -> bool:
@@ -84,8 +84,8 @@ def _runtimes() -> Iterator[Finding]:
     except AnnotatorError as error:
         yield Finding("network", FAULT, f"{error}; install spatialemb-annotate again")
         return
-    told = f"the model in the package by {runtime.name} on {runtime.device}, precision {runtime.precision}"
-    yield Finding("network", OK, told)
+    detail = f"the model in the package by {runtime.name} on {runtime.device}, precision {runtime.precision}"
+    yield Finding("network", OK, detail)
 
 
 def _codecs() -> Iterator[Finding]:
@@ -94,12 +94,12 @@ def _codecs() -> Iterator[Finding]:
     there = av.codecs_available
     missing = [name for name in DECODERS if name not in there]
     state = FAULT if any(name in NEEDED for name in missing) else NOTE if missing else OK
-    told = f"FFmpeg {'.'.join(map(str, av.library_versions['libavcodec']))} (libavcodec) reads"
-    told += f" {', '.join(name for name in DECODERS if name in there)}"
-    yield Finding("video", state, told + (f"; not {', '.join(missing)}" if missing else ""))
+    detail = f"FFmpeg {'.'.join(map(str, av.library_versions['libavcodec']))} (libavcodec) reads"
+    detail += f" {', '.join(name for name in DECODERS if name in there)}"
+    yield Finding("video", state, detail + (f"; not {', '.join(missing)}" if missing else ""))
     has_encoder = ENCODER in there
-    told = "can be drawn" if has_encoder else f"can't be drawn without {ENCODER}: install PyAV from PyPI"
-    yield Finding("previews", OK if has_encoder else NOTE, told)
+    detail = "can be drawn" if has_encoder else f"can't be drawn without {ENCODER}: install PyAV from PyPI"
+    yield Finding("previews", OK if has_encoder else NOTE, detail)
 
 
 def _memory() -> Iterator[Finding]:
@@ -133,8 +133,8 @@ def _cache() -> Iterator[Finding]:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        told = f"{folder}: can't be written ({error.strerror}); networks are compiled anew each time"
-        yield Finding("cache", NOTE, told)
+        detail = f"{folder}: can't be written ({error.strerror}); networks are compiled anew each time"
+        yield Finding("cache", NOTE, detail)
         return
     yield Finding(
         "cache", OK, f"{folder}: {sum(file.stat().st_size for file in folder.iterdir()) / 1e6:.0f} MB"

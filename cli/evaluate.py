@@ -54,7 +54,7 @@ class Bound:
 def command(prediction: Path, truth: Path, bounds: tuple[str, ...], quiet: bool, **values: Any) -> int:
     """Score labels against ground truth.
 
-    PRED and GT are recognised by what they hold: a folder that spatialemb-annotate wrote, or one recording of it,
+    PRED and GT are recognized by what they hold: a folder that spatialemb-annotate wrote, or one recording of it,
     Cityscapes instanceIds or polygons, results for the Cityscapes benchmark, COCO JSON, CVAT XML, labelme JSON, YOLO
     text, MOTS text. Frames meet by
     name, or by number where a side has none; those that one side lacks are left out, and counted.
@@ -89,7 +89,7 @@ def command(prediction: Path, truth: Path, bounds: tuple[str, ...], quiet: bool,
 
         show(report)
     for sentence in short:
-        shell.tell(sentence)
+        shell.report_error(sentence)
     return ExitCode.SOME_FAILED if short else ExitCode.OK
 
 

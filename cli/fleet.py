@@ -45,7 +45,7 @@ def report(run: Path, as_json: bool, **values: Any) -> int:
     from annotator.fleet.report import report as report_on
 
     found = report_on(job.run, job.csv)
-    shell.show(to_json(found.as_json()) if as_json else "\n".join(_lines(found)))
+    shell.print_result(to_json(found.as_json()) if as_json else "\n".join(_lines(found)))
     return found.exit_code
 
 

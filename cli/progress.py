@@ -52,15 +52,15 @@ class Display(Protocol):
 def display(quiet: bool) -> Display:
     """The display that suits stderr: nothing, a bar, or plain lines."""
     if quiet:
-        return Nothing()
+        return NullDisplay()
     console = Console(stderr=True)
     return Bar(console) if console.is_terminal else Lines()
 
 
-class Nothing:
+class NullDisplay:
     """Shows nothing."""
 
-    def __enter__(self) -> Nothing:
+    def __enter__(self) -> NullDisplay:
         return self
 
     def __exit__(
@@ -72,20 +72,20 @@ class Nothing:
         """Show nothing."""
 
 
-class Lines(Nothing):
+class Lines(NullDisplay):
     """Plain lines on stderr: one when a source begins, one every few seconds, one when it ends."""
 
     def __init__(self) -> None:
         self._expected: int | None = None
         self._first: int | None = None  # frames that were there when we began to count
-        self._began = self._told = 0.0
+        self._began = self._printed_at = 0.0
 
     def show(self, event: Event) -> None:
         """Print a line, if it is time for one."""
         match event:
             case SourceStarted():
                 self._expected, self._first = event.expected, None
-                self._began = self._told = time.monotonic()
+                self._began = self._printed_at = time.monotonic()
                 self._print(
                     f"{event.name}: labelling" + (f" {event.expected} frames" if event.expected else "")
                 )
@@ -93,11 +93,11 @@ class Lines(Nothing):
                 if self._first is None:
                     self._first = event.frames - event.fresh
                 now = time.monotonic()
-                if now - self._told >= SECONDS_BETWEEN_LINES:
-                    self._told = now
+                if now - self._printed_at >= SECONDS_BETWEEN_LINES:
+                    self._printed_at = now
                     self._print(self._frames_line(event, (event.frames - self._first) / (now - self._began)))
             case SourceEnded():
-                self._print(outcome(event.record, event.worked))
+                self._print(outcome(event.record, event.changed))
 
     def _frames_line(self, event: FramesLabelled, rate: float) -> str:
         line = f"{event.name}: {event.frames} frames, {rate:.1f} frames/s"
@@ -109,7 +109,7 @@ class Lines(Nothing):
         print(one_line(line), file=sys.stderr, flush=True)
 
 
-class Bar(Nothing):
+class Bar(NullDisplay):
     """A rich bar on a terminal, with frames per second and time left."""
 
     def __init__(self, console: Console) -> None:
@@ -152,7 +152,7 @@ class Bar(Nothing):
             case SourceEnded():
                 self._progress.update(self._task, description=escape(event.record.name), visible=False)
                 self._console.print(
-                    one_line(outcome(event.record, event.worked)), markup=False, highlight=False
+                    one_line(outcome(event.record, event.changed)), markup=False, highlight=False
                 )
 
 
@@ -164,11 +164,11 @@ class Rate(ProgressColumn):
         return Text(f"{task.speed:.1f} frames/s" if task.speed else "", style="progress.data.speed")
 
 
-def outcome(record: SourceRecord, worked: bool) -> str:
+def outcome(record: SourceRecord, changed: bool) -> str:
     """How it went with a source, in a line."""
     if record.error:
         return f"{record.name}: {record.state}: {record.error}"
-    if not worked:
+    if not changed:
         return f"{record.name}: already done"
     gaps = f", {record.gaps} gaps{_reasons(record)}" if record.gaps else ""
     formats: dict[str, list[str]] = {}  # by what they could not hold

@@ -36,7 +36,9 @@ def command(weights: Path | None, **values: Any) -> None:
 
     made = quantize(job)
     cost = "" if made.ap50 is None else f"; AP50 {made.ap50[0]:.3f} -> {made.ap50[1]:.3f}"
-    shell.show(f"{made.path}: {made.images} images, {made.agreement:.1%} of the sure objects found{cost}")
+    shell.print_result(
+        f"{made.path}: {made.images} images, {made.agreement:.1%} of the sure objects found{cost}"
+    )
 
 
 def main() -> None:

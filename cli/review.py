@@ -44,15 +44,15 @@ def command(run: Path, other: Path | None, quiet: bool, **values: Any) -> int:
 
     records = records_of(run)
     if job.show is not None:
-        shell.show(str(show(job, records, weights_of(run))))
+        shell.print_result(str(show(job, records, weights_of(run))))
         return ExitCode.OK
     has_failed = False
     for made in review(job, records):
         if made.error:
             has_failed = True
-            shell.tell(made.error)
+            shell.report_error(made.error)
         elif not quiet:
-            shell.show(f"{made.name}: {', '.join(map(str, made.files)) or 'nothing to make'}")
+            shell.print_result(f"{made.name}: {', '.join(map(str, made.files)) or 'nothing to make'}")
     return ExitCode.SOME_FAILED if has_failed else ExitCode.OK
 
 

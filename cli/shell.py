@@ -20,7 +20,7 @@ SAME_S = 1.0  # between two signals that are two
 
 
 def run(command: click.Command, arguments: list[str] | None = None, obj: object = None) -> int:
-    """Run a command and return its exit code. Faults are told on stderr, each in one sentence.
+    """Run a command and return its exit code. Faults are reported on stderr, each in one sentence.
 
     `obj` is for the command, as Click has it.
     """
@@ -36,19 +36,19 @@ def run(command: click.Command, arguments: list[str] | None = None, obj: object 
         result = command.main(arguments, standalone_mode=False, obj=obj)
         return result if isinstance(result, int) else ExitCode.OK
     except click.ClickException as error:
-        tell(" ".join(error.format_message().split()))  # choices come in lines
+        report_error(" ".join(error.format_message().split()))  # choices come in lines
         return ExitCode.USAGE
     except AnnotatorError as error:
-        tell(str(error))
+        report_error(str(error))
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        tell("interrupted")
+        report_error("interrupted")
         return ExitCode.INTERRUPTED
     except Exception as error:
         if os.environ.get(DEBUG_VARIABLE):
             traceback.print_exc()
         kind = f"{type(error).__name__}: {error}".splitlines()[0]
-        tell(f"unexpected fault ({kind}); set {DEBUG_VARIABLE}=1 to see where, and please report it")
+        report_error(f"unexpected fault ({kind}); set {DEBUG_VARIABLE}=1 to see where, and please report it")
         return ExitCode.SOME_FAILED
     finally:
         log.removeHandler(handler)
@@ -84,7 +84,7 @@ verbose = click.option(
 )
 
 
-def tell(sentence: str) -> None:
+def report_error(sentence: str) -> None:
     """Say what went wrong, on stderr."""
     click.echo(one_line(f"error: {sentence}"), err=True)
 
@@ -94,15 +94,15 @@ def warn(sentence: str) -> None:
     click.echo(one_line(f"warning: {sentence}"), err=True)
 
 
-def show(text: str) -> None:
+def print_result(text: str) -> None:
     """Print the result on stdout; that nobody reads it any more is no fault."""
     try:
-        print(_shown(text), flush=True)
+        print(_encodable(text), flush=True)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains at exit
 
 
-def _shown(text: str) -> str:
+def _encodable(text: str) -> str:
     """Text as stdout can show it, whatever its encoding."""
     encoding = sys.stdout.encoding or "utf-8"
     return printable(text).encode(encoding, "backslashreplace").decode(encoding)

@@ -94,7 +94,7 @@ def _print(tables: Sequence[Sheet], lines: Iterable[str]) -> None:
         for line in lines:
             console.print(one_line(line), markup=False, highlight=False)
     else:
-        shell.show("\n".join([*(f"{_plain(sheet)}\n" for sheet in tables), *lines]))
+        shell.print_result("\n".join([*(f"{_plain(sheet)}\n" for sheet in tables), *lines]))
 
 
 def sheets(report: Report) -> Iterator[Sheet]:

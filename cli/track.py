@@ -41,7 +41,7 @@ def command(inputs: tuple[Path, ...], quiet: bool, **values: Any) -> None:
             counts = f"{done.frames} frames, {done.instances} instances, {done.tracks} tracks"
             losses = [f"{count} {what}" for what, count in done.losses.items()]
             remarks = "".join(f"; {remark}" for remark in (*losses, *done.remarks))
-            shell.show(f"{done.name}: {counts} -> {done.file}{remarks}")
+            shell.print_result(f"{done.name}: {counts} -> {done.file}{remarks}")
 
 
 def main() -> None:

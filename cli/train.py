@@ -58,7 +58,7 @@ def command(labels: Path, images: Path | None, preset: str, **values: Any) -> No
     with display() as shown:
         for progress in train(job):
             shown.show(progress)
-    shell.show(str(job.out / "last.safetensors"))
+    shell.print_result(str(job.out / "last.safetensors"))
 
 
 def recipe(preset: str, values: dict[str, Any]) -> TrainingOptions:

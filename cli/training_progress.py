@@ -43,7 +43,7 @@ class Lines:
         if not self._is_silent:
             for remark in progress.remarks:
                 shell.warn(remark)
-            line = f"step {progress.step} of {progress.steps}, {described(progress)}"
+            line = f"step {progress.step} of {progress.steps}, {describe(progress)}"
             print(line, file=sys.stderr, flush=True)
 
 
@@ -77,13 +77,13 @@ class Bar(Lines):
         for remark in progress.remarks:
             self._console.print(f"warning: {remark}", highlight=False, markup=False)
         self._progress.update(
-            self._task, completed=progress.step, total=progress.steps, description=described(progress)
+            self._task, completed=progress.step, total=progress.steps, description=describe(progress)
         )
         if progress.scores:
             self._console.print(f"step {progress.step}: {scores(progress)}", highlight=False)
 
 
-def described(progress: Training) -> str:
+def describe(progress: Training) -> str:
     """The figures of a report."""
     line = (
         f"loss {progress.loss:.3f}, learning rate {progress.learning_rate:.2e},"

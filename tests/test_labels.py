@@ -27,7 +27,7 @@ def test_the_nineteen_train_ids_are_the_labels_that_are_evaluated() -> None:
 def test_eight_classes_have_instances_that_are_evaluated() -> None:
     assert INSTANCE_CLASSES == (24, 25, 26, 27, 28, 31, 32, 33)
     assert BY_ID[26].name == "car"
-    assert BY_NAME["person"].color == (220, 20, 60)
+    assert BY_NAME["person"].colour == (220, 20, 60)
     assert BY_NAME["caravan"].has_instances
     assert BY_NAME["caravan"].ignore_in_eval
 

@@ -26,7 +26,7 @@ class Project:
         if found := self._found():
             self.number, self._organization = int(found.id), found.organization
             self._labels = server.ask(found.get_labels)
-            self._insist_on_identities()
+            self._require_identities()
 
     @property
     def is_to_be_made(self) -> bool:
@@ -72,7 +72,7 @@ class Project:
             )
         return found[0] if found else None
 
-    def _insist_on_identities(self) -> None:
+    def _require_identities(self) -> None:
         ours = [label.name for label in self._labels or () if label.name in BY_NAME]
         if lacks := self.lacks(name for name in ours if BY_NAME[name].has_instances):
             raise UsageError(f"--project {self.wanted}: {lacks}")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from annotator.cvat_server.secrets import printable
-from annotator.cvat_server.server import IMAGES_FORMAT, Server, insist_on_address
+from annotator.cvat_server.server import IMAGES_FORMAT, Server, require_address
 from annotator.cvat_server.tasks import LOCK, Task, alone
 from annotator.errors import AnnotatorError, ServerError, ServerUnavailable, UsageError
 from annotator.files import scratch_folder
@@ -34,7 +34,7 @@ def pull(job: PullJob) -> Iterator[Pulled]:
 
     Raises UsageError when the run or the token is no good, ServerError when the server is away.
     """
-    insist_on_address(job.url)
+    require_address(job.url)
     run = require_run(job.run, "give the run that was pushed")
     tasks = [Task.read(folder, job.url) for folder in run.folders.values()]
     if not any(tasks):

@@ -30,7 +30,7 @@ EXPORT = "cvat_export.zip"
 SENT = "cvat_sent.xml"  # kept beside the labels: what people change is told from it
 ANEW = "delete it there, and push again to make it anew"
 
-Tell = Callable[[int, int], None]  # bytes sent, of so many
+OnSent = Callable[[int, int], None]  # bytes sent, of so many
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Pushed:
     error: str | None = None
 
 
-def push(job: PushJob, tell: Tell = lambda done, total: None) -> Iterator[Pushed]:
+def push(job: PushJob, on_sent: OnSent = lambda done, total: None) -> Iterator[Pushed]:
     """Make a task of every recording of a run, or go on with it; one bad recording never ends the run.
 
     Raises UsageError when the run, the project or the token is no good, ServerError when the server is away.
@@ -71,7 +71,7 @@ def push(job: PushJob, tell: Tell = lambda done, total: None) -> Iterator[Pushed
             folder = run.folders[recording.name]
             try:
                 with alone(folder / LOCK, f"{folder}: another command is sending it; wait for it"):
-                    pushed = _Push(server, job, recording, folder, project, tell).go()
+                    pushed = _Push(server, job, recording, folder, project, on_sent).go()
                 yield pushed
             except UsageError:
                 raise  # of the token
@@ -90,7 +90,7 @@ class _Push:
     recording: Recording
     folder: Path
     project: Project
-    tell: Tell
+    on_sent: OnSent
     note: str = ""  # of what was found on the way
 
     def go(self) -> Pushed:
@@ -158,12 +158,12 @@ class _Push:
         task = self._create(scratch)
         try:
             self._upload(task, frames, resources)
-            self._insist_on_frames(task, frames)
+            self._require_frames(task, frames)
         except AnnotatorError as error:
             if not isinstance(error, ServerUnavailable):
                 with suppress(
                     ServerError
-                ):  # the first fault is the one to tell; the next push removes the task
+                ):  # the first fault is the one to report; the next push removes the task
                     self._remove(task)
             raise
         return task
@@ -204,7 +204,7 @@ class _Push:
             params |= {"start_frame": frames.first, "stop_frame": stop, "frame_step": step}
         remote = self.server.ask(self.server.client.tasks.retrieve, task.task_id)
         with self.server.faults():
-            remote.upload_data(resources, params=params, pbar=_bar(self.tell))
+            remote.upload_data(resources, params=params, pbar=_bar(self.on_sent))
 
     def _import(self, task: Task, xml: Path, sent: str) -> None:
         """Put the tracks in the place of what is there, and keep what is needed to go on if that breaks off."""
@@ -212,7 +212,7 @@ class _Push:
         replace(task, sending=sent).write(self.folder)
         remote = self.server.ask(self.server.client.tasks.retrieve, task.task_id)
         sending = self.folder / SENDING
-        self.server.ask(remote.import_annotations, IMPORT_FORMAT, sending, pbar=_bar(self.tell))
+        self.server.ask(remote.import_annotations, IMPORT_FORMAT, sending, pbar=_bar(self.on_sent))
         self._is_sent(task, sent, self.server.annotations_digest(task.task_id))
 
     def _is_sent(self, task: Task, sent: str, digest: str) -> Task:
@@ -223,7 +223,7 @@ class _Push:
         task.write(self.folder)
         return task
 
-    def _insist_on_frames(self, task: Task, frames: Frames) -> None:
+    def _require_frames(self, task: Task, frames: Frames) -> None:
         size = int(getattr(self.server.task(task.task_id), "size", 0) or 0)
         if size != frames.in_task:
             raise SourceError(
@@ -308,7 +308,7 @@ def _labels(xml: Path) -> set[str]:
     return {element.attrib["label"] for element in elements if "label" in element.attrib}
 
 
-def _bar(tell: Tell) -> Any:
+def _bar(on_sent: OnSent) -> Any:
     """A progress reporter of the SDK that tells how many bytes are sent."""
     from cvat_sdk.core.progress import BaseProgressReporter
 
@@ -322,11 +322,11 @@ def _bar(tell: Tell) -> Any:
         def report_status(self, progress: int) -> None:
             super().report_status(progress)
             self.sent = progress
-            tell(self.sent, self.total)
+            on_sent(self.sent, self.total)
 
         def advance(self, delta: int) -> None:
             super().advance(delta)
             self.sent += delta
-            tell(self.sent, self.total)
+            on_sent(self.sent, self.total)
 
     return Bar()

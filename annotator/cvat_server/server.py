@@ -58,7 +58,7 @@ class Server:
             raise UsageError(
                 'this needs the package cvat-sdk: pip install "spatialemb-annotate[cvat]"'
             ) from error
-        insist_on_address(url)
+        require_address(url)
         token = _token(url)
         quiet = logging.getLogger("annotator.cvat_server.sdk")
         quiet.addHandler(logging.NullHandler())
@@ -215,7 +215,7 @@ class Server:
             yield chunk
 
 
-def insist_on_address(url: str) -> None:
+def require_address(url: str) -> None:
     """Raise UsageError for what is no address of a server; the address itself isn't shown, it may hold a secret."""
     try:
         address = urlsplit(url)

@@ -121,7 +121,7 @@ class GraphBody(nn.Module):
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
         """(B, 3, H, W) -> (B, 2 + S + C, H / stride, W / stride), (B, C, H / 8, W / 8); sides as it takes them."""
-        return self._network.body(self._network.normalised(images)), self._features
+        return self._network.body(self._network.normalized(images)), self._features
 
     def _keep(self, encoder: nn.Module, images: object, features: Tensor | list[Tensor]) -> None:
         self._features = features if isinstance(features, Tensor) else features[1]
@@ -193,7 +193,7 @@ def _require_agreement(core: Any, model: Any, checkpoint: Checkpoint) -> None:
     coarse = torch.rand(1, 3, 6, 10, generator=generator)
     image = nn.functional.interpolate(coarse, TESTED_SIZE, mode="bilinear")
     with torch.inference_mode():
-        expected = checkpoint.network.body(checkpoint.network.normalised(image))
+        expected = checkpoint.network.body(checkpoint.network.normalized(image))
     request = _compiled(core, model, "32").create_infer_request()
     found = torch.from_numpy(np.array(request.infer({0: image.numpy()})[0]))
     difference = float((found - expected).abs().max() / expected.abs().max())

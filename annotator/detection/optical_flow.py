@@ -33,7 +33,7 @@ PATCH = np.stack(np.meshgrid(np.arange(-2, 3), np.arange(-2, 3)), -1).reshape(
     -1, 2
 )  # around a point, x and y
 
-Gray = npt.NDArray[np.uint8]
+Grey = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 Indices = npt.NDArray[np.intp]
 
@@ -42,7 +42,7 @@ class OpticalFlow:
     """Follows the pixels of a recording from frame to frame."""
 
     def __init__(self) -> None:
-        self._before: Gray | None = None
+        self._before: Grey | None = None
 
     def update(self, image: torch.Tensor) -> None:
         """Take a frame (3, H, W), uint8 RGB, without instances."""
@@ -61,16 +61,16 @@ class OpticalFlow:
         ways = np.stack([_ways(before, after, here, of_instance, level) for level in LEVELS])
         unlike = [_unlike(before, after, here, of_instance, way) for way in ways]
         best = np.argmin(unlike, axis=0)
-        return replace(found, moved=ways[best, np.arange(len(found))] / scale)
+        return replace(found, displacement=ways[best, np.arange(len(found))] / scale)
 
 
-def _small(image: torch.Tensor) -> Gray:
-    gray = cv2.cvtColor(image.permute(1, 2, 0).cpu().numpy(), cv2.COLOR_RGB2GRAY)
-    scale = math.sqrt(PIXELS / gray.size)
+def _small(image: torch.Tensor) -> Grey:
+    grey = cv2.cvtColor(image.permute(1, 2, 0).cpu().numpy(), cv2.COLOR_RGB2GRAY)
+    scale = math.sqrt(PIXELS / grey.size)
     if scale < 1:
-        size = max(1, round(gray.shape[1] * scale)), max(1, round(gray.shape[0] * scale))
-        gray = cv2.resize(gray, size, interpolation=cv2.INTER_AREA)
-    return np.asarray(gray, np.uint8)
+        size = max(1, round(grey.shape[1] * scale)), max(1, round(grey.shape[0] * scale))
+        grey = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
+    return np.asarray(grey, np.uint8)
 
 
 def _points(found: Instances) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
@@ -84,7 +84,7 @@ def _points(found: Instances) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int
     return np.stack([x, y], 1), owners
 
 
-def _ways(before: Gray, after: Gray, here: Floats, of_instance: Sequence[Indices], level: int) -> Floats:
+def _ways(before: Grey, after: Grey, here: Floats, of_instance: Sequence[Indices], level: int) -> Floats:
     """(N, 2) how far instances moved, given their points, (P, 2) of all and which are of each; nan = not known."""
     moved, is_sure = _followed(before, after, here, level)
     ways = np.full((len(of_instance), 2), np.nan, np.float32)
@@ -95,7 +95,7 @@ def _ways(before: Gray, after: Gray, here: Floats, of_instance: Sequence[Indices
     return ways
 
 
-def _followed(before: Gray, after: Gray, here: Floats, level: int) -> tuple[Floats, npt.NDArray[np.bool_]]:
+def _followed(before: Grey, after: Grey, here: Floats, level: int) -> tuple[Floats, npt.NDArray[np.bool_]]:
     """(P, 2) how far points (P, 2) of a frame moved since the one before, and (P,) whether that is sure."""
     if not len(here):
         return here, np.zeros(0, np.bool_)
@@ -108,9 +108,9 @@ def _followed(before: Gray, after: Gray, here: Floats, level: int) -> tuple[Floa
 
 
 def _unlike(
-    before: Gray, after: Gray, here: Floats, of_instance: Sequence[Indices], ways: Floats
+    before: Grey, after: Grey, here: Floats, of_instance: Sequence[Indices], ways: Floats
 ) -> npt.NDArray[np.float64]:
-    """(N,) median gray levels by which the patches around an instance's points differ from those it came from."""
+    """(N,) median grey levels by which the patches around an instance's points differ from those it came from."""
     unlike = np.full(len(of_instance), np.inf)
     for k, points in enumerate(of_instance):
         if not np.isnan(ways[k, 0]):
@@ -119,9 +119,9 @@ def _unlike(
     return unlike
 
 
-def _patches(gray: Gray, points: Floats) -> Floats:
-    """(P, PATCH) gray levels around points (P, 2)."""
+def _patches(grey: Grey, points: Floats) -> Floats:
+    """(P, PATCH) grey levels around points (P, 2)."""
     at = (points[:, None] + PATCH).astype(np.float32)
     # Channels of `at` lie apart in memory, which OpenCV does not take.
     x, y = np.ascontiguousarray(at[..., 0]), np.ascontiguousarray(at[..., 1])
-    return cv2.remap(gray, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE).astype(np.float32)
+    return cv2.remap(grey, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE).astype(np.float32)

@@ -145,4 +145,4 @@ def without_duplicates(instances: Instances) -> Instances:
     """
     visible_areas = areas(visible(instances.masks, instances.frame.size))
     kept = np.flatnonzero(visible_areas >= MIN_SHOWN_SHARE * areas(instances.masks))
-    return instances.only(kept)
+    return instances.select(kept)

@@ -84,7 +84,7 @@ class Diff:
     skipped: Mapping[str, int] = field(default_factory=dict)  # frames and recordings that one side has alone
     unread: Mapping[str, Mapping[str, int]] = field(default_factory=dict)  # of both sides, in words
     counts: Counter[tuple[str, int]] = field(default_factory=Counter)  # by kind and class
-    acts: Counter[str] = field(default_factory=Counter)  # by kind
+    actions: Counter[str] = field(default_factory=Counter)  # by kind
     drawn: int = 0  # acts of drawing all that is in the corrected labels
     changed: list[ChangedFrame] = field(default_factory=list)
     tracks: dict[tuple[str, int, int], Counter[str]] = field(
@@ -98,7 +98,8 @@ class Diff:
     def seconds(self, assumed: Mapping[str, float] = ASSUMED_SECONDS) -> float:
         """The time that the edits took, by seconds an act."""
         return (
-            sum(assumed[kind] * count for kind, count in self.acts.items()) + assumed["frame"] * self.frames
+            sum(assumed[kind] * count for kind, count in self.actions.items())
+            + assumed["frame"] * self.frames
         )
 
     def seconds_from_nothing(self, assumed: Mapping[str, float] = ASSUMED_SECONDS) -> float:
@@ -131,7 +132,7 @@ class Diff:
             "time": {
                 "seconds": round(self.seconds(assumed), 1),
                 "seconds_from_nothing": round(self.seconds_from_nothing(assumed), 1),
-                "acts": {kind: self.acts[kind] for kind in EDITS},
+                "acts": {kind: self.actions[kind] for kind in EDITS},
                 "assumed_seconds": dict(assumed),
                 "assumed_frames_of_a_keyframe": KEYFRAME_EVERY,
             },
@@ -220,7 +221,7 @@ class _Reading:
         self._machine, self._corrected = _surveys(recording.predicted), _surveys(recording.true)
         self._may_lack_background = any(labels.format.is_cityscapes for labels in recording.true)
         self._links = Links()
-        self._acts = _Acts(result.acts)
+        self._acts = _Acts(result.actions)
         self._drawing = _Acts(Counter())
 
     def add_all(self) -> None:
@@ -252,7 +253,7 @@ class _Reading:
         for link in self._links.follow(overlap, p, t):
             counts[link.kind] += 1
             self._result.counts[link.kind, class_of[link.true]] += 1
-            self._result.acts[link.kind] += 1
+            self._result.actions[link.kind] += 1
         if any(counts[kind] for kind in EDITS):
             ref = overlap.frame
             edits = {kind: counts[kind] for kind in EDITS if counts[kind]}

@@ -46,8 +46,8 @@ def tracked_frames(overlap: Overlap, untracked: count[int]) -> Iterator[tuple[in
         p = np.flatnonzero(predicted.class_ids == class_id)
         p = p[_count(overlap, class_id, p, iou[t[:, None], p])]
         frame = TrackedFrame(truth_ids[t], predicted_ids[p], iou[t[:, None], p])
-        _insist_on_one(frame.truth_ids, overlap.frame, "truth")
-        _insist_on_one(frame.predicted_ids, overlap.frame, "predictions")
+        _require_unique_tracks(frame.truth_ids, overlap.frame, "truth")
+        _require_unique_tracks(frame.predicted_ids, overlap.frame, "predictions")
         yield class_id, frame
 
 
@@ -141,7 +141,7 @@ def _identities(objects: Objects, untracked: count[int]) -> npt.NDArray[np.int64
     return ids
 
 
-def _insist_on_one(ids: npt.NDArray[np.int64], frame: FrameRef, side: str) -> None:
+def _require_unique_tracks(ids: npt.NDArray[np.int64], frame: FrameRef, side: str) -> None:
     track_ids = ids.tolist()
     if len(set(track_ids)) < len(track_ids):
         twice = next(track_id for track_id in track_ids if track_ids.count(track_id) > 1)

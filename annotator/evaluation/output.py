@@ -37,15 +37,15 @@ def require_files(paths: Iterable[Path]) -> None:
     for path in paths:
         if path.is_dir():
             raise UsageError(f"{path}: is a folder; name a file")
-        _insist_on_folder(path, path.parent)
+        _require_folder(path, path.parent)
 
 
 def require_folder(path: Path) -> None:
     """Raise UsageError when files can't be put into a folder, which need not be there yet."""
-    _insist_on_folder(path, path)
+    _require_folder(path, path)
 
 
-def _insist_on_folder(path: Path, folder: Path) -> None:
+def _require_folder(path: Path, folder: Path) -> None:
     there = next(above for above in (folder, *folder.absolute().parents) if above.exists())
     if not there.is_dir():
         raise UsageError(f"{path}: can't be written ({there} is no folder); choose another place")

@@ -113,7 +113,7 @@ def judged(found: Instances, truth: GroundTruth) -> Instances:
     """The instances of classes that truth labels: those of an overlap's table, with their masks."""
     if truth.class_ids is None or truth.class_ids.issuperset(found.class_ids.tolist()):
         return found
-    return found.only(np.flatnonzero(np.isin(found.class_ids, list(truth.class_ids))))
+    return found.select(np.flatnonzero(np.isin(found.class_ids, list(truth.class_ids))))
 
 
 def _by(size: tuple[int, int]) -> str:

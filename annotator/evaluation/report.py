@@ -143,7 +143,7 @@ def evaluate(
     comparison = compare(prediction, truth, reading, pairing)
     chosen = set(metrics or METRICS)
     if not _may_have_tracks(comparison):
-        _insist_on_no_tracks(comparison, metrics)
+        _refuse_tracks_by_name(comparison, metrics)
         chosen.discard("tracks")
     scoring = _Scoring(chosen, comparison.truth.format.is_cityscapes)
     with bad_input():
@@ -153,7 +153,7 @@ def evaluate(
             scoring.end_sequence()
         comparison.require_compared()
     if "tracks" in chosen and not scoring.tracks.has_tracks:
-        _insist_on_no_tracks(comparison, metrics)
+        _refuse_tracks_by_name(comparison, metrics)
         chosen.discard("tracks")
     return scoring.report(comparison)
 
@@ -300,7 +300,7 @@ def _without_identities(comparison: Comparison) -> LabelSet | None:
     return next((side for side in sides if not side.format.has_tracks), None)
 
 
-def _insist_on_no_tracks(comparison: Comparison, metrics: Collection[str]) -> None:
+def _refuse_tracks_by_name(comparison: Comparison, metrics: Collection[str]) -> None:
     """Raise UsageError when tracks were asked for by name, and there are none."""
     if "tracks" in metrics:
         side = _without_identities(comparison)

@@ -30,7 +30,7 @@ def disjoint(found: Instances) -> tuple[Instances, int]:
     shown = masks.visible(found.masks, found.frame.size)
     areas = masks.areas(shown)
     changed = int(np.sum(areas < masks.areas(found.masks)))
-    return replace(found, masks=tuple(shown)).only(np.flatnonzero(areas)), changed
+    return replace(found, masks=tuple(shown)).select(np.flatnonzero(areas)), changed
 
 
 class TrackMetrics:

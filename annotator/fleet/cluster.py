@@ -66,7 +66,7 @@ def count_of_workers(ray: Any, job: AnnotationJob) -> tuple[int, dict[str, float
     return job.engine.workers or most, needs
 
 
-def insist_on_likeness(here: dict[str, str], place: tuple[str, int, dict[str, str]]) -> None:
+def require_same_versions(here: dict[str, str], place: tuple[str, int, dict[str, str]]) -> None:
     """Raise UsageError when a worker's machine has other versions than this one: labels would differ."""
     host, _, there = place
     unlike = [

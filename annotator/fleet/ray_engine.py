@@ -17,11 +17,11 @@ from typing import Any
 from annotator.detection import Detector
 from annotator.errors import OutputError, RecordingOutputError, UsageError
 from annotator.escape import one_line
-from annotator.fleet.cluster import connected, count_of_workers, insist_on_likeness
+from annotator.fleet.cluster import connected, count_of_workers, require_same_versions
 from annotator.fleet.metrics import Metrics
 from annotator.fleet.worker import Detected, Plan, Span, Worker, finish
 from annotator.options import AnnotationJob, Attempts
-from annotator.pipeline.annotate import explain, run_metadata
+from annotator.pipeline.annotate import describe_failure, run_metadata
 from annotator.pipeline.events import (
     Event,
     FramesLabelled,
@@ -124,7 +124,7 @@ class _Crew:
         try:
             self._known = self._ray.get(ready[0])
             member = next(member for member in self.members if member.facts == ready[0])
-            insist_on_likeness(versions(), self._ray.get(member.actor.place.remote()))
+            require_same_versions(versions(), self._ray.get(member.actor.place.remote()))
         except self._ray.exceptions.RayActorError as error:
             cause = getattr(error, "cause", None) or error
             raise UsageError(f"--engine ray: a worker can't begin ({str(cause).splitlines()[-1]})") from error
@@ -294,21 +294,21 @@ class _Driver:
             return
         if not recording.is_over:
             path = self._run.record(recording.source).path
-            self._end(recording, explain(error, path, self._run.folder(recording.source)))
+            self._end(recording, describe_failure(error, path, self._run.folder(recording.source)))
 
     def _end(self, recording: _Recording, why: str) -> None:
         recording.is_over = True
         recording.waiting.clear()
         self._metrics.failure()
         self._run.failed(recording.source, why)
-        self._events.append(SourceEnded(self._run.record(recording.source), worked=True))
+        self._events.append(SourceEnded(self._run.record(recording.source), changed=True))
 
-    def _finished(self, recording: _Recording, worked: bool) -> None:
+    def _finished(self, recording: _Recording, changed: bool) -> None:
         recording.is_over = True
         with Store.read(self._run.folder(recording.source)) as store:
             self._run.count(recording.source, store)
-        self._run.done(recording.source, worked)
-        self._events.append(SourceEnded(self._run.record(recording.source), worked))
+        self._run.done(recording.source, changed)
+        self._events.append(SourceEnded(self._run.record(recording.source), changed))
 
     def _watch(self) -> None:
         """Ask workers whether they get on, and end those that don't."""

@@ -59,7 +59,7 @@ def annotate_stored(job: AnnotationJob, detector: Detector | None = None) -> Gen
             known = _known(recording, marker, shaped_by, job)
             run.add(recording, known)
             if known is not None:
-                yield SourceEnded(known, worked=False)
+                yield SourceEnded(known, changed=False)
                 continue
             task = _Task(recording, run, detector, job, scratch / "inputs", out, marker, shaped_by)
             yield from attempt(recording, run, task.labelling())
@@ -197,13 +197,13 @@ class _Task:
             source = self.recording.fetch(folder)
             if self.out is not None and self.marker is not None and not self.job.overwrite:
                 self.out.fetch(f"{self.recording.name}/{STORE_NAME}", -1, labels / STORE_NAME)
-            worked = yield from bounded(source, self.run, self.detector, self.job)
+            changed = yield from bounded(source, self.run, self.detector, self.job)
             if self.out is not None:
                 yield StepStarted(self.recording.name, "upload")
                 self._upload(labels, self.out)
                 shutil.rmtree(labels, ignore_errors=True)
-                worked = True
-            return worked
+                changed = True
+            return changed
         except StorageError as error:
             raise SourceError(str(error)) from error
         except (SourceError, RecordingOutputError) as error:

@@ -77,10 +77,10 @@ class Link:
                 self._connection.send(message)
 
 
-def supervised(act: Callable[[Link], int], tell: Callable[[str], None]) -> int:
+def supervised(act: Callable[[Link], int], report: Callable[[str], None]) -> int:
     """The exit code of `act`, in a child process that is begun again when it dies in a recording.
 
-    Returns in the children too, with their own code. `tell` says a sentence to the user.
+    Returns in the children too, with their own code. `report` says a sentence to the user.
     """
     if not IS_POSSIBLE:
         return act(Link())
@@ -106,9 +106,11 @@ def supervised(act: Callable[[Link], int], tell: Callable[[str], None]) -> int:
                 return code if code >= 0 else ExitCode.INTERRUPTED
             died = watch.died_of(-code, trace)
         if watch.at is None:
-            tell(f"the process died while it was at no recording ({died}); nothing that is finished is lost")
+            report(
+                f"the process died while it was at no recording ({died}); nothing that is finished is lost"
+            )
             return ExitCode.SOME_FAILED
-        tell(f"{watch.at}: the process died ({died}); a new one goes on")
+        report(f"{watch.at}: the process died ({died}); a new one goes on")
         watch.bury(died)
 
 

@@ -19,8 +19,8 @@ from annotator.options import AnnotationJob, Attempts
 from annotator.pipeline.annotate import (
     expected_frames,
     fingerprint_of,
-    insist_on_bounds,
     preview,
+    require_bounds,
     track,
 )
 from annotator.pipeline.publish import publish, unpublish
@@ -102,7 +102,7 @@ class Worker:
     def plan(self, source: Source, folder: Path, past: Attempts) -> Plan:
         """Look at a recording and its labels so far. Raises SourceError, UsageError."""
         job = replace(self._job, past=past)
-        insist_on_bounds(source, folder, job)
+        require_bounds(source, folder, job)
         shaped_by = fingerprint_of(source, self._detector)
         overwrite = job.overwrite and source.name not in past.begun
         if overwrite:
@@ -188,7 +188,7 @@ def _merge(store: Store, source: Source, folder: Path, job: AnnotationJob, chunk
         with Store.read(place) as part:
             last = store.next_index() - 1
             batch = []
-            for found in part.found():
+            for found in part.detections():
                 if found.frame.index > last:
                     batch.append(found)
                 if len(batch) >= job.batch_size:

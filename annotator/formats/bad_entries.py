@@ -39,7 +39,7 @@ class BadEntries:
         self.is_skipping = is_skipping
         self.count = 0
         self._first: list[str] = []
-        self._left_out = Counter[str]() if skipped is None else skipped
+        self._skipped = Counter[str]() if skipped is None else skipped
 
     def add(self, what: str) -> None:
         """Note an entry, by what names it and what is wrong with it."""
@@ -47,7 +47,7 @@ class BadEntries:
         if len(self._first) < NAMED:
             self._first.append(what)
         if self.is_skipping:
-            self._left_out[SKIPPED] += 1
+            self._skipped[SKIPPED] += 1
 
     @contextmanager
     def entry(self, named: str) -> Iterator[None]:

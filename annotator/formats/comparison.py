@@ -198,7 +198,7 @@ def compare(
     reading: ReadingOptions = AS_WRITTEN,
     pairing: PairingOptions = PAIRED_AS_NAMED,
 ) -> Comparison:
-    """Recognise both sides and match their recordings. Raises UsageError.
+    """Recognize both sides and match their recordings. Raises UsageError.
 
     `reading` says what becomes of labels of other names, and of what is no label; `pairing` what frames meet by.
 

@@ -91,7 +91,7 @@ class LabelSummary:
             for track_id, class_id in zip(found.track_ids.tolist(), found.class_ids.tolist(), strict=True)
         ]
         disjoint = replace(found, masks=tuple(shown), class_ids=np.array(class_ids, np.uint8))
-        return disjoint.only(seen)
+        return disjoint.select(seen)
 
 
 def lost(found: Instances, shown: Instances) -> dict[str, int]:

@@ -130,6 +130,6 @@ class BranchedERFNet(nn.Module):
             sigma_layer.bias[2:] = 1
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) normalised, H and W multiples of 8 -> (B, sum(branches), H, W)."""
+        """(B, 3, H, W) normalized, H and W multiples of 8 -> (B, sum(branches), H, W)."""
         shared = self.encoder(images)
         return torch.cat([decoder(shared) for decoder in self.decoders], 1)

@@ -66,13 +66,13 @@ class InstanceHead:
         """C."""
         return self.out.shape[-1] - 1
 
-    def normalised(self, features: Floats) -> Floats:
+    def normalized(self, features: Floats) -> Floats:
         """Features (N, F) in standard deviations."""
         return ((features - self.mean) * self.scale).clip(-LARGEST, LARGEST)
 
     def probabilities(self, features: Floats) -> Floats:
         """(N, C + 1) of features (N, F): how likely each instance is of each class, and, last, of none."""
-        x = self.normalised(features)
+        x = self.normalized(features)
         total = np.zeros((len(x), self.classes + 1), np.float32)
         for hidden, hidden_bias, out, out_bias in zip(
             self.hidden, self.hidden_bias, self.out, self.out_bias, strict=True

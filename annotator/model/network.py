@@ -95,7 +95,7 @@ class SpatialEmbeddingNetwork(nn.Module):
 
     def fields(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) RGB in [0, 1] -> (B, 2 + S + C, ceil(H / stride), ceil(W / stride)) raw maps."""
-        return self.trimmed(self.body(self.normalised(self.padded(images))), images.shape[-2:])
+        return self.trimmed(self.body(self.normalized(self.padded(images))), images.shape[-2:])
 
     def trimmed(self, out: Tensor, size: tuple[int, int] | torch.Size) -> Tensor:
         """What the body makes of a padded image of `size` (H, W), as the fields of that image."""
@@ -111,7 +111,7 @@ class SpatialEmbeddingNetwork(nn.Module):
         bottom, right = -height % self.body.multiple, -width % self.body.multiple
         return F.pad(images, (0, right, 0, bottom), mode="replicate") if bottom or right else images
 
-    def normalised(self, images: Tensor) -> Tensor:
+    def normalized(self, images: Tensor) -> Tensor:
         """Images in [0, 1] as the body takes them."""
         return (images - self.mean) / self.std
 

@@ -89,6 +89,6 @@ class TimmUNet(nn.Module):
         return self
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) normalised, H and W multiples of 32 -> (B, sum(branches), H / 2, W / 2)."""
+        """(B, 3, H, W) normalized, H and W multiples of 32 -> (B, sum(branches), H / 2, W / 2)."""
         features = self.encoder(images)
         return torch.cat([decoder(features) for decoder in self.decoders], 1)

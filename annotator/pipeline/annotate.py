@@ -76,13 +76,13 @@ def attempt(source: Named, run: Run, labelling: Generator[Event, None, bool]) ->
     except OutputError:
         raise  # nothing more can be written
     except Exception as error:
-        run.failed(source, explain(error, run.record(source).path, run.folder(source)))
+        run.failed(source, describe_failure(error, run.record(source).path, run.folder(source)))
     yield SourceEnded(run.record(source), worked)
 
 
 def bounded(source: Source, run: Run, detector: Detector, job: AnnotationJob) -> Generator[Event, None, bool]:
     """Label a source that is within the bounds."""
-    insist_on_bounds(source, run.folder(source), job)
+    require_bounds(source, run.folder(source), job)
     return (yield from label(source, run, detector, job))
 
 
@@ -163,7 +163,7 @@ def check_stores(run: Run, sources: Sequence[Source], detector: Detector, past: 
             continue  # told when its turn comes
 
 
-def insist_on_bounds(source: Source, folder: Path, job: AnnotationJob) -> None:
+def require_bounds(source: Source, folder: Path, job: AnnotationJob) -> None:
     """Raise SourceError for a source that has killed its process too often, or is larger than is wished for."""
     deaths = job.past.deaths.get(source.name, ())
     if len(deaths) > job.faults.retries:
@@ -233,7 +233,7 @@ def run_metadata(job: AnnotationJob, detector: Detector, findings: Findings) -> 
     }
 
 
-def explain(error: Exception, path: str, folder: Path) -> str:
+def describe_failure(error: Exception, path: str, folder: Path) -> str:
     """Why a source failed, in a sentence; a fault that nobody foresaw leaves its traceback in the folder."""
     if isinstance(error, AnnotatorError):
         return str(error)

@@ -75,7 +75,7 @@ def convert(job: ConversionJob) -> Iterator[Converted]:
     recordings go on, a SourceError behind them, with all that was wrong.
     """
     imports = [_without(each, job.deleted) for each in _imports(job)]
-    _insist_on_room(imports, job)
+    _require_room(imports, job)
     if job.to == RUN_FOLDER:
         yield from _to_run(imports, job)
         return
@@ -87,7 +87,7 @@ def convert(job: ConversionJob) -> Iterator[Converted]:
                 yield _converted(each, store, folder)
 
 
-def _insist_on_room(imports: list[Import], job: ConversionJob) -> None:
+def _require_room(imports: list[Import], job: ConversionJob) -> None:
     """Raise UsageError where a recording would take the place of another, of what is there, or of its own source."""
     names = [each.recording.name for each in imports]
     if twice := [name for name, count in Counter(names).items() if count > 1]:

@@ -57,7 +57,7 @@ class SourceEnded:
     """A source is done or has failed."""
 
     record: SourceRecord
-    worked: bool  # False: it was done before
+    changed: bool  # False: it was done before
 
 
 Event = RunStarted | SourceTaken | SourceStarted | FramesLabelled | StepStarted | SourceEnded

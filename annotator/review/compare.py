@@ -59,9 +59,9 @@ class DifferentFrame:
     differences: list[Difference] = field(compare=False)
 
     @property
-    def told(self) -> str:
+    def description(self) -> str:
         """What differs, in words."""
-        return told(Counter(each.kind for each in self.differences))
+        return describe(Counter(each.kind for each in self.differences))
 
 
 @dataclass
@@ -87,7 +87,7 @@ def compare_runs(ours: Path, theirs: Path) -> Iterator[ComparedRecording]:
         comparison.require_compared()
 
 
-def told(counts: Mapping[str, int]) -> str:
+def describe(counts: Mapping[str, int]) -> str:
     """Counts of differences in words."""
     return ", ".join(f"{counts[kind]} {kind}" for kind in KINDS if counts.get(kind)) or "no differences"
 

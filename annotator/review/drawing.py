@@ -20,7 +20,7 @@ LabelMap = npt.NDArray[np.int32]
 
 OPACITY = 0.45  # of masks
 OPACITY_FILLED = 0.2  # of those that were not seen, but filled in
-PAPER = 255  # gray level where there is no picture
+PAPER = 255  # grey level where there is no picture
 INK: Rgb = (255, 255, 255)  # of captions
 SHADE: Rgb = (24, 24, 24)  # behind them
 

@@ -110,8 +110,8 @@ class Measurer:
                 steps = self._ordinal - before.ordinal
                 way = centres[k] - before.centre
                 speed = way / steps
-                told = found.moved[k].astype(float) if steps == 1 else np.full(2, np.nan)
-                expected = told if np.isfinite(told).all() else before.speed * steps
+                displacement = found.displacement[k].astype(float) if steps == 1 else np.full(2, np.nan)
+                expected = displacement if np.isfinite(displacement).all() else before.speed * steps
                 if not np.isfinite(expected).all():
                     expected = way
                 length = np.sqrt(max(area[k], before.area, 1))

@@ -46,12 +46,12 @@ class Differences:
     """What differs from other labels of the same recording."""
 
     other: str
-    told: str
+    caption: str
     legend: Sequence[tuple[str, str]]  # names and colours
-    pictures: Sequence[Mapping[str, Any]]  # frame, content, told
+    pictures: Sequence[Mapping[str, Any]]  # frame, content, caption
 
 
-def write_report(path: Path, name: str, told: str, sources: Sequence[Mapping[str, Any]]) -> None:
+def write_report(path: Path, name: str, caption: str, sources: Sequence[Mapping[str, Any]]) -> None:
     """Write the page of a run, whole or not at all. Raises OutputError."""
     css, js = (_text(file) for file in ("report.css", "report.js"))
     policy = (
@@ -66,7 +66,7 @@ def write_report(path: Path, name: str, told: str, sources: Sequence[Mapping[str
         ("objects", f"{sum(source['instances'] for source in sources):,}"),
         ("tracks", f"{sum(source['track_count'] for source in sources):,}"),
     ]
-    run = {"name": encodable(name), "told": encodable(told), "cards": cards}
+    run = {"name": encodable(name), "caption": encodable(caption), "cards": cards}
     content = _template().render(run=run, sources=sources, css=_safe(css), js=_safe(js), policy=policy)
     with atomic_file(path) as temporary:
         temporary.write_text(content, encoding="utf-8")
@@ -97,15 +97,15 @@ def source_page(
         "instances": int(gathered.objects.sum()),
         "track_count": len(gathered.tracks),
         "expected": f"{listed.expected():.0f}",
-        "told": _told(recording, store, span),
+        "caption": _caption(recording, store, span),
         "data": _json(data),
         "picture_size": _picture_size(span),
         **{key: data[key] for key in ("first", "last", "step", "columns")},
         "preview": quote(f"{recording.name}/{PREVIEW}") if has_preview else "",
-        "list_told": _list_told(listed),
+        "list_caption": _list_caption(listed),
         "entries": [_entry(entry) for entry in listed.first(MOST_LISTED)],
         "rows": [_row(k, gathered.tracks[k], summary, span) for k in shown],
-        "rows_told": f"the {MOST_ROWS} most doubtful of {len(gathered.tracks)} tracks" if too_many else "",
+        "rows_caption": f"the {MOST_ROWS} most doubtful of {len(gathered.tracks)} tracks" if too_many else "",
         "legend": [(class_name(k), hexadecimal(class_colour(k))) for k in sorted(gathered.classes)],
         "charts": gathered.charts(),
     }
@@ -125,7 +125,7 @@ def unlabelled_page(number: int, recording: LabelledRecording) -> dict[str, Any]
         "state": UNKNOWN if record is None else record.state,
         "error": encodable(record.error) if record is not None and record.error else "",
         "remarks": [encodable(remark) for remark in remarks],
-        "told": encodable(record.path) if record is not None else "",
+        "caption": encodable(record.path) if record is not None else "",
         "has_labels": False,
         "frames": 0,
         "instances": 0,
@@ -229,7 +229,7 @@ def _entry(entry: Entry) -> dict[str, Any]:
     }
 
 
-def _told(recording: LabelledRecording, store: Store, span: Span) -> str:
+def _caption(recording: LabelledRecording, store: Store, span: Span) -> str:
     path = f"{recording.record.path}: " if recording.record is not None else ""
     seconds = f", labelled in {recording.record.seconds:.0f} s" if recording.record is not None else ""
     gaps = f", {store.gap_count} gaps" if store.gap_count else ""
@@ -238,16 +238,16 @@ def _told(recording: LabelledRecording, store: Store, span: Span) -> str:
     )
 
 
-def _list_told(listed: ReviewList) -> str:
-    told = (
+def _list_caption(listed: ReviewList) -> str:
+    caption = (
         f"A person would change about {listed.expected():.0f} of {len(listed)} instances. Frames are numbered as in"
         " CVAT; review.csv has the whole list."
     )
     if listed.picks:
         share = listed.expected(list(listed.picks)) / max(listed.expected(), 1e-9)
         frames = ", ".join(str(index) for index in sorted(listed.picks))
-        told += f" {len(listed.picks)} frames that hold {100 * share:.0f} % of that: {frames}."
-    return told
+        caption += f" {len(listed.picks)} frames that hold {100 * share:.0f} % of that: {frames}."
+    return caption
 
 
 # ---- text

@@ -84,7 +84,7 @@ def labelled_frames(
                 return
             if frame.ref.index < coming.frame.index:
                 continue
-            _insist_on_same(source, frame.ref, coming.frame)
+            _require_same_frame(source, frame.ref, coming.frame)
             yield frame.image, coming
             coming = next(labels, None)
     if coming is not None:
@@ -101,12 +101,12 @@ def frame_at(source: Source, ref: FrameRef) -> Picture:
     """The picture of a labelled frame. Raises SourceError where the recording lacks it."""
     with closing(source.frames(ref.index, ref.index + 1)) as frames:
         for frame in frames:
-            _insist_on_same(source, frame.ref, ref)
+            _require_same_frame(source, frame.ref, ref)
             return frame.image
     raise _another(source, f"has no frame {ref.index}")
 
 
-def _insist_on_same(source: Source, is_there: FrameRef, labelled: FrameRef) -> None:
+def _require_same_frame(source: Source, is_there: FrameRef, labelled: FrameRef) -> None:
     if is_there.index != labelled.index:
         raise _another(source, f"has no frame {labelled.index}")
     if is_there.size != labelled.size:

@@ -13,7 +13,7 @@ from annotator.escape import encodable
 from annotator.formats.summary import LabelSummary
 from annotator.options import ReviewJob
 from annotator.review.colours import hexadecimal
-from annotator.review.compare import COLOURS, ComparedRecording, compare_runs, drawn, told
+from annotator.review.compare import COLOURS, ComparedRecording, compare_runs, describe, drawn
 from annotator.review.listing import FILE_NAME as LIST
 from annotator.review.listing import ReviewList
 from annotator.review.page import FILE_NAME as REPORT
@@ -56,7 +56,7 @@ def review(job: ReviewJob, records: Mapping[str, SourceRecord]) -> Iterator[Revi
         pages.append(page)
     if job.report:
         path = job.run / REPORT
-        write_report(path, job.run.absolute().name, _told(pages), pages)
+        write_report(path, job.run.absolute().name, _caption(pages), pages)
         yield Reviewed("report", [path])
 
 
@@ -78,11 +78,15 @@ def _differences(
     except SourceError:
         source = None
     pictures = [
-        {"frame": frame.index, "told": frame.told, "content": base64.b64encode(webp(picture)).decode()}
+        {
+            "frame": frame.index,
+            "caption": frame.description,
+            "content": base64.b64encode(webp(picture)).decode(),
+        }
         for frame, picture in drawn(compared, source)
     ]
     legend = [(kind, hexadecimal(colour)) for kind, colour in COLOURS.items()]
-    text = f"{compared.frames} frames on both sides; what the other has: {told(compared.counts)}."
+    text = f"{compared.frames} frames on both sides; what the other has: {describe(compared.counts)}."
     return Differences(encodable(str(job.other)), text, legend, pictures)
 
 
@@ -120,7 +124,7 @@ def _listed(store: Store, job: ReviewJob) -> ReviewList:
     return listed.with_budget(job.review_budget) if job.review_budget else listed
 
 
-def _told(pages: Sequence[Mapping[str, Any]]) -> str:
+def _caption(pages: Sequence[Mapping[str, Any]]) -> str:
     failed = [page["name"] for page in pages if page["error"]]
     if failed:
         return f"{len(failed)} of {len(pages)} recordings failed: {', '.join(failed[:5])}"

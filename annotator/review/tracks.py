@@ -45,7 +45,7 @@ class Chart(NamedTuple):
     """Bars, and what they say in words."""
 
     title: str
-    told: str
+    caption: str
     values: Sequence[float]
 
     @property
@@ -111,17 +111,17 @@ class Gathered:
         charts = []
         if len(self.objects):
             parts = np.array_split(self.objects, min(MOST_BARS, len(self.objects)))
-            told = f"{self.objects.mean():.1f} on average, {self.objects.min()} to {self.objects.max()}"
-            charts.append(Chart("Objects a frame", told, [float(part.mean()) for part in parts]))
+            caption = f"{self.objects.mean():.1f} on average, {self.objects.min()} to {self.objects.max()}"
+            charts.append(Chart("Objects a frame", caption, [float(part.mean()) for part in parts]))
         if n:
             charts.append(
                 Chart("Scores", f"0 to 1, median {_median(self.scores, SCORES):.2f}", self.scores.tolist())
             )
-            told = f"{SIZES[0]:.0f} to a million pixels, median about {_median(self.sizes, SIZES):.0f}"
-            charts.append(Chart("Sizes", told, self.sizes.tolist()))
+            caption = f"{SIZES[0]:.0f} to a million pixels, median about {_median(self.sizes, SIZES):.0f}"
+            charts.append(Chart("Sizes", caption, self.sizes.tolist()))
         if len(lengths):
-            told = f"{lengths.min()} to {lengths.max()} frames, median {np.median(lengths):.0f}"
-            charts.append(Chart("Lengths of tracks", told, np.histogram(lengths, LENGTHS)[0].tolist()))
+            caption = f"{lengths.min()} to {lengths.max()} frames, median {np.median(lengths):.0f}"
+            charts.append(Chart("Lengths of tracks", caption, np.histogram(lengths, LENGTHS)[0].tolist()))
         return charts
 
 

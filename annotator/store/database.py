@@ -98,7 +98,7 @@ class Database:
         """
         version = self.count("PRAGMA user_version")
         if version == SCHEMA_VERSION:
-            self._insist_on_sound_tables()
+            self._require_sound_tables()
             return True
         if version == 0 and self.count("SELECT count(*) FROM sqlite_master") == 0:
             return False
@@ -107,7 +107,7 @@ class Database:
             f" not {SCHEMA_VERSION}); use --overwrite to start again, or another --out"
         )
 
-    def _insist_on_sound_tables(self) -> None:
+    def _require_sound_tables(self) -> None:
         if _tables(self.connection) != _known_tables():
             raise damaged(self.path, "its tables are not those of a store")
         if self.count("PRAGMA page_count") * self.count("PRAGMA page_size") <= CHECKED_WHOLE:
@@ -115,7 +115,7 @@ class Database:
             if found != ("ok",):
                 raise damaged(self.path, " ".join(str(found and found[0]).split()))
 
-    def insist_on_sound_edits(self) -> None:
+    def require_sound_edits(self) -> None:
         """Raise SourceError where an index disagrees with its table: edits find their rows by indices."""
         found = self.one("PRAGMA integrity_check(1)")
         if found != ("ok",):

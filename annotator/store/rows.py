@@ -32,7 +32,14 @@ def row_of_frame(frame: FrameRef) -> Row:
 
 def rows_of_instances(found: Instances) -> Iterator[Row]:
     """Rows of `instances`."""
-    columns = (found.masks, found.class_ids, found.scores, found.features, found.moved, found.interpolated)
+    columns = (
+        found.masks,
+        found.class_ids,
+        found.scores,
+        found.features,
+        found.displacement,
+        found.interpolated,
+    )
     for position, (mask, class_id, score, features, moved, interpolated) in enumerate(
         zip(*columns, strict=True)
     ):
@@ -58,9 +65,9 @@ def rows_of_tracks(found: Instances) -> Iterator[Row]:
 def frame_of(row: Row) -> FrameRef:
     """The frame that FRAME_COLUMNS tell. Raises ValueError for what is no frame."""
     index, pts, numerator, denominator, height, width, name = row
-    _insist(_are(int, row[:6]) and _are(str, (name,)), "a frame of other types")
-    _insist(0 <= index < MOST_FRAMES, f"no frame has the number {index}")
-    _insist(numerator > 0 and denominator > 0, f"frame {index} has ticks of {numerator}/{denominator} s")
+    _require(_are(int, row[:6]) and _are(str, (name,)), "a frame of other types")
+    _require(0 <= index < MOST_FRAMES, f"no frame has the number {index}")
+    _require(numerator > 0 and denominator > 0, f"frame {index} has ticks of {numerator}/{denominator} s")
     return FrameRef(index, pts, Fraction(numerator, denominator), (height, width), name)
 
 
@@ -68,11 +75,13 @@ def gap_of(row: Row) -> Gap:
     """The gap that a row (after_index, pts, reason) tells. Raises ValueError for what is no gap."""
     after_index, pts, reason = row
     is_sound = _are(int, (after_index,)) and (pts is None or _are(int, (pts,))) and _are(str, (reason,))
-    _insist(is_sound and -1 <= after_index < MOST_FRAMES, "a gap that can be none")
+    _require(is_sound and -1 <= after_index < MOST_FRAMES, "a gap that can be none")
     return Gap(after_index, pts, reason)
 
 
-def instances_of(frames: Sequence[FrameRef], of_frame: Mapping[int, Sequence[Row]]) -> Iterator[Instances]:
+def rows_to_instances(
+    frames: Sequence[FrameRef], of_frame: Mapping[int, Sequence[Row]]
+) -> Iterator[Instances]:
     """Yield the instances of frames, given by index their rows (frame_index, position, class_id, score, counts,
     features, moved_x, moved_y, track_id, kind).
 
@@ -93,7 +102,7 @@ def instances_of(frames: Sequence[FrameRef], of_frame: Mapping[int, Sequence[Row
 
 
 def _at_once(frames: Sequence[FrameRef], of_frame: Mapping[int, Sequence[Row]]) -> list[Instances]:
-    """`instances_of` frames of one size."""
+    """`rows_to_instances` frames of one size."""
     rows = [row for frame in frames for row in of_frame.get(frame.index, ())]
     if not rows:
         return [Instances.of(frame) for frame in frames]
@@ -108,15 +117,15 @@ def _at_once(frames: Sequence[FrameRef], of_frame: Mapping[int, Sequence[Row]]) 
 def _split(frames: Sequence[FrameRef], rows: Sequence[Row], lengths: Sequence[int]) -> Iterator[Instances]:
     """The instances of frames of one size, given the rows of all of them and how many each has."""
     _, _, class_ids, scores, counts, features, moved_x, moved_y, track_ids, kinds = zip(*rows, strict=True)
-    _insist(_are(int, class_ids + kinds + track_ids), "an instance without a class, kind or track")
-    _insist(CLASSES.issuperset(class_ids), "an instance of a class that has none")
-    _insist(KINDS.issuperset(kinds), "an instance of an odd kind")
-    _insist(min(track_ids) >= 0 and max(track_ids) <= MOST_TRACKS, "an odd track")
-    _insist(_are(float, scores) and min(scores) >= 0 and max(scores) <= 1, "a score that is none")
-    _insist(_are(bytes, counts) and _are(bytes, features), "an instance without a mask or appearance")
+    _require(_are(int, class_ids + kinds + track_ids), "an instance without a class, kind or track")
+    _require(CLASSES.issuperset(class_ids), "an instance of a class that has none")
+    _require(KINDS.issuperset(kinds), "an instance of an odd kind")
+    _require(min(track_ids) >= 0 and max(track_ids) <= MOST_TRACKS, "an odd track")
+    _require(_are(float, scores) and min(scores) >= 0 and max(scores) <= 1, "a score that is none")
+    _require(_are(bytes, counts) and _are(bytes, features), "an instance without a mask or appearance")
     known = [way for way in moved_x + moved_y if way is not None]
-    _insist(_are(float, known), "an instance that moved by no number")
-    _insist(min(known, default=0) >= -FARTHEST and max(known, default=0) <= FARTHEST, "an odd motion")
+    _require(_are(float, known), "an instance that moved by no number")
+    _require(min(known, default=0) >= -FARTHEST and max(known, default=0) <= FARTHEST, "an odd motion")
     masks = from_counts(counts, frames[0].size)
     classes, tracks = np.array(class_ids, np.uint8), np.array(track_ids, np.int32)
     score, interpolated = np.array(scores, np.float32), np.array(kinds) == INTERPOLATED
@@ -132,22 +141,22 @@ def _split(frames: Sequence[FrameRef], rows: Sequence[Row], lengths: Sequence[in
             features=_features(features[of]),
             track_ids=tracks[of],
             interpolated=interpolated[of],
-            moved=moved[of],
+            displacement=moved[of],
         )
 
 
-def insist_on_places(frame: FrameRef, rows: Sequence[Row]) -> None:
+def require_places(frame: FrameRef, rows: Sequence[Row]) -> None:
     """Raise ValueError when instances as they were found are not all there, or not in the order of their places."""
     places = [row[1] for row in rows]
-    _insist(places == list(range(len(rows))), f"frame {frame.index} has instances at {places[:10]}")
+    _require(places == list(range(len(rows))), f"frame {frame.index} has instances at {places[:10]}")
 
 
 def _features(blobs: Sequence[bytes]) -> npt.NDArray[np.float16]:
     """(N, D); zeros for made instances, which have none."""
     width = max(map(len, blobs), default=0)
-    _insist(width % 2 == 0 and {*map(len, blobs)} <= {0, width}, "an instance of an odd appearance")
+    _require(width % 2 == 0 and {*map(len, blobs)} <= {0, width}, "an instance of an odd appearance")
     features = np.frombuffer(b"".join(blob.ljust(width, b"\0") for blob in blobs), "<f2")
-    _insist(bool(np.isfinite(features).all()), "an appearance that is no number")
+    _require(bool(np.isfinite(features).all()), "an appearance that is no number")
     return features.reshape(len(blobs), -1 if width else 0)
 
 
@@ -155,6 +164,6 @@ def _are(types: type | tuple[type, ...], values: Sequence[Any]) -> bool:
     return {*map(type, values)} <= {*(types if isinstance(types, tuple) else (types,))}
 
 
-def _insist(is_sound: bool, otherwise: str) -> None:
+def _require(is_sound: bool, otherwise: str) -> None:
     if not is_sound:
         raise ValueError(otherwise)

@@ -28,11 +28,11 @@ from annotator.store.progress import NOTES, Edited, Progress, from_notes, to_not
 from annotator.store.rows import (
     frame_of,
     gap_of,
-    insist_on_places,
-    instances_of,
+    require_places,
     row_of_frame,
     rows_of_instances,
     rows_of_tracks,
+    rows_to_instances,
 )
 from annotator.store.schema import FILE_NAME, FOUND, FRAME_COLUMNS, LEFT_OUT, MADE
 
@@ -162,7 +162,7 @@ class Store:
     def set_links(self, frames: Iterable[FrameTracks]) -> None:
         """Replace all tracks by what association says of every frame, in one transaction.
 
-        Found instances without a track are left out of the labels, and added ones come in; `found` still gives the
+        Found instances without a track are left out of the labels, and added ones come in; `detections` still gives the
         former. Raises ValueError as `set_tracks` does.
         """
         with self._db.transaction():
@@ -231,7 +231,7 @@ class Store:
         What the editor says is done is kept as the edits of the progress. Raises SourceError when the tracks, or what
         finds them, are damaged.
         """
-        self._db.insist_on_sound_edits()
+        self._db.require_sound_edits()
         with self._db.transaction():
             editor = TrackEditor(self._db)
             yield editor
@@ -327,7 +327,7 @@ class Store:
         """The instances of every frame as they are labelled, in frame order, with their track ids."""
         return self._instances(f"kind != {LEFT_OUT}")
 
-    def found(self) -> Iterator[Instances]:
+    def detections(self) -> Iterator[Instances]:
         """The instances of every frame as they were found, whatever association made of them.
 
         Instance k of a frame is the one that association knows as position k.
@@ -335,7 +335,7 @@ class Store:
         return self._instances(f"kind NOT IN {MADE}", are_found=True)
 
     def _instances(self, which: str, are_found: bool = False) -> Iterator[Instances]:
-        self._insist_on_frames()
+        self._require_frames()
         after = -1 << 63
         for frames in self._frame_rows():
             rows = self._db.rows(
@@ -354,10 +354,10 @@ class Store:
                 raise damaged(self.path, f"it has instances of frame {min(strangers)}, but no such frame")
             if are_found:
                 for ref in refs:
-                    self._sound(insist_on_places, ref, of_frame.get(ref.index, ()))
-            yield from self._sound_ones(instances_of(refs, of_frame))
+                    self._sound(require_places, ref, of_frame.get(ref.index, ()))
+            yield from self._sound_ones(rows_to_instances(refs, of_frame))
 
-    def _insist_on_frames(self) -> None:
+    def _require_frames(self) -> None:
         """Raise SourceError where instances lie behind the last frame, which reading would pass over."""
         row = self._db.one("SELECT max(frame_index) FROM instances")  # first: frames may be added meanwhile
         if row is None or row[0] is None:

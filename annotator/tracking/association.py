@@ -32,7 +32,7 @@ def associate(store: Store, options: TrackingOptions) -> None:
         evenly = store.progress.goes_by_index
         times = Times.of(store.frames(), evenly)
         usable = replace(options, min_track=1) if store.frame_count < options.min_track else options
-        frames = tally.count_frames(store.found())
+        frames = tally.count_frames(store.detections())
         tracks = associate_frames(frames, _step_seconds(times), usable, evenly)
         store.set_links(tally.count_tracks(tracks))
         remarks = tuple(times.remarks())

@@ -80,7 +80,7 @@ class Detections:
             category_ids=np.array([BY_ID[k].category_id for k in classes.tolist()], np.intp),
             class_ids=classes,
             features=features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-9),
-            flow_velocity=np.concatenate([found.moved for found in frames]) / steps[:, None],
+            flow_velocity=np.concatenate([found.displacement for found in frames]) / steps[:, None],
             occluded_sides=_is_behind_others(boxes, grids, counts)
             | _is_at_border(boxes, frames[0].frame.size),
         )

@@ -33,7 +33,7 @@ class Tally:
             self.certain += int(np.count_nonzero(found.scores >= CONFIDENCE.full))
             if size == found.frame.size:
                 self.flow_expected += len(found)
-                self.flow_found += int(np.count_nonzero(~np.isnan(found.moved[:, 0])))
+                self.flow_found += int(np.count_nonzero(~np.isnan(found.displacement[:, 0])))
             size = found.frame.size
             yield found
 

@@ -30,7 +30,7 @@ class State:
     network: SpatialEmbeddingNetwork
     average: AveragedModel  # of the network's weights: what is saved and scored
     optimizer: Optimizer
-    about: Mapping[str, Any]  # data and options: what shapes the weights
+    run_metadata: Mapping[str, Any]  # data and options: what shapes the weights
     step: int = 0  # steps done
     seconds: float = 0.0  # that they took, with loading and validations
     best: float = -1.0  # the best AP so far
@@ -79,7 +79,7 @@ class State:
             raise UsageError(
                 f"{path} is damaged or of another version; delete it, and start from {LAST} with --weights"
             ) from error
-        if different := _differences(_plain(self.about), about):
+        if different := _differences(_plain(self.run_metadata), about):
             raise UsageError(
                 f"{out} holds a training with {different}: go on with the same options, or take another --out"
             )
@@ -98,7 +98,7 @@ class State:
             "step": self.step,
             "best": self.best,
             "seconds": self.seconds,
-            "about": json.dumps(_plain(self.about)),
+            "about": json.dumps(_plain(self.run_metadata)),
             "network": self.network.state_dict(),
             "average": self.average.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -113,7 +113,7 @@ class State:
     def save_checkpoint(self, path: Path) -> None:
         """Write the averaged weights for labelling. Raises OutputError; what was there stays."""
         with atomic_file(path) as temporary:
-            save_checkpoint(temporary, self.averaged, {**self.about, "step": self.step})
+            save_checkpoint(temporary, self.averaged, {**self.run_metadata, "step": self.step})
 
 
 def _plain(about: Mapping[str, Any]) -> dict[str, Any]:

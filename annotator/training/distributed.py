@@ -158,7 +158,7 @@ class SyncedBatchNorm(nn.BatchNorm2d):
         self.num_batches_tracked += 1
 
 
-def synchronise_batch_norm(module: nn.Module) -> None:
+def synchronize_batch_norm(module: nn.Module) -> None:
     """Turn the batch norms of a network into ones that span all processes."""
     for child in module.modules():
         if type(child) is nn.BatchNorm2d:

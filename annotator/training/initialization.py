@@ -27,7 +27,7 @@ def initial_network(weights: Path | None, options: TrainingOptions) -> SpatialEm
         network = _new_network(options)
     else:
         network = load_checkpoint(weights).network
-        _insist_on_asked(network.spec, weights, options)
+        _require_asked_spec(network.spec, weights, options)
     if isinstance(network.body, TimmUNet):
         network.body.freeze(options.frozen_stages)
     else:
@@ -64,7 +64,7 @@ def _new_network(options: TrainingOptions) -> SpatialEmbeddingNetwork:
     return network
 
 
-def _insist_on_asked(spec: NetworkSpec, weights: Path, options: TrainingOptions) -> None:
+def _require_asked_spec(spec: NetworkSpec, weights: Path, options: TrainingOptions) -> None:
     asked = {
         "architecture": (options.architecture, spec.architecture),
         "n_sigma": (options.n_sigma, spec.n_sigma),

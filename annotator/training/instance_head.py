@@ -106,7 +106,7 @@ def fit(every: Sequence[Examples], network: nn.Module, classes: int, images: int
     blank = np.zeros((1, features.shape[1], 1), np.float32)
     none = np.zeros((1, 1), np.float32)
     norm = InstanceHead(mean, scale, blank, none, none[None], none, np.zeros(0, np.bool_), "", {})
-    x, y = torch.from_numpy(norm.normalised(features)), torch.from_numpy(is_what)
+    x, y = torch.from_numpy(norm.normalized(features)), torch.from_numpy(is_what)
     members = [_member(x, y, classes, seed) for seed in range(MEMBERS)]
     tensors = [
         np.stack([getattr(member[k], name).detach().numpy() for member in members])

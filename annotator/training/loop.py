@@ -30,7 +30,7 @@ from annotator.training.distributed import (
     make_fast,
     on_device,
     rank_of,
-    synchronise_batch_norm,
+    synchronize_batch_norm,
 )
 from annotator.training.images import CachedImages, ImageFiles, subsample
 from annotator.training.initialization import initial_network
@@ -169,7 +169,7 @@ class Training:
             assert isinstance(mean, Tensor)
             self._unchecked.append((state.step, mean, self._clip(options.max_gradient)))
             if self._fabric.device.type != "cuda":  # which would wait for the device at every step
-                self._insist_on_numbers()
+                self._require_finite()
             self._optimizer.step()
         except (MemoryError, RuntimeError) as error:
             raise _explained(error, state.step) from error
@@ -192,7 +192,7 @@ class Training:
         assert norm is not None  # as it is where Fabric clips by value
         return norm
 
-    def _insist_on_numbers(self) -> None:
+    def _require_finite(self) -> None:
         """Raise AnnotatorError when a loss or a gradient since the last time is none; before anything is saved."""
         for step, loss, norm in self._unchecked:
             self._losses.append(loss.item())
@@ -207,7 +207,7 @@ class Training:
 
     def validate(self) -> None:
         """Score the averaged weights, keep them if they are the best so far, and draw what they see."""
-        self._insist_on_numbers()
+        self._require_finite()
         state, out = self._state, self._job.out
         if self._validation and self._fabric.is_global_zero:
             detector = detector_of(state.averaged, self._fabric.device)
@@ -224,14 +224,14 @@ class Training:
 
     def save(self) -> None:
         """Write the state and the last checkpoint."""
-        self._insist_on_numbers()
+        self._require_finite()
         if self._fabric.is_global_zero:
             self._state.save(self._job.out)
         self._fabric.barrier()
 
     def report(self) -> Progress:
         """Where the training is; logs it."""
-        self._insist_on_numbers()
+        self._require_finite()
         now = time.monotonic()
         crops = self._job.options.batch_size * self._job.options.accumulate * self._rank.count
         progress = Progress(
@@ -358,7 +358,7 @@ def prepare(network: SpatialEmbeddingNetwork, job: TrainingJob, fabric: Fabric) 
                 module.eval()
     make_fast(network, fabric.device)
     if fabric.world_size > 1:
-        synchronise_batch_norm(network)
+        synchronize_batch_norm(network)
     if job.compiled:
         torch._dynamo.config.suppress_errors = True  # what can't be compiled runs as it is
         network.body.compile()

@@ -101,7 +101,7 @@ def _tracked(sequence: LabelledSequence, trees: BoostedTrees) -> Iterator[Instan
     every = associate_frames(sequence.found, step_s, TrackingOptions(), trees=trees)
     for found, links in zip(sequence.found, every, strict=True):
         kept = np.flatnonzero(links.track_ids)
-        some = found.only(kept)
+        some = found.select(kept)
         yield Instances.of(
             found.frame,
             [

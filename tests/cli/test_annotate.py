@@ -151,7 +151,7 @@ def test_json_is_one_object_and_nothing_else_on_stdout(tmp_path: Path, annotate:
 def test_what_several_formats_could_not_hold_is_said_once() -> None:
     losses = {"cityscapes": {"hidden": 1}, "coco": {"hidden": 1}, "cvat": {"hidden": 1, "holes filled": 7}}
     record = SourceRecord("drive", "drive.mp4", "done", 80, instances=9, tracks=2, losses=losses)
-    said = outcome(record, worked=True).split("; ")[1:]
+    said = outcome(record, changed=True).split("; ")[1:]
     assert said == ["1 hidden (cityscapes, coco, cvat)", "7 holes filled (cvat)"]
 
 

@@ -62,8 +62,8 @@ def test_a_stream_equals_its_batches_and_tells_how_far_instances_moved() -> None
     assert [found.masks for found in (*first, *second)] == [
         found.masks for found in (*detector.detect_batch(batch_of(0, 1)), *detector.detect_batch(batch_of(2)))
     ]
-    assert np.isnan(first[0].moved).all()
-    assert second[0].moved[second[0].class_ids == CAR][0] == pytest.approx((1, 0), abs=0.2)
+    assert np.isnan(first[0].displacement).all()
+    assert second[0].displacement[second[0].class_ids == CAR][0] == pytest.approx((1, 0), abs=0.2)
 
 
 def test_known_frames_are_left_out_and_pixels_followed_from_them() -> None:
@@ -71,7 +71,7 @@ def test_known_frames_are_left_out_and_pixels_followed_from_them() -> None:
     [[_, whole]] = detector.stream([batch_of(1, 2)])
     [[resumed]] = detector.stream([batch_of(0, 1), batch_of(2)], after=1)
     assert resumed.frame.index == whole.frame.index == 2
-    np.testing.assert_array_equal(resumed.moved, whole.moved)
+    np.testing.assert_array_equal(resumed.displacement, whole.displacement)
 
 
 def test_the_network_is_one_batch_ahead_of_what_is_made_of_its_maps() -> None:

@@ -50,7 +50,7 @@ def test_each_instance_moved_as_its_pixels_did_whatever_the_size_of_the_frame(sc
     flow = OpticalFlow()
     flow.update(picture((20, 30), (120, 40), scale=scale))
     places = (26, 28), (120, 40)
-    moved = flow.with_displacement(picture(*places, scale=scale), squares(*places, scale=scale)).moved
+    moved = flow.with_displacement(picture(*places, scale=scale), squares(*places, scale=scale)).displacement
     np.testing.assert_allclose(moved, [[6 * scale, -2 * scale], [0, 0]], atol=0.2 * scale)
 
 
@@ -65,24 +65,24 @@ def test_what_stands_beside_something_large_that_moves_is_not_carried_away_with_
     flow = OpticalFlow()
     flow.update(torch.from_numpy(np.stack([scene(30)] * 3)))
     found = Instances.of(frame_ref(1, SIZE), [stands], [CAR], np.ones(1))
-    moved = flow.with_displacement(torch.from_numpy(np.stack([scene(50)] * 3)), found).moved
+    moved = flow.with_displacement(torch.from_numpy(np.stack([scene(50)] * 3)), found).displacement
     np.testing.assert_allclose(moved, [[0, 0]], atol=0.2)
 
 
 def test_a_frame_that_was_measured_is_the_one_before_the_next() -> None:
     flow = OpticalFlow()
     for k, left in enumerate((20, 25, 33)):
-        moved = flow.with_displacement(picture((left, 30)), squares((left, 30))).moved
+        moved = flow.with_displacement(picture((left, 30)), squares((left, 30))).displacement
         expected = (np.nan, 5, 8)[k]
         np.testing.assert_allclose(moved[0, 0], expected, atol=0.2)
 
 
 def test_nothing_is_known_of_what_came_into_sight_of_other_sizes_and_of_the_first_frame() -> None:
     flow = OpticalFlow()
-    assert np.isnan(flow.with_displacement(picture((20, 30)), squares((20, 30))).moved).all()
+    assert np.isnan(flow.with_displacement(picture((20, 30)), squares((20, 30))).displacement).all()
     flow.update(torch.zeros((3, *SIZE), dtype=torch.uint8))
-    assert np.isnan(flow.with_displacement(picture((20, 30)), squares((20, 30))).moved).all()
+    assert np.isnan(flow.with_displacement(picture((20, 30)), squares((20, 30))).displacement).all()
     assert np.isnan(
-        flow.with_displacement(picture((20, 30), scale=2), squares((20, 30), scale=2)).moved
+        flow.with_displacement(picture((20, 30), scale=2), squares((20, 30), scale=2)).displacement
     ).all()
-    assert flow.with_displacement(picture(scale=2), squares(scale=2)).moved.shape == (0, 2)
+    assert flow.with_displacement(picture(scale=2), squares(scale=2)).displacement.shape == (0, 2)

@@ -64,7 +64,7 @@ def test_what_nobody_touched_is_kept(compared) -> None:
         [[(0, 20, CAR, 1), (40, 60, PERSON, 2)]] * 3, [[(0, 20, CAR, 1), (40, 60, PERSON, 2)]] * 3
     )
     assert edits(found) == {KEPT: 6}
-    assert (found.frames, found.changed, found.acts) == (3, [], {})
+    assert (found.frames, found.changed, found.actions) == (3, [], {})
 
 
 def test_every_kind_of_edit_is_told_by_class(compared) -> None:
@@ -111,17 +111,17 @@ def test_the_bound_of_what_was_kept_can_be_chosen(compared) -> None:
 
 def test_what_is_done_to_a_track_in_a_stretch_is_one_act(compared) -> None:
     there, gone = [(0, 20, CAR, 1)], []
-    assert compared([there] * 30, [gone] * 30).acts == {"deleted": 1}
-    assert compared([there] * 30, [gone] * 10 + [there] * 10 + [gone] * 10).acts == {"deleted": 2}
-    assert compared([there] * 30, [[(0, 20, BUS, 1)]] * 30).acts == {"relabelled": 1}
-    assert compared([gone] * 30, [there] * 30).acts == {"added": 3}, "an outline serves for ten frames"
+    assert compared([there] * 30, [gone] * 30).actions == {"deleted": 1}
+    assert compared([there] * 30, [gone] * 10 + [there] * 10 + [gone] * 10).actions == {"deleted": 2}
+    assert compared([there] * 30, [[(0, 20, BUS, 1)]] * 30).actions == {"relabelled": 1}
+    assert compared([gone] * 30, [there] * 30).actions == {"added": 3}, "an outline serves for ten frames"
     untracked = [[(0, 20, CAR, 0)]] * 30
-    assert compared(untracked, [gone] * 30).acts == {"deleted": 30}
+    assert compared(untracked, [gone] * 30).actions == {"deleted": 30}
 
 
 def test_the_estimate_follows_from_acts_and_stated_seconds(compared) -> None:
     found = compared([[(0, 20, CAR, 1)]] * 4, [[(40, 60, CAR, 2)]] * 4)
-    assert found.acts == {"added": 1, "deleted": 1}
+    assert found.actions == {"added": 1, "deleted": 1}
     assert (
         found.seconds()
         == ASSUMED_SECONDS["added"] + ASSUMED_SECONDS["deleted"] + 4 * ASSUMED_SECONDS["frame"]
@@ -182,7 +182,7 @@ def test_every_object_is_counted_once(tmp_path_factory: pytest.TempPathFactory, 
     assert paired + n["deleted"] == sum(map(len, drawn.predictions))
     by_frame = sum(count for frame in found.changed for count in frame.counts.values())
     assert by_frame == sum(n[kind] for kind in EDITS)
-    assert all(found.acts[kind] <= n[kind] for kind in EDITS)
+    assert all(found.actions[kind] <= n[kind] for kind in EDITS)
     assert found.drawn <= sum(map(len, true))
     by_track = sum(counts[ADDED] for counts in found.tracks.values())
     assert by_track == n["added"]

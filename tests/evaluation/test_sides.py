@@ -1,4 +1,4 @@
-"""What a path holds is recognised, and every kind of labels can be compared with every other."""
+"""What a path holds is recognized, and every kind of labels can be compared with every other."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def frames(comparison: Comparison) -> list[tuple[int, list[list[int]]]]:
 
 
 @pytest.mark.parametrize("name", WRITERS)
-def test_a_path_is_recognised_by_what_it_holds(name: str, tmp_path: Path) -> None:
+def test_a_path_is_recognized_by_what_it_holds(name: str, tmp_path: Path) -> None:
     path = WRITERS[name](tmp_path, IN_VIDEO, VIDEO)
     assert sniff(path).format.title == TITLES[name]
     assert len(sniff(path).labels) == 1

@@ -58,7 +58,7 @@ def scored_from_text(folder: Path) -> TrackMetrics:
     return metrics
 
 
-def insist_on_agreement(metrics: TrackMetrics, official: dict[str, dict[str, Any]]) -> None:
+def require_agreement(metrics: TrackMetrics, official: dict[str, dict[str, Any]]) -> None:
     """Every official figure is ours."""
     ours, per_alpha = metrics.result(), metrics.per_alpha()
     for name, figures in official.items():
@@ -75,27 +75,27 @@ def insist_on_agreement(metrics: TrackMetrics, official: dict[str, dict[str, Any
 
 @pytest.mark.parametrize("name", DRAWN)
 def test_drawn_cases_score_as_trackeval_scored_them(name: str) -> None:
-    insist_on_agreement(scored(DRAWN[name].scenes()), FIGURES[name])
+    require_agreement(scored(DRAWN[name].scenes()), FIGURES[name])
 
 
 @pytest.mark.parametrize("name", [name for name, case in DRAWN.items() if case.numbers == MOTS_NUMBERS])
 def test_so_do_their_files(name: str, tmp_path: Path) -> None:
     DRAWN[name].write(tmp_path)
-    insist_on_agreement(scored_from_text(tmp_path), FIGURES[name])
+    require_agreement(scored_from_text(tmp_path), FIGURES[name])
 
 
 @needs_real_data
 @pytest.mark.realdata
 def test_degraded_kitti_scores_as_trackeval_scored_it(tmp_path: Path) -> None:
     degraded(tmp_path, *SOME_OF_KITTI)
-    insist_on_agreement(scored_from_text(tmp_path), FIGURES["some of KITTI"])
+    require_agreement(scored_from_text(tmp_path), FIGURES["some of KITTI"])
 
 
 @needs_trackeval
 @pytest.mark.parametrize("name", DRAWN)
 def test_trackeval_agrees_today(name: str, tmp_path: Path) -> None:
     DRAWN[name].write(tmp_path)
-    insist_on_agreement(scored(DRAWN[name].scenes()), trackeval_figures(tmp_path, DRAWN[name].classes))
+    require_agreement(scored(DRAWN[name].scenes()), trackeval_figures(tmp_path, DRAWN[name].classes))
 
 
 @needs_trackeval
@@ -103,7 +103,7 @@ def test_trackeval_agrees_today(name: str, tmp_path: Path) -> None:
 @pytest.mark.realdata
 def test_trackeval_agrees_on_all_of_kitti(tmp_path: Path) -> None:
     degraded(tmp_path, *ALL_OF_KITTI)
-    insist_on_agreement(scored_from_text(tmp_path), trackeval_figures(tmp_path, MOTS_CLASSES))
+    require_agreement(scored_from_text(tmp_path), trackeval_figures(tmp_path, MOTS_CLASSES))
 
 
 # ---- by hand
@@ -265,7 +265,7 @@ def test_names_of_tracks_and_order_of_instances_mean_nothing(seed: int) -> None:
 
     def other(found: Instances) -> Instances:
         order = np.array(random.sample(range(len(found)), len(found)), np.intp)
-        return found.only(order).with_tracks([names[track] for track in found.track_ids[order]])
+        return found.select(order).with_tracks([names[track] for track in found.track_ids[order]])
 
     renamed = Scene(
         [replace(truth, instances=other(truth.instances)) for truth in drawn.truth],

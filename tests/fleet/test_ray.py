@@ -14,7 +14,7 @@ import pytest
 
 from annotator.detection import Detector
 from annotator.errors import UsageError
-from annotator.fleet.cluster import connected, insist_on_likeness
+from annotator.fleet.cluster import connected, require_same_versions
 from annotator.fleet.engine import annotate
 from annotator.options import AnnotationJob, DetectionOptions, EngineOptions, FaultOptions
 from annotator.pipeline.events import FramesLabelled, SourceEnded
@@ -73,7 +73,7 @@ def test_chunks_of_two_workers_are_put_together_as_one_process_would(tmp_path: P
     assert contents(tmp_path / "fleet" / "long") == contents(tmp_path / "alone" / "long")
     again = annotate(AnnotationJob((video,), tmp_path / "fleet", engine=engine, **asked))
     (last,) = [event for event in again if isinstance(event, SourceEnded)]
-    assert (last.record.state, last.worked) == ("done", False), "a second run does nothing"
+    assert (last.record.state, last.changed) == ("done", False), "a second run does nothing"
 
 
 def contents(folder: Path) -> dict[str, list[Any]]:
@@ -152,9 +152,9 @@ def test_without_an_address_no_stale_cluster_is_joined(
 
 def test_machines_must_be_alike() -> None:
     here = {"python": "3.11.7", "torch": "2.4"}
-    insist_on_likeness(here, ("node1", 7, here))
+    require_same_versions(here, ("node1", 7, here))
     with pytest.raises(UsageError, match=r"machine node1 has torch 2.5 \(here 2.4\); install the same"):
-        insist_on_likeness(here, ("node1", 7, {"python": "3.11.7", "torch": "2.5"}))
+        require_same_versions(here, ("node1", 7, {"python": "3.11.7", "torch": "2.5"}))
 
 
 def test_object_storage_on_ray_is_refused(tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ def labels_of(objects: dict[str, bytes]) -> dict[str, bytes]:
 
 
 def ended(job: AnnotationJob) -> dict[str, tuple[str, bool]]:
-    return {e.record.name: (e.record.state, e.worked) for e in annotate(job) if isinstance(e, SourceEnded)}
+    return {e.record.name: (e.record.state, e.changed) for e in annotate(job) if isinstance(e, SourceEnded)}
 
 
 def assert_promises_are_kept(objects: dict[str, bytes]) -> None:

@@ -514,7 +514,7 @@ def test_every_command_takes_them(name: str, tmp_path: Path, capsys: pytest.Capt
 
 
 @pytest.mark.parametrize("name", MAKERS)
-def test_a_file_alone_is_recognised_too(name: str, tmp_path: Path) -> None:
+def test_a_file_alone_is_recognized_too(name: str, tmp_path: Path) -> None:
     path = MAKERS[name](tmp_path / "labels")
     (file,) = (file for file in path.rglob("*") if file.suffix in (".json", ".txt"))
     assert sniff(file).format is sniff(path).format

@@ -46,7 +46,7 @@ def uneven() -> Iterator[Scene]:
     full = scene(50, class_ids=(24,))
     cars = scene(51, class_ids=(26,))
     yield Scene(full.truth, cars.predictions)
-    yield Scene(cars.truth, [found.only(np.arange(0)) for found in cars.predictions])
+    yield Scene(cars.truth, [found.select(np.arange(0)) for found in cars.predictions])
     yield scene(52)
 
 

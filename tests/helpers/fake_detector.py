@@ -119,7 +119,7 @@ def find_boxes(image: torch.Tensor, ref: FrameRef, options: DetectionOptions) ->
                 )
     instances = Instances.of(ref, *zip(*found, strict=True)) if found else Instances.of(ref)
     least = MIN_SCORE if options.min_score is None else options.min_score
-    return instances.only(np.flatnonzero(instances.scores >= least))
+    return instances.select(np.flatnonzero(instances.scores >= least))
 
 
 def install(monkeypatch: pytest.MonkeyPatch) -> ToyRuntime:

@@ -151,12 +151,12 @@ def test_padding_repeats_the_last_row_and_column_and_is_cut_off_again(spec: Netw
         torch.testing.assert_close(net(image), net(padded)[..., :29, :61])
 
 
-def test_colours_are_normalised_as_the_description_says() -> None:
+def test_colours_are_normalized_as_the_description_says() -> None:
     plain = replace(CARS, mean=(0, 0, 0), std=(1, 1, 1))
-    normalised = replace(CARS, mean=(0.2, 0.4, 0.6), std=(0.1, 0.2, 0.5))
+    normalized = replace(CARS, mean=(0.2, 0.4, 0.6), std=(0.1, 0.2, 0.5))
     image = torch.rand(1, 3, 8, 8)
-    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (normalised.mean, normalised.std))
-    a, b = scrambled(plain), scrambled(normalised)
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (normalized.mean, normalized.std))
+    a, b = scrambled(plain), scrambled(normalized)
     b.body.load_state_dict(a.body.state_dict())
     with torch.inference_mode():
         torch.testing.assert_close(b(image), a((image - mean) / std))

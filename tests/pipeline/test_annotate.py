@@ -56,7 +56,7 @@ def record(out: Path, name: str) -> Any:
 
 
 def ended(job: AnnotationJob) -> dict[str, tuple[str, bool]]:
-    return {e.record.name: (e.record.state, e.worked) for e in annotate(job) if isinstance(e, SourceEnded)}
+    return {e.record.name: (e.record.state, e.changed) for e in annotate(job) if isinstance(e, SourceEnded)}
 
 
 def test_a_recording_becomes_label_files(tmp_path: Path, toy: ToyRuntime) -> None:
@@ -129,7 +129,9 @@ def test_how_far_objects_moved_is_measured_across_an_interruption(tmp_path: Path
 def motions(folder: Path) -> npt.NDArray[np.float32]:
     """(T, 2) how far the first instance of every frame moved."""
     with Store.read(folder) as store:
-        return np.array([found.moved[0] if len(found) else (np.nan, np.nan) for found in store.found()])
+        return np.array(
+            [found.displacement[0] if len(found) else (np.nan, np.nan) for found in store.detections()]
+        )
 
 
 def test_a_second_run_does_nothing(tmp_path: Path, toy: ToyRuntime) -> None:

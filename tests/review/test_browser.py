@@ -17,7 +17,7 @@ import pytest
 from annotator.review.preview import PREVIEW, write_preview
 from annotator.review.recording import open_source
 from tests.helpers.fake_detector import write_video
-from tests.review.test_page import EVIL, label, page_of, told
+from tests.review.test_page import EVIL, label, page_of, source_record
 from tests.review.test_preview import label as label_video
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -42,7 +42,7 @@ def dom_of(page: Path, link: str, home: Path) -> tuple[str, list[str]]:
 @needs_chromium
 def test_a_link_leads_to_the_picture_of_its_frame(tmp_path: Path) -> None:
     label(tmp_path / "run" / EVIL.replace("/", "_"))
-    page_of(tmp_path / "run", {EVIL: told(remarks=(EVIL,))})
+    page_of(tmp_path / "run", {EVIL: source_record(remarks=(EVIL,))})
     dom, console = dom_of(tmp_path / "run" / "report.html", "#s0-f7", tmp_path)
     assert console == []
     assert "<figcaption>frame 7</figcaption>" in dom
@@ -66,7 +66,7 @@ def browser() -> Iterator[Any]:
 
 def test_clicks_and_keys_show_frames_and_nothing_is_asked_for(tmp_path: Path, browser: Any) -> None:
     label(tmp_path / "drive")
-    page_of(tmp_path, {"drive": told()})
+    page_of(tmp_path, {"drive": source_record()})
     for width in (360, 1440):
         for scheme in ("light", "dark"):
             context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)

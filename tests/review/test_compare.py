@@ -11,11 +11,10 @@ from annotator.errors import UsageError
 from annotator.instances import Instances
 from annotator.masks import encode
 from annotator.options import ReviewJob
-from annotator.review.compare import COLOURS, compare_runs, drawn, told
+from annotator.review.compare import COLOURS, compare_runs, describe, drawn
 from annotator.review.review import review
 from tests.helpers.builders import add_recording, frame_ref
-from tests.review.test_page import Tags
-from tests.review.test_page import told as record
+from tests.review.test_page import Tags, source_record
 
 SIZE = (60, 160)
 CAR, TRUCK = 26, 27
@@ -57,17 +56,17 @@ def runs(tmp_path: Path) -> tuple[Path, Path]:
 def test_every_difference_is_counted(runs: tuple[Path, Path]) -> None:
     [compared] = compare_runs(*runs)
     assert compared.frames == 2
-    assert told(compared.counts) == (
+    assert describe(compared.counts) == (
         "1 added, 1 missing, 1 reshaped, 1 of another class, 2 of another identity"
     )
     assert [compared.name for compared in compare_runs(runs[0], runs[0])] == ["drive"]
-    assert told(next(compare_runs(runs[0], runs[0])).counts) == "no differences"
+    assert describe(next(compare_runs(runs[0], runs[0])).counts) == "no differences"
 
 
 def test_differences_are_drawn_in_their_colours(runs: tuple[Path, Path]) -> None:
     [compared] = compare_runs(*runs)
     [(frame, picture)] = [each for each in drawn(compared, None) if each[0].index == 0]
-    assert frame.told == "1 added, 1 missing, 1 reshaped, 1 of another class"
+    assert frame.description == "1 added, 1 missing, 1 reshaped, 1 of another class"
     scale = picture.shape[1] / SIZE[1]
     edge = picture[round(20 * scale)]  # the upper outline of all boxes
     for kind, column in (
@@ -81,7 +80,7 @@ def test_differences_are_drawn_in_their_colours(runs: tuple[Path, Path]) -> None
 
 
 def test_the_page_of_a_run_shows_how_it_differs(runs: tuple[Path, Path]) -> None:
-    for made in review(ReviewJob(runs[0], other=runs[1], preview=False), {"drive": record()}):
+    for made in review(ReviewJob(runs[0], other=runs[1], preview=False), {"drive": source_record()}):
         assert made.error is None
     content = (runs[0] / "report.html").read_text()
     assert "1 added, 1 missing, 1 reshaped" in content

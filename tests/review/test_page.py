@@ -26,7 +26,7 @@ SIZE = (48, 64)
 EVIL = "<img src=x onerror=alert(1)>"
 
 
-def told(**changes: Any) -> SourceRecord:
+def source_record(**changes: Any) -> SourceRecord:
     """What run.json tells of a recording."""
     return replace(SourceRecord("drive", "/nowhere/drive.mp4", state="done", seconds=1.0), **changes)
 
@@ -72,7 +72,7 @@ class Tags(HTMLParser):
 
 def test_the_page_shows_tracks_gaps_doubt_and_all_frames(tmp_path: Path) -> None:
     label(tmp_path / "drive")
-    page = Tags(page_of(tmp_path, {"drive": told()}))
+    page = Tags(page_of(tmp_path, {"drive": source_record()}))
     [data] = page.data
     assert [index for index, _ in data["pictures"]] == list(range(12))  # type: ignore[attr-defined]
     bars = [at for tag, at in page.tags if tag == "rect" and at.get("fill") and at.get("opacity")]
@@ -84,7 +84,7 @@ def test_the_page_shows_tracks_gaps_doubt_and_all_frames(tmp_path: Path) -> None
 
 def test_nothing_comes_from_outside_and_only_our_script_may_run(tmp_path: Path) -> None:
     label(tmp_path / "drive")
-    content = page_of(tmp_path, {"drive": told()})
+    content = page_of(tmp_path, {"drive": source_record()})
     page = Tags(content)
     [policy] = [at["content"] for tag, at in page.tags if at.get("http-equiv") == "Content-Security-Policy"]
     assert policy is not None
@@ -101,7 +101,7 @@ def test_nothing_comes_from_outside_and_only_our_script_may_run(tmp_path: Path) 
 def test_what_users_name_stays_text(tmp_path: Path, where: str) -> None:
     name = EVIL.replace("/", "_") if where == "name" else "drive"
     label(tmp_path / name, names=EVIL if where == "file" else "")
-    record = told(
+    record = source_record(
         path=f"/data/{EVIL}.mp4" if where == "path" else "/data/drive.mp4",
         error=f"{EVIL}: failed" if where == "error" else None,
         remarks=(EVIL,) if where == "remark" else (),
@@ -113,7 +113,9 @@ def test_what_users_name_stays_text(tmp_path: Path, where: str) -> None:
 
 def test_a_recording_that_failed_is_told_with_its_reason(tmp_path: Path) -> None:
     label(tmp_path / "good")
-    content = page_of(tmp_path, {"good": told(), "bad": told(state="failed", error="bad.mp4: no frames")})
+    content = page_of(
+        tmp_path, {"good": source_record(), "bad": source_record(state="failed", error="bad.mp4: no frames")}
+    )
     assert "bad.mp4: no frames" in content
     assert "1 of 2 recordings failed: bad" in content
 
@@ -126,7 +128,7 @@ def test_many_long_recordings_make_a_page_that_mail_takes(
     monkeypatch.setattr(page, "MOST_BYTES", 20_000)
     for name in ("a", "b"):
         label(tmp_path / name, frames=60)
-    content = page_of(tmp_path, {"a": told(), "b": told()})
+    content = page_of(tmp_path, {"a": source_record(), "b": source_record()})
     pictures = [data["pictures"] for data in Tags(content).data]
     size = sum(len(picture) for of_one in pictures for _, picture in of_one)  # type: ignore[attr-defined]
     assert 0 < size < 20_000 * 4 / 3 * 1.2
@@ -136,10 +138,10 @@ def test_many_long_recordings_make_a_page_that_mail_takes(
 
 def test_the_page_is_whole_or_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     label(tmp_path / "drive")
-    before = page_of(tmp_path, {"drive": told()})
+    before = page_of(tmp_path, {"drive": source_record()})
     monkeypatch.setattr(Path, "write_text", lambda *a, **k: (_ for _ in ()).throw(OSError(28, "disk full")))
     with pytest.raises(Exception, match="disk full"):
-        page_of(tmp_path, {"drive": told()})
+        page_of(tmp_path, {"drive": source_record()})
     monkeypatch.undo()
     assert (tmp_path / "report.html").read_text() == before
     assert not [file for file in tmp_path.iterdir() if file.name.startswith(".")]

@@ -91,7 +91,7 @@ def follow(
 ) -> Ids:
     """The track ids that association gives to the objects of a scene, whose pixels `moved` alike in each frame."""
     found = [
-        replace(each, moved=np.tile(np.float32(by), (len(each), 1)))
+        replace(each, displacement=np.tile(np.float32(by), (len(each), 1)))
         for each, by in zip(frames_of(scene, times_ms, indices), cycle(moved), strict=False)
     ]
     with Store.open(folder, {}, overwrite=True) as store:
@@ -273,7 +273,7 @@ def test_what_shows_up_too_briefly_is_left_out_but_stays_in_the_store(tmp_path: 
     assert {*ids["false"]} == {0}
     with Store.read(tmp_path) as store:
         assert (store.instance_count, store.track_count) == (12, 1)
-        assert sum(map(len, store.found())) == 14
+        assert sum(map(len, store.detections())) == 14
 
 
 def tracked(folder: Path, found: Sequence[Instances]) -> tuple[list[int], dict[str, int]]:
@@ -307,7 +307,7 @@ def images_of(scene: Scene, moved: float = np.nan) -> list[Instances]:
         replace(
             each,
             frame=replace(each.frame, name=f"{each.frame.index}.jpg"),
-            moved=np.full((len(each), 2), moved, np.float32),
+            displacement=np.full((len(each), 2), moved, np.float32),
         )
         for each in frames_of(scene)
     ]
@@ -410,7 +410,7 @@ def test_an_object_behind_a_pole_is_whole_in_the_labels(tmp_path: Path, speed: i
     with Store.open(tmp_path, {}) as store:
         store.add(frames_of(scene))
         associate(store, ALL)
-        assert [len(found) for found in store.found()] == [3 if 8 <= k < 11 else 2 for k in range(20)]
+        assert [len(found) for found in store.detections()] == [3 if 8 <= k < 11 else 2 for k in range(20)]
         labelled = list(store.instances())
         assert store.progress.tracking_losses == {}  # fragments that are made one are not lost
     assert all(sorted(found.track_ids.tolist()) == [1, 2] for found in labelled)
@@ -433,7 +433,7 @@ def test_two_that_are_found_as_one_for_a_moment_are_cut_apart(tmp_path: Path, sp
     with Store.open(tmp_path, {}) as store:
         store.add(frames_of(scene))
         associate(store, TrackingOptions(min_track=1))
-        assert [len(found) for found in store.found()] == [1 if 8 <= k < 11 else 2 for k in range(20)]
+        assert [len(found) for found in store.detections()] == [1 if 8 <= k < 11 else 2 for k in range(20)]
         labelled = list(store.instances())
     for found in labelled:
         assert sorted(found.track_ids.tolist()) == [1, 2]

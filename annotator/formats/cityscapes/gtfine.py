@@ -33,7 +33,7 @@ FOLDER = "cityscapes"
 PALETTE_BGR = np.zeros((256, 3), np.uint8)
 for _label in LABELS:
     if _label.id >= 0:
-        PALETTE_BGR[_label.id] = _label.color[::-1]
+        PALETTE_BGR[_label.id] = _label.colour[::-1]
 
 # By which id the pixels of every id are read; those of 0 are left out.
 VOID = -1

@@ -151,7 +151,7 @@ class _Canvas:
     """The instanceIds of a frame while its polygons are drawn, from back to front."""
 
     def __init__(self, size: Size, classes: ClassMap, skipped: Counter[str]) -> None:
-        self._classes, self._left_out = classes, skipped
+        self._classes, self._skipped = classes, skipped
         self._picture = Image.new("I", (size[1], size[0]), 0)
         self._draw = ImageDraw.Draw(self._picture)
         self._counts = Counter[int]()  # instances by class
@@ -160,7 +160,7 @@ class _Canvas:
         """Draw a polygon. Raises FormatError for a label that is not known, or the 1001st instance of a class."""
         class_id, has_instances = self._meaning(name)
         if class_id is None:
-            self._left_out[NO_CLASS] += 1
+            self._skipped[NO_CLASS] += 1
             return
         if class_id < 0:  # a license plate is not drawn
             return

@@ -140,7 +140,7 @@ def _instances(frame: FrameRef, named: list[Line], rles: list[Rle]) -> Instances
         features=np.zeros((len(named), 0), np.float16),
         track_ids=np.zeros(len(named), np.int32),
         interpolated=np.zeros(len(named), np.bool_),
-        moved=np.full((len(named), 2), np.nan, np.float32),
+        displacement=np.full((len(named), 2), np.nan, np.float32),
     )
 
 

@@ -308,4 +308,4 @@ def _meta(summary: LabelSummary, source: RecordingInfo, frames: range) -> str:
 
 
 def _color(label: Label) -> str:
-    return "#{:02x}{:02x}{:02x}".format(*label.color)
+    return "#{:02x}{:02x}{:02x}".format(*label.colour)

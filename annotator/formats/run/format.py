@@ -46,7 +46,7 @@ def check(path: Path) -> Iterator[Finding]:
     """Yield what can't be read of a store."""
     try:
         with Store.read(path) as store:
-            for rows in (store.gaps(), store.found(), store.instances()):
+            for rows in (store.gaps(), store.detections(), store.instances()):
                 for _ in rows:
                     pass
             _ = store.fingerprint, store.progress

@@ -324,7 +324,7 @@ def test_frames_are_the_same_whatever_comes_first_in_the_file(tmp_path: Path) ->
 # ---- folders and checks
 
 
-def test_a_folder_of_coco_is_recognised_by_its_files_and_what_is_no_coco_is_passed_over(
+def test_a_folder_of_coco_is_recognized_by_its_files_and_what_is_no_coco_is_passed_over(
     tmp_path: Path,
 ) -> None:
     for name in ("drive/coco.json", "night.json", "instances_default.json", "results.json"):

@@ -252,7 +252,7 @@ def test_an_image_without_a_size_is_refused(tmp_path: Path) -> None:
         list(coco_reader.read(results(tmp_path, {"image_id": 1, "category_id": 26, "segmentation": SQUARE})))
 
 
-def test_a_list_of_something_else_is_not_recognised(tmp_path: Path) -> None:
+def test_a_list_of_something_else_is_not_recognized(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text("[1, 2]")
     with pytest.raises(UsageError, match="its format can't be told"):
         sniff(tmp_path / "a.json")
