@@ -10,9 +10,8 @@ from typing import Any
 
 LONGEST_NAME = 255  # bytes of a file's name, nearly everywhere
 DIGEST = 8  # hexadecimal digits
-NOT_FOR_TERMINALS = re.compile(
-    r"[\x00-\x09\x0b-\x1f\x7f-\x9f]"
-)  # control characters but for the end of a line
+# Control characters but for the end of a line, and those that turn the direction in which text is shown.
+NOT_FOR_TERMINALS = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
 def encodable(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 from xml.etree import ElementTree
@@ -10,6 +11,7 @@ from xml.etree import ElementTree
 import pytest
 
 from annotator.errors import FormatError
+from annotator.formats.check import check
 from annotator.formats.cvat import reader as cvat_reader
 from annotator.formats.sniffing import sniff
 from annotator.options import ReadingOptions
@@ -32,16 +34,29 @@ def contents(folder: Path) -> list[ElementTree.Element]:
     return roots
 
 
-def test_every_attribute_and_text_of_cvat_may_hold_anything(tmp_path: Path) -> None:
-    path = tmp_path / "odd.xml"
-    for root in contents(tmp_path):
+def odd_files(folder: Path) -> Iterator[Path]:
+    """A file after the other, each with something odd in one attribute or text."""
+    path = folder / "odd.xml"
+    for root in contents(folder):
         for element in root.iter():
             for key, odd in product([*element.attrib, None], ODD):
                 kept = element.text if key is None else element.attrib[key]
                 put(element, key, odd)
                 path.write_bytes(ElementTree.tostring(root))
                 put(element, key, kept)
-                assert_said(path)
+                yield path
+
+
+def test_every_attribute_and_text_of_cvat_may_hold_anything(tmp_path: Path) -> None:
+    for path in odd_files(tmp_path):
+        assert_said(path)
+
+
+def test_a_check_tells_of_any_attribute_and_text_of_cvat_in_sentences(tmp_path: Path) -> None:
+    for path in odd_files(tmp_path):
+        for finding in check(path):
+            said = finding.message.replace("attribute '", "")  # of a label, not of Python
+            assert not PYTHON.search(said), said
 
 
 def put(element: ElementTree.Element, key: str | None, value: str | None) -> None:

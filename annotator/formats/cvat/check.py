@@ -13,6 +13,7 @@ from annotator.errors import FormatError
 from annotator.filling import require_ring
 from annotator.formats.class_map import IDENTITY_MAP
 from annotator.formats.cvat.xml_stream import faults, parts, step_of
+from annotator.formats.fields import whole
 from annotator.formats.findings import ERROR, WARNING, DuplicateFinder, Finding, Said, refusal
 from annotator.limits import require_frame_size, require_frames
 from annotator.polygons import area
@@ -117,11 +118,11 @@ class _Content:
             yield WARNING, "its <meta> names no label, so labels can't be checked"
         size = meta.find(".//original_size")
         if size is not None:
-            self.size = int(size.findtext("height") or 0), int(size.findtext("width") or 0)
+            self.size = _number(size, "height"), _number(size, "width")
             if any(self.size):  # a recording without frames has none
                 yield from refusal(require_frame_size, *self.size)
-        self.expected = int(meta.findtext(".//size") or 0)
-        first, last = (int(meta.findtext(f".//{name}") or 0) for name in ("start_frame", "stop_frame"))
+        self.expected = _number(meta, ".//size")
+        first, last = (_number(meta, f".//{name}") for name in ("start_frame", "stop_frame"))
         step = step_of(meta)
         if meta.find(".//stop_frame") is not None:
             self.frames = range(first, last + 1, step)
@@ -134,13 +135,14 @@ class _Content:
     def _image(self, image: Element) -> Iterator[Said]:
         self.images += 1
         name = image.get("name")
-        self.size = int(image.attrib["height"]), int(image.attrib["width"])
+        number, height, width = (whole(key, image.attrib[key]) for key in ("id", "height", "width"))
+        self.size = height, width
         yield from refusal(require_frame_size, *self.size)
-        if int(image.attrib["id"]) < 0:
+        if number < 0:
             yield ERROR, "an image of a number below 0"
         if self.track.shapes:
             yield WARNING, "images behind tracks: an import takes one kind of file or the other"
-        if not self.ids.is_new(int(image.attrib["id"])):
+        if not self.ids.is_new(number):
             yield ERROR, "the number of this image is there twice"
         if not name:
             yield ERROR, "an image without a name meets no frame"
@@ -173,7 +175,7 @@ class _Content:
 
     def _of_track(self, element: Element) -> Iterator[Said]:
         """Check the place of a shape in its track."""
-        track, frame = self.track, int(element.attrib["frame"])
+        track, frame = self.track, whole("frame", element.attrib["frame"])
         if element.get("outside") not in ("0", "1", None):  # CVAT writes none for skeletons, and takes 0
             yield ERROR, f"outside is {element.get('outside')!r}, not 0 or 1"
         if element.get("keyframe") not in ("0", "1"):
@@ -264,10 +266,10 @@ class _Content:
     def _mask(self, element: Element) -> Iterator[Said]:
         try:
             left, top, width, height = (
-                int(element.attrib[key]) for key in ("left", "top", "width", "height")
+                whole(key, element.attrib[key]) for key in ("left", "top", "width", "height")
             )
             runs = np.array(element.attrib["rle"].split(","), np.int64)
-        except ValueError:
+        except (ValueError, OverflowError):
             yield ERROR, "a mask that is no list of runs"
             return
         if np.any(runs < 0) or np.any(runs > width * height) or runs.sum() != width * height:
@@ -276,6 +278,11 @@ class _Content:
             min(left, top) < 0 or top + height > self.size[0] or left + width > self.size[1]
         ):
             yield ERROR, "a mask that leaves its frame"
+
+
+def _number(element: Element, name: str) -> int:
+    """The whole number in a child, 0 where there is none."""
+    return whole(name.removeprefix(".//"), element.findtext(name) or 0)
 
 
 def _group(element: Element) -> Iterator[Said]:
