@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 
 from annotator.errors import UsageError
-from annotator.formats.sniffing import read_truth
+from annotator.formats import sniffing
 from annotator.instances import GroundTruth, Instances
 from annotator.options import FORMATS, CvatOptions, TrackingOptions
 from annotator.pipeline.publish import publish_all
@@ -25,7 +25,7 @@ def read_labels(path: str | Path) -> Iterator[GroundTruth]:
     Frames have an index, and a name where they are images. Raises UsageError for a path that isn't there or holds no
     known labels, FormatError or SourceError for labels that can't be read.
     """
-    return read_truth(Path(path))
+    return sniffing.read_labels(Path(path))
 
 
 def track(frames: Iterable[Instances], options: TrackingOptions | None = None) -> Iterator[Instances]:

@@ -18,12 +18,12 @@ from annotator.formats.check import check
 from annotator.formats.cityscapes import mask_png
 from annotator.formats.cvat import interpolation as cvat_interpolation
 from annotator.formats.cvat import reader as cvat_reader
-from annotator.formats.frames import table as frames_csv
-from annotator.formats.mots import text as mots
+from annotator.formats.mots import reader as mots
 from annotator.limits import require_frame_size
 from annotator.model.checkpoint import load_checkpoint
 from annotator.training.datasets import read_mix
 from annotator.video.image_folder import decode
+from tests.helpers.builders import read_instances
 
 TASK = (
     "<annotations><meta><task><size>{size}</size><mode>interpolation</mode><start_frame>0</start_frame>"
@@ -77,7 +77,7 @@ def test_frames_of_a_task_are_not_made_up_without_end(
 ) -> None:
     path = task(tmp_path / "a.xml", size, *frames)
     with pytest.raises(FormatError, match=sentence):
-        list(cvat_reader.read(path))
+        list(read_instances("cvat", path))
     assert any(sentence in finding.message for finding in check(path))
 
 
@@ -85,10 +85,10 @@ def test_what_is_made_between_keyframes_is_bounded_in_all(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = task(tmp_path / "a.xml", 30, (0, 0), (10, 0), (20, 1))
-    assert len(list(cvat_reader.read(path))) == 30
+    assert len(list(read_instances("cvat", path))) == 30
     monkeypatch.setattr(cvat_reader, "MOST_INTERPOLATED", 18 * 48 - 1)
     with pytest.raises(FormatError, match="of shapes between keyframes; export it from CVAT in parts"):
-        list(cvat_reader.read(path))
+        list(read_instances("cvat", path))
 
 
 def test_frames_without_a_line_are_not_made_up_without_end(tmp_path: Path) -> None:
@@ -97,7 +97,7 @@ def test_frames_without_a_line_are_not_made_up_without_end(tmp_path: Path) -> No
     with pytest.raises(
         FormatError, match="1,000,000 frames without a label before frame 1000004; up to 1,000,000"
     ):
-        list(mots.read_truth(path))
+        list(mots.read(path))
     assert any("1,000,000 frames without a label" in finding.message for finding in check(path))
 
 
@@ -143,7 +143,7 @@ def test_frames_that_cannot_be_are_refused(row: str, tmp_path: Path) -> None:
     path = tmp_path / "frames.csv"
     path.write_text(f"index,pts,time_s,width,height,file\n{row}\n")
     with pytest.raises(FormatError, match=r"no frames\.csv of this tool"):
-        list(frames_csv.read(path))
+        list(read_instances("frames", path))
 
 
 @pytest.mark.parametrize("read", [load_checkpoint, read_mix, mask_png.read, mask_png.size])

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from annotator import masks
-from annotator.formats.sniffing import read_truth
+from annotator.formats.sniffing import read_labels
 from annotator.instances import Instances
 from annotator.labels import BY_NAME
 from cli import shell
@@ -90,7 +90,7 @@ def test_by_hand(folder: Path) -> None:
         json.dumps({"images": images, "categories": categories, "annotations": annotations})
     )
     run(BY_HAND)
-    (found,) = (truth.instances for truth in read_truth(Path("sent/other/cvat.xml")))
+    (found,) = (truth.instances for truth in read_labels(Path("sent/other/cvat.xml")))
     assert found.class_ids.tolist() == [BY_NAME["person"].id]
-    tracks = {t for truth in read_truth(Path("by-hand")) for t in truth.instances.track_ids.tolist()}
+    tracks = {t for truth in read_labels(Path("by-hand")) for t in truth.instances.track_ids.tolist()}
     assert tracks == {12, 5, 13, 3}

@@ -3,12 +3,12 @@
 An entry is what a person would mend or delete by itself: an annotation, a shape, a line. What is wrong with a file as
 a whole (no JSON, no frames, two recordings in one) stays a FormatError of the reader.
 
-A reader takes a collector as its last argument, notes entries in it, goes on without them, and sends its frames
-through `sift`, which refuses the file when all entries were looked at, unless they are to be left out::
+A reader is told the collector, notes entries in it, goes on without them, and sends its frames through `sift`, which
+refuses the file when all entries were looked at, unless they are to be left out::
 
-    def read(path, classes=IDENTITY_MAP, skipped=None, bad=None):
-        bad = bad or BadEntries()
-        return bad.sift(path, _frames(path, bad))
+    def read(path, reading=None):
+        reading = reading or Reading()
+        return reading.bad.sift(path, _frames(path, reading))
 
     with bad.entry("annotation 7"):  # or bad.add("annotation 7: a polygon of 2 points")
         raise ValueError("a polygon of 2 points")  # in the tool's words: they are shown as they are

@@ -50,7 +50,7 @@ def sniff(path: Path, reading: ReadingOptions = AS_WRITTEN) -> LabelSet:
     return LabelSet(path, labels[0].format, labels)
 
 
-def read_truth(path: Path) -> Iterator[GroundTruth]:
+def read_labels(path: Path) -> Iterator[GroundTruth]:
     """Yield every frame that a path holds labels of, recording by recording, with what is not labelled in it.
 
     `path` is whatever `sniff` knows. Frames have an index, and a name where they are images. Track ids are those of one

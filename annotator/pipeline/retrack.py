@@ -12,7 +12,7 @@ from pathlib import Path
 from annotator.errors import UsageError, others_go_on
 from annotator.files import scratch_folder
 from annotator.formats.label_set import RecordingLabels
-from annotator.formats.mots import text as mots
+from annotator.formats.mots import writer as mots_writer
 from annotator.formats.mots.format import MOTS
 from annotator.formats.run.format import RUN
 from annotator.formats.sniffing import bad_input, sniff
@@ -113,7 +113,7 @@ def _track_text(labels: RecordingLabels, goal: Path, job: TrackingJob) -> Retrac
         if not store.frame_count:
             raise UsageError(f"{labels.path}: holds no frame")
         associate(store, job.tracking)
-        [written] = mots.write(store, Recording(labels.name, labels.path), scratch).files
+        [written] = mots_writer.write(store, Recording(labels.name, labels.path), scratch).files
         os.replace(written, goal)
         return _retracked(labels, store, goal)
 

@@ -21,7 +21,8 @@ from scipy.optimize import linear_sum_assignment
 
 from annotator.errors import AnnotatorError, ExitCode, UsageError
 from annotator.files import atomic_file
-from annotator.formats.mots import text as mots
+from annotator.formats.interface import Reading
+from annotator.formats.mots import reader as mots
 from annotator.instances import GroundTruth, Instances
 from annotator.masks import iou
 from annotator.options import TrackingOptions
@@ -70,8 +71,9 @@ class LabelledSequence:
     @classmethod
     def read(cls, truth_path: Path, found_path: Path, weight: float = 1.0) -> LabelledSequence:
         """Read a sequence from MOTS texts; frames without detections may be missing in the second."""
-        truth = list(mots.read_truth(truth_path))
-        given = {each.frame.index: each for each in mots.read(found_path)}
+        truth = list(mots.read(truth_path))
+        detected = (each.instances for each in mots.read(found_path, Reading(only_instances=True)))
+        given = {each.frame.index: each for each in detected}
         found = [given.get(k) or Instances.of(each.instances.frame) for k, each in enumerate(truth)]
         frames = [Detections.from_instances(each, 0) for each in found]
         times = np.arange(len(found), dtype=float)

@@ -20,11 +20,11 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from annotator.formats.cvat import reader as cvat_reader
 from annotator.formats.cvat import writer as cvat_writer
 from annotator.frames import FrameRef
 from annotator.instances import Instances
 from annotator.masks import encode_window
+from tests.helpers.builders import read_instances
 
 TRACKS = 10
 SIZE = (720, 1280)
@@ -91,7 +91,7 @@ def export(path: Path, frames: int) -> None:
 def read(path: Path) -> None:
     """Read them, and print what it took."""
     before = time.process_time()
-    said(sum(len(found) for found in cvat_reader.read(path)), before)
+    said(sum(len(found) for found in read_instances("cvat", path)), before)
 
 
 def said(instances: int, before: float) -> None:

@@ -30,15 +30,13 @@ from annotator.evaluation.average_precision import CityscapesAP
 from annotator.evaluation.boundary import BoundaryQuality
 from annotator.evaluation.coco_ap import CocoAP
 from annotator.formats.cityscapes import gtfine
-from annotator.formats.cityscapes import results as cityscapes_results
-from annotator.formats.coco import reader as coco_reader
 from annotator.formats.coco import writer as coco_writer
 from annotator.frames import FrameRef
 from annotator.instances import GroundTruth, Instances
 from annotator.labels import INSTANCE_CLASSES
 from tests.golden.cityscapes_cases import shifted
 from tests.golden.make_cityscapes_golden import OUR_NAMES, SCRIPT
-from tests.helpers.builders import Labels, Recording, frame_ref
+from tests.helpers.builders import Labels, Recording, frame_ref, read_instances
 
 SIZE = (1024, 2048)
 # As often as in a street: half are cars, a third are persons.
@@ -100,11 +98,11 @@ def make(folder: Path, frames: int, instances: int) -> None:
 
 
 def from_rle(folder: Path) -> Iterator[Scored]:
-    return zip(coco_reader.read(folder / coco_writer.FILE), gtfine.read_truth(folder / "gt"), strict=True)
+    return zip(read_instances("coco", folder / coco_writer.FILE), gtfine.read(folder / "gt"), strict=True)
 
 
 def from_pngs(folder: Path) -> Iterator[Scored]:
-    return zip(cityscapes_results.read(folder / "pred"), gtfine.read_truth(folder / "gt"), strict=True)
+    return zip(read_instances("cityscapes-results", folder / "pred"), gtfine.read(folder / "gt"), strict=True)
 
 
 def cityscapes_ap(pairs: Iterator[Scored]) -> dict[str, Any]:

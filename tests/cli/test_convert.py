@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from annotator import __version__
-from annotator.formats.mots import text as mots
-from annotator.formats.sniffing import read_truth
+from annotator.formats.mots import writer as mots
+from annotator.formats.sniffing import read_labels
 from cli.convert import command
 from tests.evaluation.test_sides import IN_VIDEO, VIDEO, WRITERS, labelled, stored
 from tests.helpers.builders import Labels
@@ -33,7 +33,7 @@ def test_labels_become_others(tmp_path: Path, run: Path, convert: Run) -> None:
     file = tmp_path / "out" / "drive" / "coco.json"
     assert (answer.returncode, answer.stderr) == (0, "")
     assert answer.stdout.startswith(f"drive: 4 frames, 8 instances, 2 tracks -> {file}, ")
-    assert len(list(read_truth(file))) == 4
+    assert len(list(read_labels(file))) == 4
     assert convert(file, "--to", "run", "--out", tmp_path / "run", "--quiet").stdout == ""
     assert (tmp_path / "run" / "drive" / "labels.sqlite").is_file()
 

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from annotator import masks
-from annotator.formats.mots import text as mots
 from annotator.instances import Instances
 from annotator.options import EditJob, TrackingOptions
 from annotator.pipeline.annotate import annotate
@@ -19,6 +18,7 @@ from annotator.store import FrameTracks, Store
 from annotator.tracking import association
 from cli import shell
 from cli.track import command
+from tests.helpers.builders import read_instances
 from tests.helpers.fake_detector import install, write_video
 from tests.pipeline.test_annotate import job
 
@@ -47,7 +47,7 @@ def run(*arguments: object) -> int:
 
 
 def tracked(path: Path) -> list[Instances]:
-    return list(mots.read(path))
+    return list(read_instances("mots", path))
 
 
 @pytest.fixture

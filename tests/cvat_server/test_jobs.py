@@ -9,13 +9,12 @@ import numpy as np
 import pytest
 
 from annotator import masks
-from annotator.formats.cvat import reader as cvat_reader
 from annotator.formats.cvat import writer as cvat_writer
 from annotator.instances import Instances
 from annotator.labels import BY_NAME
 from annotator.options import CvatOptions
 from tests.formats.test_all_formats import VIDEO
-from tests.helpers.builders import Labels, blob, frame_ref
+from tests.helpers.builders import Labels, blob, frame_ref, read_instances
 from tests.helpers.fake_cvat import FakeTask
 from tests.helpers.fake_cvat_formats import exported, take_annotations
 from tests.reference.cvat_jobs import Track
@@ -62,7 +61,7 @@ def task_of(labels: Labels, segment_size: int, overlap: int | None) -> FakeTask:
 def back_from(task: FakeTask, folder: Path) -> list[Instances]:
     path = folder / "annotations.xml"
     path.write_text(exported(1, task, "CVAT for video 1.1"))
-    return list(cvat_reader.read(path))
+    return list(read_instances("cvat", path))
 
 
 def assert_same(back: list[Instances], sent: list[Instances], bound: float = 0.9) -> None:
@@ -84,7 +83,7 @@ def test_objects_go_on_across_jobs_that_share_no_frame(
     file = cvat_writer.write(labels, VIDEO, tmp_path, CvatOptions(holes=holes)).files[0]
     task = task_of(labels, segment_size, overlap=0)
     assert take_annotations(task, file.read_bytes(), "CVAT 1.1") == ""
-    assert_same(back_from(task, tmp_path), list(cvat_reader.read(file)))
+    assert_same(back_from(task, tmp_path), list(read_instances("cvat", file)))
 
 
 @pytest.mark.parametrize(("step", "segment_size"), [(1, 30), (2, 15), (1, 11)])
@@ -93,7 +92,7 @@ def test_objects_go_on_across_jobs_that_share_frames(tmp_path: Path, step: int, 
     file = cvat_writer.write(labels, VIDEO, tmp_path).files[0]
     task = task_of(labels, segment_size, overlap=None)
     assert take_annotations(task, file.read_bytes(), "CVAT 1.1") == ""
-    assert_same(back_from(task, tmp_path), list(cvat_reader.read(file)))
+    assert_same(back_from(task, tmp_path), list(read_instances("cvat", file)))
 
 
 @pytest.mark.parametrize(("step", "segment_size"), [(1, 30), (2, 15), (1, 11)])
@@ -105,7 +104,7 @@ def test_files_of_a_split_recording_are_the_run_when_each_is_in_its_job(
     task = task_of(labels, segment_size, overlap=None)
     for job, file in enumerate(sorted(folder.iterdir())):
         assert take_annotations(task, file.read_bytes(), "CVAT 1.1", job) == ""
-    assert_same(back_from(task, tmp_path), list(cvat_reader.read(folder)))
+    assert_same(back_from(task, tmp_path), list(read_instances("cvat", folder)))
 
 
 # ---- what people did in one of the jobs

@@ -25,12 +25,11 @@ from annotator.cvat_server.push import push
 from annotator.cvat_server.tasks import FILE, Task
 from annotator.evaluation.diff import diff
 from annotator.formats.cvat import writer as cvat_writer
-from annotator.formats.cvat.reader import read
 from annotator.instances import Instances
 from annotator.labels import BY_NAME
 from annotator.options import CvatOptions, PullJob, PushJob
 from annotator.store import Recording, Store
-from tests.helpers.builders import add_recording, frame_ref
+from tests.helpers.builders import add_recording, frame_ref, read_instances
 from tests.helpers.fake_cvat import TOKEN, FakeCvat
 from tests.helpers.fake_detector import draw, install, write_video
 
@@ -190,7 +189,7 @@ def exported(task: Any, path: Path, kind: str = "CVAT for video 1.1") -> Path:
 def assert_same(run: Path, export: Path) -> None:
     """An export shows what the run holds, and every object once."""
     assert diff(run, export).changed == []
-    assert {track for frame in read(export) for track in frame.track_ids.tolist()} == {3, 8}
+    assert {track for frame in read_instances("cvat", export) for track in frame.track_ids.tolist()} == {3, 8}
 
 
 @pytest.mark.parametrize("overlap", [0, 3, 5])

@@ -15,11 +15,10 @@ from annotator import masks
 from annotator.evaluation import Overlap
 from annotator.evaluation.average_precision import CityscapesAP
 from annotator.formats.cityscapes import gtfine
-from annotator.formats.cityscapes import results as cityscapes_results
 from annotator.instances import GroundTruth, Instances, Region
 from tests.golden.cityscapes_cases import DRAWN, REAL, Scene, scenes, write
 from tests.golden.make_cityscapes_golden import GOLDEN, PYTHON, official_figures
-from tests.helpers.builders import frame_ref, mask, needs_real_data
+from tests.helpers.builders import frame_ref, mask, needs_real_data, read_instances
 
 PERSON, CAR = 24, 26
 FIGURES = json.loads(GOLDEN.read_text())
@@ -45,8 +44,8 @@ def scored_from_files(frames: Iterable[Scene], folder: Path, with_distances: boo
     score = CityscapesAP(with_distances=with_distances)
     pairs = zip(
         frames,
-        cityscapes_results.read(folder / "pred"),
-        gtfine.read_truth(folder / "gt"),
+        read_instances("cityscapes-results", folder / "pred"),
+        gtfine.read(folder / "gt"),
         strict=True,
     )
     for scene, prediction, truth in pairs:

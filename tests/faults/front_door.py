@@ -32,7 +32,7 @@ from annotator.detection import Detector
 from annotator.detection.openvino_runtime import OpenVinoRuntime, OpenVinoUnusable
 from annotator.formats.cvat import reader as cvat_reader
 from annotator.formats.frames import table as frames_csv
-from annotator.formats.mots import text as mots
+from annotator.formats.mots import writer as mots
 from annotator.formats.registry import WRITABLE
 from annotator.instances import Instances
 from annotator.masks import encode
@@ -43,7 +43,7 @@ from annotator.store import Store
 from annotator.training import datasets
 from cli import annotate, convert, evaluate, shell, track
 from tests.faults.mutations import damaged
-from tests.helpers.builders import Labels, Recording, add_recording, blob, frame_ref
+from tests.helpers.builders import Labels, Recording, add_recording, blob, frame_ref, read_instances
 from tests.helpers.fake_detector import ToyRuntime, loader_of
 
 SIZE = (48, 64)
@@ -289,7 +289,7 @@ def _annotate(folder: Path, *more: str) -> list[Any]:
 
 def of_frames(folder: Path, sound: Path, rng: Random) -> Iterator[Call]:
     """The reader of frames.csv, which stands behind its writer."""
-    yield _command(lambda: [*frames_csv.read(folder / frames_csv.FILE)]), []
+    yield _command(lambda: [*read_instances("frames", folder / frames_csv.FILE)]), []
 
 
 def of_checkpoint(folder: Path, sound: Path, rng: Random) -> Iterator[Call]:

@@ -12,11 +12,11 @@ import pytest
 
 from annotator.errors import FormatError
 from annotator.formats.check import check
-from annotator.formats.cvat import reader as cvat_reader
 from annotator.formats.sniffing import sniff
 from annotator.options import ReadingOptions
 from tests.formats.coco.test_ids import PYTHON
 from tests.formats.cvat.test_reader import exported, in_track, polygon
+from tests.helpers.builders import read_instances
 
 ODD = ("", " ", "x", "-1", "1.5", "9" * 30, "9" * 5000, "nan", "inf", "1,2", "1;2", "\u0663", "\ufffd")
 MASK = (
@@ -91,4 +91,4 @@ def assert_said(path: Path) -> None:
 def test_all_unknown_labels_of_cvat_are_told_at_once(tmp_path: Path) -> None:
     body = in_track(polygon(0, 0), label="dog") + in_track(polygon(0, 4), number=1, label="big cat")
     with pytest.raises(FormatError, match=re.escape("labels 'dog', 'big cat' are no Cityscapes classes")):
-        list(cvat_reader.read(exported(tmp_path, body)))
+        list(read_instances("cvat", exported(tmp_path, body)))

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -86,9 +87,9 @@ def add_recording(run: Path, name: str, path: Path, found: Sequence[Instances]) 
     (run / "run.json").write_text(json.dumps(content))
 
 
-def read_instances(name: str, path: Path) -> Iterator[Instances]:
-    """The instances of a label file of a format."""
-    frames = FORMATS[name].read(path, Reading(only_instances=True))
+def read_instances(name: str, path: Path, **reading: Any) -> Iterator[Instances]:
+    """The instances of a label file of a format; the reader may be told more."""
+    frames = FORMATS[name].read(path, Reading(only_instances=True, **reading))
     return (truth.instances for truth in frames)
 
 

@@ -19,7 +19,7 @@ from annotator.errors import FormatError, UsageError
 from annotator.evaluation.report import evaluate
 from annotator.files import FileLock
 from annotator.formats.registry import WRITABLE
-from annotator.formats.sniffing import read_truth
+from annotator.formats.sniffing import read_labels
 from annotator.instances import Instances
 from annotator.labels import BY_NAME
 from annotator.options import RUN_FOLDER, ConversionJob, CvatOptions, ReadingOptions, TrackingOptions
@@ -43,7 +43,7 @@ def converted(source: Path, to: str, out: Path, **options: object) -> Converted:
 
 def content(path: Path) -> list[tuple[int, list[tuple[int, int, bytes]]]]:
     """By frame: index, and class, track and mask of every object in it."""
-    found = [truth.instances for truth in read_truth(path)]
+    found = [truth.instances for truth in read_labels(path)]
     return [
         (
             each.frame.index,
@@ -95,7 +95,7 @@ def test_a_run_of_coco_and_back_gives_the_same_file(
 def test_frames_of_images_keep_their_names(tmp_path: Path) -> None:
     source = WRITERS["coco"](tmp_path, IN_IMAGES, IMAGES)
     converted(source, "cvat", tmp_path / "out")
-    names = [t.instances.frame.name for t in read_truth(next(tmp_path.glob("out/*/cvat.xml")))]
+    names = [t.instances.frame.name for t in read_labels(next(tmp_path.glob("out/*/cvat.xml")))]
     assert names == [found.frame.name for found in IN_IMAGES.found]
 
 
@@ -218,7 +218,7 @@ def test_killed_on_the_way_nothing_is_there_and_the_same_command_makes_it(tmp_pa
     killed = subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=False, timeout=60)
     assert killed.returncode == -signal.SIGKILL
     with pytest.raises(UsageError, match="a run that has labelled nothing yet"):
-        list(read_truth(run))
+        list(read_labels(run))
     name = converted(source, RUN_FOLDER, run).name
     assert [path.name for path in run.iterdir() if path.is_dir()] == [name]
     assert len(content(run)) == 4

@@ -38,7 +38,7 @@ def _sniff_ids(candidate: Candidate) -> Sequence[Found]:
 def _read_ids(path: Path, reading: Reading) -> Iterator[GroundTruth]:
     from annotator.formats.cityscapes import gtfine
 
-    return map(GroundTruth, gtfine.read(path)) if reading.only_instances else gtfine.read_truth(path)
+    return gtfine.read(path, reading)
 
 
 def _ids_names(found: Found, reading: Reading) -> FrameNames:
@@ -90,7 +90,7 @@ def _sniff_polygons(candidate: Candidate) -> Sequence[Found]:
 def _read_polygons(path: Path, reading: Reading) -> Iterator[GroundTruth]:
     from annotator.formats.cityscapes import polygons
 
-    return polygons.read_truth(path, reading.classes, reading.skipped, reading.bad)
+    return polygons.read(path, reading)
 
 
 def _polygons_names(found: Found, reading: Reading) -> FrameNames:
@@ -137,7 +137,7 @@ def _sniff_results(candidate: Candidate) -> Sequence[Found]:
 def _read_results(path: Path, reading: Reading) -> Iterator[GroundTruth]:
     from annotator.formats.cityscapes import results
 
-    return map(GroundTruth, results.read(path, reading.size, reading.skipped))
+    return results.read(path, reading)
 
 
 def _results_names(found: Found, reading: Reading) -> FrameNames:

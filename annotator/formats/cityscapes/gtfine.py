@@ -21,7 +21,7 @@ from annotator.errors import FormatError, FormatLimitError, LabelFileError
 from annotator.files import atomic_folder, find_files
 from annotator.formats.cityscapes import png
 from annotator.formats.findings import verify
-from annotator.formats.interface import LabelReader, RecordingInfo, Written
+from annotator.formats.interface import LabelReader, Reading, RecordingInfo, Written
 from annotator.formats.names import INSTANCE_IDS, frame_stem, numbers
 from annotator.formats.summary import LabelSummary, TrackSummary, frame_without_time, lost
 from annotator.frames import FrameRef
@@ -74,32 +74,24 @@ def write(reader: LabelReader, source: RecordingInfo, folder: Path) -> Written:
     return Written((goal,), frames, instances, +losses)
 
 
-def read(path: Path) -> Iterator[Instances]:
-    """Yield the frames of a folder of instanceIds, by name, with groups and stuff left out.
+def read(path: Path, reading: Reading | None = None) -> Iterator[GroundTruth]:
+    """Yield the frames of a folder of instanceIds, by name, with what official metrics do not count.
 
     A frame's index is SEQ * 1,000,000 + FRAME in a folder of one city, else its place in the folder; its
-    name is CITY_SEQ_FRAME. Scores are 1.
+    name is CITY_SEQ_FRAME. Scores are 1. Void, one region of class 0, are pixels with the plain id of a label that
+    evaluation ignores; groups are those with the plain id of one of the eight classes. Instances come by ascending id.
     """
+    only_instances = reading is not None and reading.only_instances
     for index, stem, file in _numbered(path):
         ids = _load(file)
-        rles = masks.encode_label_map(ids, names=INSTANCES_ALONE)
-        yield _instances(frame_without_time(index, ids.shape, stem), rles, file)
+        yield truth_of(ids, frame_without_time(index, ids.shape, stem), file, only_instances)
 
 
-def read_truth(path: Path) -> Iterator[GroundTruth]:
-    """Yield the frames of a folder of instanceIds as `read` does, with what official metrics do not count.
-
-    Void, one region of class 0, are pixels with the plain id of a label that evaluation ignores; groups are
-    those with the plain id of one of the eight classes. Instances come by ascending id.
-    """
-    for index, stem, file in _numbered(path):
-        ids = _load(file)
-        yield truth_of(ids, frame_without_time(index, ids.shape, stem), file)
-
-
-def truth_of(ids: npt.NDArray[np.uint16], frame: FrameRef, file: Path) -> GroundTruth:
+def truth_of(
+    ids: npt.NDArray[np.uint16], frame: FrameRef, file: Path, only_instances: bool = False
+) -> GroundTruth:
     """What instance ids (H, W) say of a frame; `file` is where they are from. Raises FormatError."""
-    rles = masks.encode_label_map(ids, names=INSTANCES_AND_IGNORED)
+    rles = masks.encode_label_map(ids, names=INSTANCES_ALONE if only_instances else INSTANCES_AND_IGNORED)
     void = [Region(0, rles.pop(VOID))] if VOID in rles else []
     groups = [Region(c, rles.pop(c)) for c in INSTANCE_CLASSES if c in rles]
     return GroundTruth(_instances(frame, rles, file), (*void, *groups))

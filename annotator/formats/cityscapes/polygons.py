@@ -24,13 +24,12 @@ from scipy.spatial import KDTree
 from annotator import masks
 from annotator.errors import FormatLimitError, LabelFileError
 from annotator.files import atomic_folder, find_files
-from annotator.formats.bad_entries import BadEntries
 from annotator.formats.cityscapes import gtfine
-from annotator.formats.class_map import IDENTITY_MAP, ClassMap
+from annotator.formats.class_map import ClassMap
 from annotator.formats.fields import flag, shown, whole
 from annotator.formats.findings import verify
 from annotator.formats.image_files import Points, Record, Size, entries, load_json, points_xy
-from annotator.formats.interface import LabelReader, RecordingInfo, Written
+from annotator.formats.interface import LabelReader, Reading, RecordingInfo, Written
 from annotator.formats.names import POLYGONS, frame_stem, numbers
 from annotator.formats.summary import LabelSummary, frame_without_time, lost
 from annotator.instances import GroundTruth, Instances
@@ -68,28 +67,13 @@ def write(reader: LabelReader, source: RecordingInfo, folder: Path) -> Written:
     return Written((goal,), frames, instances, +losses)
 
 
-def read(
-    path: Path,
-    classes: ClassMap = IDENTITY_MAP,
-    skipped: Counter[str] | None = None,
-    bad: BadEntries | None = None,
-) -> Iterator[Instances]:
-    """Yield the frames of a folder of polygons, or of one file, as `gtfine.read` does those of instanceIds."""
-    return (truth.instances for truth in read_truth(path, classes, skipped, bad))
-
-
-def read_truth(
-    path: Path,
-    classes: ClassMap = IDENTITY_MAP,
-    skipped: Counter[str] | None = None,
-    bad: BadEntries | None = None,
-) -> Iterator[GroundTruth]:
-    """Yield the frames as `gtfine.read_truth` does those of instanceIds, void and groups with them.
+def read(path: Path, reading: Reading | None = None) -> Iterator[GroundTruth]:
+    """Yield the frames of a folder of polygons, or of one file, as `gtfine.read` does those of instanceIds.
 
     Polygons that are none go to `bad`; what is deleted is counted in `skipped`. Raises FormatError.
     """
-    bad = bad or BadEntries()
-    return bad.sift(path, _truths(path, classes, Counter() if skipped is None else skipped, bad))
+    reading = reading or Reading()
+    return reading.bad.sift(path, _truths(path, reading))
 
 
 def names(path: Path) -> list[str]:
@@ -109,21 +93,21 @@ def _stem(file: Path) -> str:
     return found[1] if found else file.stem
 
 
-def _truths(path: Path, classes: ClassMap, skipped: Counter[str], bad: BadEntries) -> Iterator[GroundTruth]:
+def _truths(path: Path, reading: Reading) -> Iterator[GroundTruth]:
     files = _find(path)
     stems = [_stem(file) for file in files]
     for index, stem, file in zip(numbers(stems), stems, files, strict=True):
         content = load_json(file)
         size = _size(content, file)
-        canvas = _Canvas(size, classes, skipped)
+        canvas = _Canvas(size, reading.classes, reading.skipped)
         for number, entry in enumerate(entries(content, "objects", file)):
             drawn = None
-            with bad.entry(f"{file.name}: object {number}"):
+            with reading.bad.entry(f"{file.name}: object {number}"):
                 drawn = _polygon(entry)
             if drawn:
                 canvas.add(*drawn, file)
             elif drawn is not None:
-                skipped[DELETED] += 1
+                reading.skipped[DELETED] += 1
         yield gtfine.truth_of(canvas.ids(), frame_without_time(index, size, stem), file)
 
 

@@ -18,6 +18,7 @@ from annotator import masks
 from annotator.errors import LabelFileError
 from annotator.files import find_files
 from annotator.formats.cityscapes import mask_png
+from annotator.formats.interface import Reading
 from annotator.formats.names import RESULTS, numbers
 from annotator.formats.summary import EMPTY, frame_without_time
 from annotator.frames import FrameRef
@@ -36,36 +37,28 @@ class Line(NamedTuple):
     score: float
 
 
-def read(
-    path: Path, size: tuple[int, int] | None = None, skipped: Counter[str] | None = None
-) -> Iterator[Instances]:
-    """Yield the frames of a folder of results, by name; index and name as in `cityscapes.read`.
+def read(path: Path, reading: Reading | None = None) -> Iterator[GroundTruth]:
+    """Yield the frames of a folder of results, by name; index and name as in `gtfine.read`.
 
     Empty masks and objects of other classes than the eight are left out, a mask that is named twice counts as
     its last line says, and scores keep their 64 bits: all as in the official script. What is left out is counted in
     `skipped`, which the script doesn't. `size` (H, W) is for frames without a mask; by default it is that of the
     first mask of the folder. Raises FormatError, also when all classes are trainIds.
     """
-    skipped = Counter() if skipped is None else skipped
+    reading = reading or Reading()
     files = find(path)
     _require_label_ids(files.values(), path)
-    size = size or _first_size(files.values(), path)
+    size = reading.size or _first_size(files.values(), path)
     for index, (stem, file) in zip(numbers(list(files)), files.items(), strict=True):
-        named = _judged(lines(file, path), skipped)
+        named = _judged(lines(file, path), reading.skipped)
         rles = [mask_png.read(line.mask) for line in named]
         sizes = {(rle["size"][0], rle["size"][1]) for rle in rles} or {size}
         if len(sizes) > 1:
             raise LabelFileError(f"{file}: its masks are not all of one size")
         seen = np.flatnonzero(masks.areas(rles))
-        skipped[EMPTY] += len(rles) - len(seen)
-        yield _instances(
-            frame_without_time(index, sizes.pop(), stem), [named[k] for k in seen], [rles[k] for k in seen]
-        )
-
-
-def read_truth(path: Path, skipped: Counter[str] | None = None) -> Iterator[GroundTruth]:
-    """Yield the frames as `read` does: all that a file names is labelled."""
-    return map(GroundTruth, read(path, skipped=skipped))
+        reading.skipped[EMPTY] += len(rles) - len(seen)
+        frame = frame_without_time(index, sizes.pop(), stem)
+        yield GroundTruth(_instances(frame, [named[k] for k in seen], [rles[k] for k in seen]))
 
 
 def names(path: Path) -> list[str]:

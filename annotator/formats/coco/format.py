@@ -59,7 +59,7 @@ def _name(folder: Path, file: Path) -> str:
 def _read(path: Path, reading: Reading) -> Iterator[GroundTruth]:
     from annotator.formats.coco import reader
 
-    return reader.read_truth(path, reading.classes, reading.skipped, reading.bad)
+    return reader.read(path, reading)
 
 
 def _frame_names(found: Found, reading: Reading) -> FrameNames:

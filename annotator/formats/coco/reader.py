@@ -21,7 +21,7 @@ import numpy as np
 from annotator import masks
 from annotator.errors import FormatError, LabelFileError
 from annotator.formats.bad_entries import BadEntries
-from annotator.formats.class_map import IDENTITY_MAP, ClassMap
+from annotator.formats.class_map import ClassMap
 from annotator.formats.coco.index import (
     WITHOUT_MASKS,
     CocoIndex,
@@ -35,6 +35,7 @@ from annotator.formats.coco.index import (
 )
 from annotator.formats.coco.segmentation import is_empty, segmentation_of
 from annotator.formats.fields import flag, score_of
+from annotator.formats.interface import Reading
 from annotator.formats.object_ids import track_id, track_ids
 from annotator.formats.summary import frame_without_time
 from annotator.instances import GroundTruth, Instances, Region
@@ -44,37 +45,20 @@ CLAIM = "no COCO instance labels"
 WITHIN = 0.95  # of a shape's pixels that another one has where it lies within that
 
 
-def read(
-    path: Path,
-    classes: ClassMap = IDENTITY_MAP,
-    skipped: Counter[str] | None = None,
-    bad: BadEntries | None = None,
-) -> Iterator[Instances]:
-    """Yield the images of a file, by image id, with RLE or polygon masks; crowds left out.
+def read(path: Path, reading: Reading | None = None) -> Iterator[GroundTruth]:
+    """Yield the images of a file, by image id, with RLE or polygon masks, and crowds as regions of their class.
 
-    Images whose ids are texts come by name as people count. What has no mask is counted in `skipped`, annotations and
+    Images whose ids are texts come by name as people count. An image may list in `labelled` the category ids that are
+    labelled in it; by default it is those of the file. What has no mask is counted in `skipped`, annotations and
     images that are none go to `bad`. Memory holds the annotations of one image. Raises FormatError.
     """
-    return (truth.instances for truth in read_truth(path, classes, skipped, bad))
+    reading = reading or Reading()
+    return reading.bad.sift(path, _truths(path, reading), CLAIM)
 
 
-def read_truth(
-    path: Path,
-    classes: ClassMap = IDENTITY_MAP,
-    skipped: Counter[str] | None = None,
-    bad: BadEntries | None = None,
-) -> Iterator[GroundTruth]:
-    """Yield the images as `read` does, with crowds as regions of their class.
-
-    An image may list in `labelled` the category ids that are labelled in it; by default it is those of the file.
-    """
-    bad = bad or BadEntries()
-    return bad.sift(path, _truths(path, classes, Counter() if skipped is None else skipped, bad), CLAIM)
-
-
-def _truths(path: Path, classes: ClassMap, skipped: Counter[str], bad: BadEntries) -> Iterator[GroundTruth]:
-    with _opened(path, skipped, bad) as index:
-        content = _Content.of(index, classes)
+def _truths(path: Path, reading: Reading) -> Iterator[GroundTruth]:
+    with _opened(path, reading.skipped, reading.bad) as index:
+        content = _Content.of(index, reading.classes)
         for image in index.images():
             yield content.truth(image)
 

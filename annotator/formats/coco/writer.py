@@ -18,14 +18,11 @@ from annotator import masks
 from annotator.files import atomic_file
 from annotator.formats.coco.check import check_coco
 from annotator.formats.coco.index import Record
-from annotator.formats.coco.reader import names, read, read_truth
 from annotator.formats.findings import verify_sound
 from annotator.formats.interface import LabelReader, RecordingInfo, Written
 from annotator.formats.names import frame_stem
 from annotator.formats.summary import LabelSummary, lost, shortest, text
 from annotator.frames import FrameRef
-
-__all__ = ["names", "read", "read_truth", "write"]
 
 FILE = "coco.json"
 

@@ -37,7 +37,7 @@ def _sniff(candidate: Candidate) -> Sequence[Found]:
 def _read(path: Path, reading: Reading) -> Iterator[GroundTruth]:
     from annotator.formats.cvat import reader
 
-    return reader.read_truth(path, reading.classes, reading.skipped, reading.bad)
+    return reader.read(path, reading)
 
 
 def _frame_names(found: Found, reading: Reading) -> FrameNames:

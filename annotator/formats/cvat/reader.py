@@ -26,12 +26,13 @@ from annotator import masks
 from annotator.errors import LabelFileError
 from annotator.filling import require_ring
 from annotator.formats.bad_entries import BadEntries
-from annotator.formats.class_map import IDENTITY_MAP, ClassMap
+from annotator.formats.class_map import ClassMap
 from annotator.formats.cvat.interpolation import interpolate
 from annotator.formats.cvat.object_ids import Key, ObjectMerger, Piece, key_of
 from annotator.formats.cvat.shape_buffer import BLOCK, MASK, POLYGON, ShapeBuffer, ShapeRow
 from annotator.formats.cvat.xml_stream import faults, parts, step_of
 from annotator.formats.fields import score_of, shown, whole
+from annotator.formats.interface import Reading
 from annotator.formats.names import PART
 from annotator.formats.object_ids import track_id, track_ids
 from annotator.formats.summary import frame_without_time
@@ -53,37 +54,22 @@ DELETED = "frames deleted in CVAT"
 CLAIM = "no CVAT XML of instances"
 
 
-def read(
-    path: Path,
-    classes: ClassMap = IDENTITY_MAP,
-    skipped: Counter[str] | None = None,
-    bad: BadEntries | None = None,
-) -> Iterator[Instances]:
+def read(path: Path, reading: Reading | None = None) -> Iterator[GroundTruth]:
     """Yield the frames of a file, in order; scores that are not there are 1.
 
     What is neither polygon nor mask is left out, and counted in `skipped` by kind; shapes that are none go to `bad`.
     Shapes go by way of a temporary file: memory follows the number of tracks. Raises FormatError.
     """
-    bad = bad or BadEntries()
+    reading = reading or Reading()
     with ShapeBuffer.opened() as spool:
-        content = _Content(spool, classes, Counter() if skipped is None else skipped, bad)
+        content = _Content(spool, reading.classes, reading.skipped, reading.bad)
         for file in files(path):
             with faults(file):
                 content.add(file, f" of {file.name}" if path.is_dir() else "")
-        bad.refuse(path, CLAIM)
+        reading.bad.refuse(path, CLAIM)
         with faults(path):
             content.close()
-            yield from content.instances()
-
-
-def read_truth(
-    path: Path,
-    classes: ClassMap = IDENTITY_MAP,
-    skipped: Counter[str] | None = None,
-    bad: BadEntries | None = None,
-) -> Iterator[GroundTruth]:
-    """Yield the frames as `read` does: all that a file shows is labelled."""
-    return map(GroundTruth, read(path, classes, skipped, bad))
+            yield from map(GroundTruth, content.instances())
 
 
 def names(path: Path) -> list[str]:

@@ -25,7 +25,6 @@ import orjson
 
 from annotator.files import atomic_file, atomic_folder
 from annotator.formats.cvat.check import check_cvat
-from annotator.formats.cvat.reader import names, read, read_truth
 from annotator.formats.cvat.shapes import Shape, polygon, shapes_of
 from annotator.formats.cvat.tracks import TrackBuffer, Tracks
 from annotator.formats.findings import verify_sound
@@ -36,8 +35,6 @@ from annotator.frames import FrameRef
 from annotator.instances import Instances
 from annotator.labels import BY_ID, Label
 from annotator.options import DEFAULT_CVAT, CvatOptions
-
-__all__ = ["label_specification", "names", "read", "read_truth", "write"]
 
 FILE = "cvat.xml"
 FOLDER = "cvat"  # of the files of a recording that is split

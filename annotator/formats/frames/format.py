@@ -28,7 +28,7 @@ def _sniff(candidate: Candidate) -> Sequence[Found]:
 def _read(path: Path, reading: Reading) -> Iterator[GroundTruth]:
     from annotator.formats.frames import table
 
-    return map(GroundTruth, table.read(path))
+    return table.read(path)
 
 
 def _check(path: Path) -> Iterator[Finding]:

@@ -18,7 +18,7 @@ from annotator.formats.findings import verify
 from annotator.formats.interface import LabelReader, RecordingInfo, Written
 from annotator.formats.summary import text
 from annotator.frames import FrameRef
-from annotator.instances import Instances
+from annotator.instances import GroundTruth, Instances
 from annotator.limits import require_frames
 
 FILE = "frames.csv"
@@ -42,10 +42,10 @@ def write(reader: LabelReader, source: RecordingInfo, folder: Path) -> Written:
     return Written((goal,), count, 0, {})
 
 
-def read(path: Path) -> Iterator[Instances]:
+def read(path: Path) -> Iterator[GroundTruth]:
     """Yield the frames, without instances. Times come back in microseconds, `file` as the frame's name."""
     for ref in _rows(path):
-        yield Instances.of(ref)
+        yield GroundTruth(Instances.of(ref))
 
 
 def _rows(path: Path) -> Iterator[FrameRef]:

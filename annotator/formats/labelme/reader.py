@@ -20,8 +20,7 @@ import numpy as np
 from annotator import masks
 from annotator.errors import LabelFileError
 from annotator.files import find_files
-from annotator.formats.bad_entries import BadEntries
-from annotator.formats.class_map import IDENTITY_MAP, ClassMap
+from annotator.formats.class_map import ClassMap
 from annotator.formats.coco.index import WITHOUT_MASKS
 from annotator.formats.fields import score_of, shown, whole
 from annotator.formats.image_files import (
@@ -36,6 +35,7 @@ from annotator.formats.image_files import (
     points_xy,
     start_of,
 )
+from annotator.formats.interface import Reading
 from annotator.formats.summary import frame_without_time
 from annotator.instances import GroundTruth, Instances, Region
 from annotator.limits import require_frame_size
@@ -63,25 +63,13 @@ def sniff(start: bytes) -> bool:
     return SHAPES.search(start) is not None
 
 
-def read(
-    path: Path,
-    classes: ClassMap = IDENTITY_MAP,
-    skipped: Counter[str] | None = None,
-    bad: BadEntries | None = None,
-) -> Iterator[Instances]:
-    """Yield the images of a folder of files, or of one, in natural order; what has no area is left out and counted."""
-    return (truth.instances for truth in read_truth(path, classes, skipped, bad))
+def read(path: Path, reading: Reading | None = None) -> Iterator[GroundTruth]:
+    """Yield the images of a folder of files, or of one, in natural order, with what is labelled `__ignore__`.
 
-
-def read_truth(
-    path: Path,
-    classes: ClassMap = IDENTITY_MAP,
-    skipped: Counter[str] | None = None,
-    bad: BadEntries | None = None,
-) -> Iterator[GroundTruth]:
-    """Yield the images as `read` does, with what is labelled `__ignore__`. Shapes that are none go to `bad`."""
-    bad = bad or BadEntries()
-    return bad.sift(path, _truths(path, classes, Counter() if skipped is None else skipped, bad))
+    What has no area is counted in `skipped`, shapes that are none go to `bad`. Raises FormatError.
+    """
+    reading = reading or Reading()
+    return reading.bad.sift(path, _truths(path, reading))
 
 
 def names(path: Path) -> list[str]:
@@ -105,17 +93,17 @@ def _name(path: Path, file: Path, content: Record) -> str:
     return image if folder == "." else f"{folder}/{image}"
 
 
-def _truths(path: Path, classes: ClassMap, skipped: Counter[str], bad: BadEntries) -> Iterator[GroundTruth]:
-    files = _find(path)
+def _truths(path: Path, reading: Reading) -> Iterator[GroundTruth]:
+    files, skipped = _find(path), reading.skipped
     for index, file in enumerate(files):
         content = load_json(file)
         size = _size(content, file)
         shapes: list[Shape] = []
         for number, entry in enumerate(entries(content, "shapes", file)):
-            with bad.entry(f"{file.name}: shape {number}"):
+            with reading.bad.entry(f"{file.name}: shape {number}"):
                 shape = _shape(entry, size, skipped)
                 shapes += [shape] if shape else []
-        class_ids = _class_ids(shapes, classes, files)
+        class_ids = _class_ids(shapes, reading.classes, files)
         frame = frame_without_time(index, size, _name(path, file, content))
         objects = _objects([shape for shape in shapes if class_ids.get(shape.label)], size)
         skipped[LEFT_OUT] += sum(shape.label in class_ids and not class_ids[shape.label] for shape in shapes)

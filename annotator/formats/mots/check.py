@@ -8,12 +8,11 @@ from pathlib import Path
 
 from annotator import masks
 from annotator.formats.findings import ERROR, WARNING, Finding, Said
+from annotator.formats.mots.numbers import IDS_PER_CLASS, IGNORE_REGION
 from annotator.formats.names import BOM
 from annotator.limits import MOST_FRAMES, MOST_UNLABELLED, unlabelled
 
-CLASSES = {1: "car", 2: "pedestrian", 10: "ignore region"}
-IDS_PER_CLASS = 1000
-IGNORED = 10  # regions, of which a frame may have several of one id
+CLASSES = {1: "car", 2: "pedestrian", IGNORE_REGION: "ignore region"}
 Size = tuple[int, int]  # (H, W)
 
 
@@ -106,7 +105,7 @@ class _Content:
             yield ERROR, f"class {mots_class}: MOTS knows 1, 2 and 10"
         elif object_id // IDS_PER_CLASS != mots_class:
             yield ERROR, f"id {object_id} is none of class {mots_class}: ids are class * 1000 + 0 to 999"
-        if object_id in self.ids and mots_class != IGNORED:
+        if object_id in self.ids and mots_class != IGNORE_REGION:
             yield ERROR, f"id {object_id} is twice in frame {self.frame}"
         if self.class_of.setdefault(object_id, mots_class) != mots_class:
             yield ERROR, f"id {object_id} is of another class in another frame"

@@ -38,11 +38,9 @@ def _sniff(candidate: Candidate) -> Sequence[Found]:
 
 
 def _read(path: Path, reading: Reading) -> Iterator[GroundTruth]:
-    from annotator.formats.mots import text
+    from annotator.formats.mots import reader
 
-    if reading.only_instances:
-        return map(GroundTruth, text.read(path, reading.bad))
-    return text.read_truth(path, reading.bad)
+    return reader.read(path, reading)
 
 
 def _check(path: Path) -> Iterator[Finding]:
@@ -52,9 +50,9 @@ def _check(path: Path) -> Iterator[Finding]:
 
 
 def _write(reader: LabelReader, source: RecordingInfo, folder: Path, options: Any = None) -> Written:
-    from annotator.formats.mots import text
+    from annotator.formats.mots import writer
 
-    return text.write(reader, source, folder)
+    return writer.write(reader, source, folder)
 
 
 MOTS = Format(

@@ -26,8 +26,7 @@ def _sniff(candidate: Candidate) -> Sequence[Found]:
 def _read(path: Path, reading: Reading) -> Iterator[GroundTruth]:
     from annotator.formats.yolo import reader
 
-    frames = reader.read(path, reading.classes, reading.skipped, reading.bad, reading.images, reading.size)
-    return map(GroundTruth, frames)
+    return reader.read(path, reading)
 
 
 def _frame_names(found: Found, reading: Reading) -> FrameNames:

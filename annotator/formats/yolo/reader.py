@@ -1,6 +1,6 @@
 """YOLO segmentation text: a file an image, lines `class x1 y1 x2 y2 ...` in shares of width and height.
 
-Trackers and detectors may add a score, a track id, or both. Boxes (four numbers) are left out. ClassMap are numbers,
+Trackers and detectors may add a score, a track id, or both. Boxes (four numbers) are left out. Classes are numbers,
 whose names are in `data.yaml` or `classes.txt`; sizes are those of the images: beside the labels, or in `images/` where
 the labels are in `labels/`. An image without a file has no objects. Polygons follow pixel edges, as in COCO.
 """
@@ -8,7 +8,6 @@ the labels are in `labels/`. An image without a file has no objects. Polygons fo
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,11 +17,10 @@ import numpy as np
 
 from annotator import masks
 from annotator.errors import LabelFileError
-from annotator.formats.bad_entries import BadEntries
-from annotator.formats.class_map import IDENTITY_MAP, ClassMap
 from annotator.formats.coco.index import WITHOUT_MASKS
 from annotator.formats.fields import score_of, shown
 from annotator.formats.image_files import Points, Size, checked, image_size, in_order, is_image, label_texts
+from annotator.formats.interface import Reading
 from annotator.formats.names import BOM
 from annotator.formats.object_ids import TRACK_IDS
 from annotator.formats.summary import frame_without_time
@@ -67,32 +65,15 @@ def sniff(start: bytes) -> bool:
     return all(-OUTSIDE <= number <= 1 + OUTSIDE for number in numbers[: max(4, len(numbers) - 2)])
 
 
-def read(
-    path: Path,
-    classes: ClassMap = IDENTITY_MAP,
-    skipped: Counter[str] | None = None,
-    bad: BadEntries | None = None,
-    images: Path | None = None,
-    size: Size | None = None,
-) -> Iterator[Instances]:
+def read(path: Path, reading: Reading | None = None) -> Iterator[GroundTruth]:
     """Yield every image of a folder, or of one file, by name in natural order.
 
     `images` is the folder of the images, by default where YOLO has them; `size` (H, W) that of those that are missing.
     Lines that are none go to `bad`, boxes are counted in `skipped`. Raises FormatError.
     """
-    bad, skipped = bad or BadEntries(), Counter() if skipped is None else skipped
-    return bad.sift(path, _Reading(path, classes, skipped, bad, size).frames(frames(path, images)))
-
-
-def read_truth(
-    path: Path,
-    classes: ClassMap = IDENTITY_MAP,
-    skipped: Counter[str] | None = None,
-    bad: BadEntries | None = None,
-    images: Path | None = None,
-) -> Iterator[GroundTruth]:
-    """Yield the images as `read` does: all of every class that has a name is labelled."""
-    return map(GroundTruth, read(path, classes, skipped, bad, images))
+    reading = reading or Reading()
+    found = _Folder(path, reading).frames(frames(path, reading.images))
+    return reading.bad.sift(path, map(GroundTruth, found))
 
 
 def names(path: Path, images: Path | None = None) -> list[str]:
@@ -153,14 +134,11 @@ def _relative(file: Path, root: Path) -> str:
 
 
 @dataclass
-class _Reading:
+class _Folder:
     """A folder while it is read."""
 
     path: Path
-    classes: ClassMap
-    skipped: Counter[str]
-    bad: BadEntries
-    size: Size | None
+    reading: Reading
 
     def frames(self, found: Sequence[Frame]) -> Iterator[Instances]:
         """Make the instances of every image."""
@@ -172,7 +150,7 @@ class _Reading:
             if new := {one.label for one in objects} - class_ids.keys():
                 class_ids |= self._class_ids(new, found, labels)
             kept = [one for one in objects if class_ids[one.label]]
-            self.skipped[LEFT_OUT] += len(objects) - len(kept)
+            self.reading.skipped[LEFT_OUT] += len(objects) - len(kept)
             yield Instances.of(
                 frame_without_time(index, size, frame.name),
                 [one.mask for one in kept],
@@ -184,25 +162,25 @@ class _Reading:
     def _size(self, frame: Frame) -> Size:
         if frame.image:
             return image_size(frame.image)
-        if self.size is None:
+        if self.reading.size is None:
             raise LabelFileError(
                 f"{frame.text}: no image of this name tells its size; --images names the folder of images"
             )
-        return self.size
+        return self.reading.size
 
     def _objects(self, text: Path, size: Size, labels: Sequence[str]) -> Iterator[Object]:
         lines: dict[int, list[float]] = {}
         for number, line in enumerate(_lines(text), 1):
-            with self.bad.entry(f"{text.name}: line {number}"):
+            with self.reading.bad.entry(f"{text.name}: line {number}"):
                 if line.strip():
                     lines[number] = _values(line)
         are_tracked = any(len(values) % 2 and values[-1] > 1 + OUTSIDE for values in lines.values())
         for number, (class_number, *values) in lines.items():
-            with self.bad.entry(f"{text.name}: line {number}"):
+            with self.reading.bad.entry(f"{text.name}: line {number}"):
                 label = _label(class_number, labels)
                 polygon, score, track_id = _parts(values, are_tracked)
                 if len(polygon) == 2:
-                    self.skipped[WITHOUT_MASKS] += 1
+                    self.reading.skipped[WITHOUT_MASKS] += 1
                     continue
                 pixels = checked(polygon * (size[1], size[0]))
                 yield Object(label, masks.to_rle([pixels.ravel().tolist()], size), score, track_id)
@@ -211,11 +189,11 @@ class _Reading:
         self, new: set[str], found: Iterable[Frame], labels: Sequence[str]
     ) -> dict[str, int | None]:
         """The class of new labels. Raises FormatError that names all labels of all files that are not known."""
-        if not all(map(self.classes.knows, new)):
+        if not all(map(self.reading.classes.knows, new)):
             lines = (line for frame in found if frame.text for line in _lines(frame.text))
             first = {line.split(None, 1)[0] for line in lines if LINE.fullmatch(line.strip())}
             new = {_label(float(number), labels) for number in first if float(number) < MOST_CLASSES}
-        return self.classes.ids_of(sorted(new))
+        return self.reading.classes.ids_of(sorted(new))
 
 
 def _lines(text: Path) -> Iterator[str]:

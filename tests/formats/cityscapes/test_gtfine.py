@@ -14,7 +14,7 @@ from annotator.formats.cityscapes import gtfine
 from annotator.formats.names import frame_stem
 from annotator.instances import Instances
 from tests.formats.test_all_formats import BESIDE, CAR, CASES, FOLDER, PERSON, SQUARE, VIDEO, instances
-from tests.helpers.builders import REAL_DATA, Labels, Recording, frame_ref, needs_real_data
+from tests.helpers.builders import REAL_DATA, Labels, Recording, frame_ref, needs_real_data, read_instances
 
 
 def png(folder: Path, stem: str, kind: str = "instanceIds") -> np.ndarray:
@@ -96,19 +96,19 @@ def test_two_images_of_one_name_are_refused(tmp_path: Path) -> None:
 def test_an_8_bit_png_is_refused(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "ulm_000000_000001_gtFine_instanceIds.png"), np.zeros((4, 4), np.uint8))
     with pytest.raises(FormatError, match="not a 16-bit PNG"):
-        list(gtfine.read(tmp_path))
+        list(read_instances("cityscapes", tmp_path))
 
 
 def test_a_folder_named_like_a_picture_is_refused(tmp_path: Path) -> None:
     (tmp_path / "ulm_000000_000001_gtFine_instanceIds.png").mkdir()
     with pytest.raises(FormatError, match="not a 16-bit PNG"):
-        list(gtfine.read_truth(tmp_path))
+        list(gtfine.read(tmp_path))
 
 
 def test_groups_and_stuff_are_left_out(tmp_path: Path) -> None:
     ids = np.array([[7, 26, 26000], [24001, 24001, 0]], np.uint16)
     cv2.imwrite(str(tmp_path / "ulm_000000_000001_gtFine_instanceIds.png"), ids)
-    (found,) = gtfine.read(tmp_path)
+    (found,) = read_instances("cityscapes", tmp_path)
     assert sorted(found.class_ids.tolist()) == [PERSON, CAR]
     assert found.frame.index == 1
 
@@ -125,8 +125,8 @@ IDS = np.array(
 
 def test_truth_knows_void_and_groups(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "ulm_000000_000001_gtFine_instanceIds.png"), IDS)
-    (truth,) = gtfine.read_truth(tmp_path)
-    (found,) = gtfine.read(tmp_path)
+    (truth,) = gtfine.read(tmp_path)
+    (found,) = read_instances("cityscapes", tmp_path)
     assert truth.instances.frame == found.frame
     assert truth.instances.masks == found.masks
     assert truth.instances.class_ids.tolist() == [24, 26, 29], "by ascending id, caravans included"
@@ -142,12 +142,12 @@ def test_ids_of_no_class_are_refused(unknown: int, tmp_path: Path) -> None:
     path = tmp_path / "ulm_000000_000001_gtFine_instanceIds.png"
     cv2.imwrite(str(path), np.full((2, 2), unknown, np.uint16))
     with pytest.raises(FormatError, match=f"{path}: {unknown} is no id of a Cityscapes class"):
-        list(gtfine.read_truth(tmp_path))
+        list(gtfine.read(tmp_path))
 
 
 @pytest.mark.realdata
 @needs_real_data
 def test_official_ground_truth_is_read() -> None:
-    found = list(gtfine.read(REAL_DATA / "frankfurt_gt"))
+    found = list(read_instances("cityscapes", REAL_DATA / "frankfurt_gt"))
     assert found
     assert sum(map(len, found)) > 0

@@ -16,9 +16,8 @@ from PIL import Image
 from annotator import masks
 from annotator.errors import FormatError
 from annotator.formats.cityscapes import mask_png
-from annotator.formats.cityscapes import results as cityscapes_results
 from annotator.formats.summary import EMPTY
-from tests.helpers.builders import blob, mask
+from tests.helpers.builders import blob, mask, read_instances
 
 SIZE = (60, 90)
 CAR = blob(SIZE, 30, 40, 20)
@@ -37,7 +36,7 @@ def results(folder: Path, **texts: str) -> Path:
 
 def test_objects_of_a_frame(tmp_path: Path) -> None:
     text = "car.png 26 0.30000000000000004\nperson.png 24.0 0.9\n"
-    (found,) = cityscapes_results.read(results(tmp_path, ulm_000001_000019_leftImg8bit=text))
+    (found,) = read_instances("cityscapes-results", results(tmp_path, ulm_000001_000019_leftImg8bit=text))
     assert (found.frame.name, found.frame.index, found.frame.size) == ("ulm_000001_000019", 1_000_019, SIZE)
     assert found.masks == (masks.encode(PERSON), masks.encode(CAR))
     assert found.class_ids.tolist() == [24, 26]
@@ -46,7 +45,7 @@ def test_objects_of_a_frame(tmp_path: Path) -> None:
 
 def test_what_the_official_script_does_not_judge_is_left_out(tmp_path: Path) -> None:
     text = "nothing.png 26 0.5\ncar.png 7 0.8\nmissing.png 29 0.8\nperson.png 24 0.1\nperson.png 25 0.2"
-    (found,) = cityscapes_results.read(results(tmp_path, ulm_000000_000001=text))
+    (found,) = read_instances("cityscapes-results", results(tmp_path, ulm_000000_000001=text))
     assert list(zip(found.class_ids, found.scores, strict=True)) == [(25, 0.2)], (
         "a mask counts as it is named last"
     )
@@ -55,33 +54,33 @@ def test_what_the_official_script_does_not_judge_is_left_out(tmp_path: Path) -> 
 def test_what_is_left_out_is_counted(tmp_path: Path) -> None:
     text = "nothing.png 26 0.5\ncar.png 13 0.8\nperson.png 24 0.1"
     skipped = Counter[str]()
-    list(cityscapes_results.read(results(tmp_path, ulm_000000_000001=text), skipped=skipped))
+    list(read_instances("cityscapes-results", results(tmp_path, ulm_000000_000001=text), skipped=skipped))
     assert skipped == {"lines of class 13 (fence)": 1, EMPTY: 1}
 
 
 def test_results_with_train_ids_are_refused(tmp_path: Path) -> None:
     results(tmp_path, ulm_000000_000001="car.png 13 0.9\nperson.png 11 0.9", ulm_000000_000002="")
     with pytest.raises(FormatError, match=r"its classes are trainIds, as 11 for person; .* 24 for person"):
-        list(cityscapes_results.read(tmp_path))
+        list(read_instances("cityscapes-results", tmp_path))
     results(tmp_path, ulm_000000_000001="car.png 13 0.9\nperson.png 24 0.9")  # a fence
-    assert [len(found) for found in cityscapes_results.read(tmp_path)] == [1, 0]
+    assert [len(found) for found in read_instances("cityscapes-results", tmp_path)] == [1, 0]
 
 
 def test_masks_may_lie_in_folders_as_windows_writes_them(tmp_path: Path) -> None:
     (tmp_path / "masks").mkdir()
     results(tmp_path / "masks")
     (tmp_path / "ulm_000000_000001.txt").write_text("masks\\car.png 26 0.9\n")
-    (found,) = cityscapes_results.read(tmp_path)
+    (found,) = read_instances("cityscapes-results", tmp_path)
     assert found.masks == (masks.encode(CAR),)
     (tmp_path / "ulm_000000_000001.txt").write_text("..\\car.png 26 0.9\n")
     with pytest.raises(FormatError, match="leads out of the folder"):
-        list(cityscapes_results.read(tmp_path))
+        list(read_instances("cityscapes-results", tmp_path))
 
 
 def test_frames_come_by_name_and_one_without_masks_has_a_size(tmp_path: Path) -> None:
     (tmp_path / "below").mkdir()
     results(tmp_path, ulm_000000_000002="car.png 26 1", ulm_000000_000001="", notes="not of a frame")
-    found = list(cityscapes_results.read(tmp_path))
+    found = list(read_instances("cityscapes-results", tmp_path))
     assert [(one.frame.name, len(one), one.frame.size) for one in found] == [
         ("ulm_000000_000001", 0, SIZE),
         ("ulm_000000_000002", 1, SIZE),
@@ -90,9 +89,9 @@ def test_frames_come_by_name_and_one_without_masks_has_a_size(tmp_path: Path) ->
 
 def test_a_folder_without_any_mask_needs_a_size(tmp_path: Path) -> None:
     results(tmp_path, ulm_000000_000001="")
-    assert [one.frame.size for one in cityscapes_results.read(tmp_path, SIZE)] == [SIZE]
+    assert [one.frame.size for one in read_instances("cityscapes-results", tmp_path, size=SIZE)] == [SIZE]
     with pytest.raises(FormatError, match="size of its frames is not known"):
-        list(cityscapes_results.read(tmp_path))
+        list(read_instances("cityscapes-results", tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -116,24 +115,24 @@ def test_a_line_that_is_none_is_refused_by_number(line: str, sentence: str, tmp_
     with pytest.raises(
         FormatError, match=rf"000001\.txt: line 2 is not 'mask.png labelID score' \(.*{sentence}"
     ):
-        list(cityscapes_results.read(tmp_path))
+        list(read_instances("cityscapes-results", tmp_path))
 
 
 def test_folders_that_are_no_results_are_refused(tmp_path: Path) -> None:
     with pytest.raises(FormatError, match=r"no CITY_SEQ_FRAME\.txt in this folder"):
-        list(cityscapes_results.read(tmp_path))
+        list(read_instances("cityscapes-results", tmp_path))
     results(tmp_path, ulm_000000_000001_a="", ulm_000000_000001_b="")
     with pytest.raises(
         FormatError, match=r"_b\.txt: ulm_000000_000001_a\.txt is of the same frame; remove one"
     ):
-        list(cityscapes_results.read(tmp_path))
+        list(read_instances("cityscapes-results", tmp_path))
 
 
 def test_masks_that_can_not_be_compared_are_refused(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "small.png"), np.ones((2, 2), np.uint8))
     results(tmp_path, ulm_000000_000001="car.png 26 0.5\nsmall.png 26 0.5")
     with pytest.raises(FormatError, match="masks are not all of one size"):
-        list(cityscapes_results.read(tmp_path))
+        list(read_instances("cityscapes-results", tmp_path))
 
 
 @pytest.mark.parametrize("content", [b"", b"text", b"\x89PNG\r\n\x1a\n", b"\x89PNG\r\n\x1a\n" + b"\0" * 60])
@@ -143,7 +142,7 @@ def test_a_mask_that_is_no_picture_is_refused(content: bytes, tmp_path: Path) ->
         mask_png.read(tmp_path / "mask.png")
     results(tmp_path, ulm_000000_000001="mask.png 26 0.5", ulm_000000_000002="car.png 26 1")
     with pytest.raises(FormatError, match="not a picture of a mask"):
-        list(cityscapes_results.read(tmp_path))
+        list(read_instances("cityscapes-results", tmp_path))
     with pytest.raises(FormatError, match=r"none\.png: not a picture"):
         mask_png.read(tmp_path / "none.png")
 

@@ -24,20 +24,22 @@ from annotator.formats.check import ERROR, check
 from annotator.formats.class_map import ClassMap
 from annotator.formats.coco import reader as coco_reader
 from annotator.formats.coco.index import TWICE
+from annotator.formats.interface import Reading
 from annotator.formats.sniffing import sniff
 from annotator.instances import Instances
 from tests.formats.coco.test_reader import COMPRESSED, PIXELS, annotation, image, results, saved
+from tests.helpers.builders import read_instances
 
 
 def counts(path: Path) -> dict[str, int]:
     """The number of objects by image."""
-    return {found.frame.name: len(found) for found in coco_reader.read(path)}
+    return {found.frame.name: len(found) for found in read_instances("coco", path)}
 
 
 def skipped_of(path: Path) -> tuple[dict[str, int], Counter[str]]:
     """The same without what is bad, and what was left out."""
     skipped = Counter[str]()
-    found = coco_reader.read(path, skipped=skipped, bad=BadEntries(True, skipped))
+    found = read_instances("coco", path, skipped=skipped, bad=BadEntries(True, skipped))
     return {each.frame.name: len(each) for each in found}, skipped
 
 
@@ -55,7 +57,7 @@ def test_an_id_of_two_images_tells_nothing_and_is_refused(tmp_path: Path) -> Non
     with pytest.raises(
         FormatError, match=r'3 entries: image 1: its id is that of "a.png" too.*; annotation 1 is of'
     ):
-        list(coco_reader.read(path))
+        list(read_instances("coco", path))
     found, skipped = skipped_of(path)
     assert (found, skipped) == ({"c.png": 1}, {SKIPPED: 3})
 
@@ -133,13 +135,13 @@ def test_results_that_are_boxes_are_counted(tmp_path: Path) -> None:
     ("value", "track"), [(-1, 0), (0, 0), (None, 0), ("", 0), ("-1", 0), (7, 7), ("7", 7), (7.0, 7)]
 )
 def test_tracks_are_numbers_from_1(tmp_path: Path, value: Any, track: int) -> None:
-    (found,) = coco_reader.read(saved(tmp_path, annotation(track_id=value)))
+    (found,) = read_instances("coco", saved(tmp_path, annotation(track_id=value)))
     assert found.track_ids.tolist() == [track]
 
 
 def test_tracks_with_names_get_numbers_that_no_other_has(tmp_path: Path) -> None:
     entries = [annotation(id=k, image_id=k, track_id=of) for k, of in enumerate(("t1", "t2", "t1", 1), 1)]
-    found = coco_reader.read(saved(tmp_path, *entries, images=[image(k) for k in range(1, 5)]))
+    found = read_instances("coco", saved(tmp_path, *entries, images=[image(k) for k in range(1, 5)]))
     assert [each.track_ids.tolist() for each in found] == [[2], [3], [2], [1]]
 
 
@@ -147,15 +149,15 @@ def test_tracks_with_names_get_numbers_that_no_other_has(tmp_path: Path) -> None
     ("value", "is_crowd"), [("0", False), ("1", True), (False, False), (1.0, True), (None, False)]
 )
 def test_crowds_are_said_in_many_ways(tmp_path: Path, value: Any, is_crowd: bool) -> None:
-    (truth,) = coco_reader.read_truth(saved(tmp_path, annotation(iscrowd=value)))
+    (truth,) = coco_reader.read(saved(tmp_path, annotation(iscrowd=value)))
     assert (len(truth.instances), len(truth.ignore_regions)) == (1 - is_crowd, int(is_crowd))
 
 
 @pytest.mark.parametrize("rings", [1, 2])
 def test_a_polygon_may_be_pairs_of_numbers(tmp_path: Path, rings: int) -> None:
     pairs = [[1, 1], [4, 1], [4, 4], [1, 4]]
-    (found,) = coco_reader.read(
-        saved(tmp_path, annotation(segmentation=pairs if rings == 1 else [pairs, pairs]))
+    (found,) = read_instances(
+        "coco", saved(tmp_path, annotation(segmentation=pairs if rings == 1 else [pairs, pairs]))
     )
     assert np.array_equal(masks.decode(found.masks[0]), PIXELS)
 
@@ -179,21 +181,21 @@ def test_a_polygon_may_be_pairs_of_numbers(tmp_path: Path, rings: int) -> None:
 def test_what_is_no_mask_is_said(tmp_path: Path, segmentation: Any, sentence: str) -> None:
     path = saved(tmp_path, annotation(id=3, segmentation=segmentation), annotation(id=4))
     with pytest.raises(FormatError, match=re.escape(f"annotation 3: not a COCO segmentation: {sentence}")):
-        list(coco_reader.read(path))
+        list(read_instances("coco", path))
     assert skipped_of(path) == ({"1.png": 1}, {SKIPPED: 1})
 
 
 def test_all_unknown_labels_are_told_at_once_with_options_to_paste(tmp_path: Path) -> None:
     path = saved(tmp_path, annotation(), annotation(category_id=2), names=("traffic cone", "dog's"))
     with pytest.raises(FormatError) as fault:
-        list(coco_reader.read(path))
+        list(read_instances("coco", path))
     assert """--map 'traffic cone=none' --map 'dog'"'"'s=none' leaves them out""" in str(fault.value)
 
 
 def test_spaces_around_names_of_labels_do_not_matter(tmp_path: Path) -> None:
     path = saved(tmp_path, annotation(), annotation(category_id=2), names=("car ", " van"))
     for said in (" van=truck", "van=truck"):
-        (found,) = coco_reader.read(path, ClassMap.parse([said, "car =bus"]))
+        (found,) = read_instances("coco", path, classes=ClassMap.parse([said, "car =bus"]))
         assert found.class_ids.tolist() == [28, 27]
 
 
@@ -259,10 +261,10 @@ def test_every_field_may_hold_anything_and_is_read_or_refused_in_a_sentence(tmp_
 def refusal(path: Path) -> str | None:
     """The sentence that a file is refused with, and that it is not refused without its bad entries or as a whole."""
     try:
-        list(coco_reader.read_truth(path))
+        list(coco_reader.read(path))
     except FormatError as error:
         if "--skip-bad" in str(error):
-            assert len(list(coco_reader.read_truth(path, bad=BadEntries(True)))) <= 2
+            assert len(list(coco_reader.read(path, Reading(bad=BadEntries(True))))) <= 2
         return str(error)
     return None
 
@@ -291,7 +293,7 @@ def test_memory_does_not_follow_the_length_of_the_file(tmp_path: Path, is_zip: b
                 archive.write(path, "annotations/instances_default.json")
             path = tmp_path / f"{frames}.zip"
         tracemalloc.start()
-        assert sum(map(len, coco_reader.read(path))) == frames
+        assert sum(map(len, read_instances("coco", path))) == frames
         memory = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         return memory
@@ -316,7 +318,7 @@ def test_frames_are_the_same_whatever_comes_first_in_the_file(tmp_path: Path) ->
     found: list[list[Instances]] = []
     for k, order in enumerate(orders):
         (tmp_path / f"{k}.json").write_text(json.dumps(order, indent=k or None))
-        found.append(list(coco_reader.read(tmp_path / f"{k}.json")))
+        found.append(list(read_instances("coco", tmp_path / f"{k}.json")))
     first, second = ([each.masks for each in frames] for frames in found)
     assert first == second
 
@@ -357,7 +359,7 @@ def test_what_cannot_be_read_is_found(tmp_path: Path, content: Any) -> None:
     path = tmp_path / "labels.json"
     path.write_text(json.dumps(content))
     with pytest.raises(FormatError):
-        list(coco_reader.read_truth(path))
+        list(coco_reader.read(path))
     assert ERROR in {finding.severity for finding in check(path)}
 
 

@@ -17,7 +17,7 @@ from annotator import masks
 from annotator.errors import FormatError
 from annotator.formats.coco import reader as coco_reader
 from annotator.formats.coco import writer as coco_writer
-from annotator.formats.mots import text as mots
+from annotator.formats.mots import writer as mots
 from annotator.instances import Instances
 from tests.formats.test_all_formats import (
     BESIDE,
@@ -30,7 +30,7 @@ from tests.formats.test_all_formats import (
     each_case,
     instances,
 )
-from tests.helpers.builders import REAL_DATA, Labels, frame_ref, needs_real_data
+from tests.helpers.builders import REAL_DATA, Labels, frame_ref, needs_real_data, read_instances
 
 
 def loaded(path: Path) -> COCO:
@@ -114,23 +114,23 @@ def foreign(**changes: Any) -> dict[str, Any]:
 def test_files_of_other_tools_are_read_by_category_name(tmp_path: Path) -> None:
     path = tmp_path / "other.json"
     path.write_text(json.dumps(foreign()))
-    (found,) = coco_reader.read(path)
+    (found,) = read_instances("coco", path)
     assert (found.class_ids.tolist(), found.scores.tolist()) == ([CAR], [1])
     assert masks.areas(found.masks).tolist() == [6]
     path.write_text(json.dumps(foreign(iscrowd=1)))
-    assert [len(found) for found in coco_reader.read(path)] == [0]
+    assert [len(found) for found in read_instances("coco", path)] == [0]
 
 
 def test_crowds_are_regions_of_truth(tmp_path: Path) -> None:
     path = tmp_path / "other.json"
     path.write_text(json.dumps(foreign(iscrowd=1)))
-    (truth,) = coco_reader.read_truth(path)
+    (truth,) = coco_reader.read(path)
     assert len(truth.instances) == 0
     assert [(region.class_id, masks.areas([region.mask]).tolist()) for region in truth.ignore_regions] == [
         (CAR, [6])
     ]
     path.write_text(json.dumps(foreign()))
-    (truth,) = coco_reader.read_truth(path)
+    (truth,) = coco_reader.read(path)
     assert (len(truth.instances), truth.ignore_regions) == (1, ())
 
 
@@ -143,14 +143,14 @@ def test_an_image_may_say_which_classes_are_labelled(
     content["categories"].append({"id": 3, "name": "bus"})
     content["images"][0].update(labelled)
     path.write_text(json.dumps(content))
-    (truth,) = coco_reader.read_truth(path)
+    (truth,) = coco_reader.read(path)
     assert truth.class_ids == class_ids
 
 
 @pytest.mark.realdata
 @needs_real_data
 def test_sources_that_label_some_classes_say_so() -> None:
-    truths = list(coco_reader.read_truth(REAL_DATA / "street" / "val.json"))
+    truths = list(coco_reader.read(REAL_DATA / "street" / "val.json"))
     assert {PERSON} in [truth.class_ids for truth in truths]
     assert any(truth.ignore_regions for truth in truths)
 
@@ -160,14 +160,14 @@ def test_odd_values_are_refused_in_a_sentence(tmp_path: Path, wrong: dict[str, A
     path = tmp_path / "other.json"
     path.write_text(json.dumps(foreign(**wrong)))
     with pytest.raises(FormatError, match=r"COCO"):
-        list(coco_reader.read_truth(path))
+        list(coco_reader.read(path))
 
 
 def test_a_file_that_is_cut_off_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "other.json"
     path.write_text(json.dumps(foreign())[:-9])
     with pytest.raises(FormatError, match=r"other\.json: no COCO instance labels"):
-        list(coco_reader.read(path))
+        list(read_instances("coco", path))
 
 
 @pytest.mark.parametrize("wrong", [{"image_id": 5}, {"category_id": 2}, {"segmentation": [[1, 1]]}])
@@ -175,7 +175,7 @@ def test_annotations_that_fit_nowhere_are_refused(tmp_path: Path, wrong: dict[st
     path = tmp_path / "other.json"
     path.write_text(json.dumps(foreign(**wrong)))
     with pytest.raises(FormatError):
-        list(coco_reader.read(path))
+        list(read_instances("coco", path))
 
 
 def test_mots_lines_hold_cars_and_persons_and_count_the_others(tmp_path: Path) -> None:

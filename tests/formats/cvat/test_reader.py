@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 from annotator import masks, polygons
 from annotator.errors import FormatError, OutputError, UsageError
 from annotator.formats.class_map import ClassMap
-from annotator.formats.cvat import reader as cvat_reader
 from annotator.formats.cvat import writer as cvat_writer
 from annotator.formats.cvat.interpolation import interpolate
 from annotator.formats.cvat.shape_buffer import POLYGON, ShapeBuffer, ShapeRow
 from annotator.formats.sniffing import sniff
 from annotator.labels import BY_NAME
 from tests.formats.cvat.test_writer import exported, track
+from tests.helpers.builders import read_instances
 
 CAR, PERSON = BY_NAME["car"].id, BY_NAME["person"].id
 SIZE = (8, 10)
@@ -43,7 +43,7 @@ def in_track(*shapes: str, number: int = 0, label: str = "car") -> str:
 
 def lefts(path: Path) -> list[list[float]]:
     """The left edges of the objects of every frame."""
-    return [sorted(masks.boxes_xywh(found.masks)[:, 0].tolist()) for found in cvat_reader.read(path)]
+    return [sorted(masks.boxes_xywh(found.masks)[:, 0].tolist()) for found in read_instances("cvat", path)]
 
 
 # ---- what CVAT exports
@@ -68,7 +68,7 @@ def test_tracks_of_frames_without_a_size_are_refused_in_words(tmp_path: Path) ->
     start, end = whole.index("<original_size>"), whole.index("</original_size>") + len("</original_size>")
     path.write_text(whole[:start] + whole[end:])
     with pytest.raises(FormatError, match="its <meta> has no original_size, which is the size of its frames"):
-        list(cvat_reader.read(path))
+        list(read_instances("cvat", path))
 
 
 def test_behind_its_last_keyframe_an_object_is_seen_to_the_end_of_the_task_unless_it_is_outside(
@@ -88,7 +88,7 @@ def test_behind_its_last_keyframe_an_object_is_seen_to_the_end_of_the_task_unles
 def test_frames_that_an_export_skips_were_deleted(tmp_path: Path) -> None:
     content = in_track(polygon(0, 0), polygon(1, 0, key=False), polygon(4, 4), polygon(5, 4, key=False))
     skipped = Counter[str]()
-    found = list(cvat_reader.read(exported(tmp_path, content, frames=6), skipped=skipped))
+    found = list(read_instances("cvat", exported(tmp_path, content, frames=6), skipped=skipped))
     assert [each.frame.index for each in found] == [0, 1, 4, 5]
     assert skipped == {"frames deleted in CVAT": 2}
 
@@ -97,7 +97,7 @@ def test_interpolation_keeps_to_the_step_of_the_task(tmp_path: Path) -> None:
     path = exported(tmp_path, in_track(polygon(2, 0), polygon(10, 4)), frames=11, is_export=False)
     text = path.read_text().replace("<start_frame>0", "<start_frame>2")
     path.write_text(text.replace("<frame_filter></frame_filter>", "<frame_filter>step=4</frame_filter>"))
-    found = list(cvat_reader.read(path))
+    found = list(read_instances("cvat", path))
     assert [each.frame.index for each in found] == [2, 6, 10]
     assert lefts(path) == [[0], [2], [4]]
 
@@ -105,7 +105,7 @@ def test_interpolation_keeps_to_the_step_of_the_task(tmp_path: Path) -> None:
 def test_a_single_shape_comes_back_as_a_track_of_two_keyframes(tmp_path: Path) -> None:
     uid = '<attribute name="uid">frame1-0</attribute><attribute name="score">0.5</attribute>'
     single = in_track(polygon(1, 3, more=uid), polygon(2, 3, outside=True, more=uid))
-    found = list(cvat_reader.read(exported(tmp_path, single, frames=4)))
+    found = list(read_instances("cvat", exported(tmp_path, single, frames=4)))
     assert [len(each) for each in found] == [0, 1, 0, 0]
     assert (found[1].track_ids.tolist(), found[1].scores.tolist()) == ([0], [0.5])
 
@@ -115,7 +115,7 @@ def test_painted_masks_come_back_in_tracks_of_two_keyframes(tmp_path: Path) -> N
         '<mask frame="{}" keyframe="1" outside="{}" occluded="0" rle="0, 4" left="2" top="3" width="2"'
         ' height="2" z_order="0"></mask>'
     )
-    found = list(cvat_reader.read(exported(tmp_path, in_track(mask.format(0, 0), mask.format(1, 1)))))
+    found = list(read_instances("cvat", exported(tmp_path, in_track(mask.format(0, 0), mask.format(1, 1)))))
     assert [masks.boxes_xywh(each.masks).tolist() for each in found] == [[[2, 3, 2, 2]], [], []]
 
 
@@ -136,28 +136,29 @@ def test_what_is_no_mask_is_left_out_and_counted(tmp_path: Path) -> None:
     box = '<box frame="0" keyframe="1" outside="0" occluded="0" xtl="0" ytl="0" xbr="3" ybr="3"/>'
     skipped = Counter[str]()
     body = in_track(box, box) + in_track(polygon(0, 1))
-    assert [len(each) for each in cvat_reader.read(exported(tmp_path, body), skipped=skipped)] == [1, 0, 0]
+    found = read_instances("cvat", exported(tmp_path, body), skipped=skipped)
+    assert list(map(len, found)) == [1, 0, 0]
     assert skipped == {"shapes of the kind 'box'": 2}
 
 
 def test_an_export_for_video_of_a_task_of_images_is_told_as_such(tmp_path: Path) -> None:
     path = exported(tmp_path, in_track(polygon(0, 1)), mode="annotation")
     with pytest.raises(FormatError, match=r"of a task of images, .*; export it as CVAT for images"):
-        list(cvat_reader.read(path))
+        list(read_instances("cvat", path))
 
 
 def test_labels_of_other_names_are_what_the_user_says(tmp_path: Path) -> None:
     body = in_track(polygon(0, 1), label="Pedestrian") + in_track(polygon(0, 5), label="Car")
     path = exported(tmp_path, body)
-    found = next(cvat_reader.read(path, ClassMap.parse(["Pedestrian=person"])))
+    found = next(read_instances("cvat", path, classes=ClassMap.parse(["Pedestrian=person"])))
     assert sorted(found.class_ids.tolist()) == [PERSON, CAR]
     with pytest.raises(FormatError, match="label 'Pedestrian' is no Cityscapes class"):
-        next(cvat_reader.read(path))
+        next(read_instances("cvat", path))
 
 
 def test_the_order_of_tracks_decides_which_keeps_a_number(tmp_path: Path) -> None:
     body = "".join(track(k, "3", {k: "1,1"}) for k in range(3)) + track(3, "1", {0: "5,5"})
-    tracks = [sorted(each.track_ids.tolist()) for each in cvat_reader.read(exported(tmp_path, body))]
+    tracks = [sorted(each.track_ids.tolist()) for each in read_instances("cvat", exported(tmp_path, body))]
     assert tracks == [[1, 3], [2], [4]]
 
 
@@ -235,7 +236,7 @@ def test_what_would_take_memory_is_refused_before_it_does(
         file.writelines(hostile())
     tracemalloc.start()
     with pytest.raises(FormatError, match=rf"hostile\.xml: no CVAT XML of instances \({sentence}"):
-        list(cvat_reader.read(path))
+        list(read_instances("cvat", path))
     assert tracemalloc.get_traced_memory()[1] < 300e6
     tracemalloc.stop()
 
@@ -249,7 +250,7 @@ def zipped(path: Path, *names: str) -> Path:
 
 def test_zips_that_hold_no_one_export_are_refused(tmp_path: Path) -> None:
     with pytest.raises(FormatError, match=r"it holds 2 files .* instead of one"):
-        list(cvat_reader.read(zipped(tmp_path / "two.zip", "a.xml", "b.xml")))
+        list(read_instances("cvat", zipped(tmp_path / "two.zip", "a.xml", "b.xml")))
     with pytest.raises(UsageError, match="a zip without CVAT XML or COCO JSON; unpack it"):
         sniff(zipped(tmp_path / "png.zip", "gtFine/a.png"))
     cut = zipped(tmp_path / "cut.zip", "annotations.xml")
@@ -257,7 +258,7 @@ def test_zips_that_hold_no_one_export_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no zip that can be read"):
         sniff(cut)
     with pytest.raises(FormatError, match=r"no XML|no zip"):
-        list(cvat_reader.read(cut))
+        list(read_instances("cvat", cut))
 
 
 @pytest.mark.parametrize(
@@ -287,7 +288,7 @@ def test_zips_that_hold_no_one_export_are_refused(tmp_path: Path) -> None:
 )
 def test_shapes_that_cannot_be_are_named_by_their_place(body: str, sentence: str, tmp_path: Path) -> None:
     with pytest.raises(FormatError) as fault:
-        list(cvat_reader.read(exported(tmp_path, body)))
+        list(read_instances("cvat", exported(tmp_path, body)))
     assert sentence in str(fault.value)
     assert "\n" not in str(fault.value)
 
@@ -298,13 +299,13 @@ def test_an_export_of_several_tasks_is_refused(tmp_path: Path) -> None:
         "<annotations><meta><project><tasks><task/><task/></tasks></project></meta></annotations>"
     )
     with pytest.raises(FormatError, match="it is of 2 tasks; export them one by one"):
-        list(cvat_reader.read(path))
+        list(read_instances("cvat", path))
 
 
 def test_an_image_twice_is_refused(tmp_path: Path) -> None:
     image = '<image id="0" name="a.png" width="10" height="8"/>'
     with pytest.raises(FormatError, match="image 0 is there twice"):
-        list(cvat_reader.read(exported(tmp_path, image * 2, "annotation", 2)))
+        list(read_instances("cvat", exported(tmp_path, image * 2, "annotation", 2)))
 
 
 def test_without_room_for_temporary_files_it_is_told() -> None:
@@ -323,7 +324,7 @@ def test_memory_follows_tracks_and_not_frames(tmp_path: Path) -> None:
         shapes = (polygon(k, k % 7) for k in range(frames))
         path = exported(tmp_path, in_track(*shapes), frames=frames)
         tracemalloc.start()
-        seen = sum(len(found) for found in cvat_reader.read(path))
+        seen = sum(len(found) for found in read_instances("cvat", path))
         memory = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         assert seen == frames
@@ -336,7 +337,7 @@ def test_memory_follows_tracks_and_not_frames(tmp_path: Path) -> None:
 def refusal(path: Path) -> str | None:
     """The sentence that a file is refused with, None for one that is read."""
     try:
-        list(cvat_reader.read(path))
+        list(read_instances("cvat", path))
     except FormatError as error:
         return str(error)
     return None
@@ -365,7 +366,7 @@ def test_of_shapes_of_one_depth_the_later_lies_on_top(tmp_path: Path) -> None:
     text = file.read_text()
     shape = text[text.index("<polygon") : text.index("</polygon>") + 10]
     file.write_text(text.replace(shape, shape + shape.replace('"car"', '"person"')))
-    (found,) = cvat_reader.read(file)
+    (found,) = read_instances("cvat", file)
     shown = dict(zip(found.class_ids.tolist(), masks.areas(found.masks).tolist(), strict=True))
     assert shown[PERSON] > 0
     assert not shown.get(CAR)
@@ -379,7 +380,7 @@ def uid(name: str) -> str:
 
 
 def identities(path: Path) -> list[list[int]]:
-    return [found.track_ids.tolist() for found in cvat_reader.read(path)]
+    return [found.track_ids.tolist() for found in read_instances("cvat", path)]
 
 
 def test_masks_that_cvat_takes_out_of_their_track_keep_its_identity(tmp_path: Path) -> None:
@@ -409,7 +410,7 @@ def test_hand_drawn_tracks_of_two_files_are_two_objects(tmp_path: Path) -> None:
 def test_an_export_of_cvat_has_every_frame_so_that_others_were_deleted(tmp_path: Path) -> None:
     skipped = in_track(polygon(0, 0), polygon(1, 1), polygon(4, 4), polygon(5, 5))
     path = exported(tmp_path, skipped, frames=6)
-    assert [found.frame.index for found in cvat_reader.read(path)] == [0, 1, 4, 5]
+    assert [found.frame.index for found in read_instances("cvat", path)] == [0, 1, 4, 5]
 
 
 @pytest.mark.parametrize("text", ["step=2", "step = 2", " step=2 "])
@@ -418,7 +419,7 @@ def test_steps_may_be_written_with_blanks(tmp_path: Path, text: str) -> None:
     path.write_text(
         path.read_text().replace("<frame_filter></frame_filter>", f"<frame_filter>{text}</frame_filter>")
     )
-    assert [found.frame.index for found in cvat_reader.read(path)] == [0, 2]
+    assert [found.frame.index for found in read_instances("cvat", path)] == [0, 2]
 
 
 def test_parts_that_were_relabelled_and_so_lost_their_uid_are_still_one_object(tmp_path: Path) -> None:
@@ -427,6 +428,6 @@ def test_parts_that_were_relabelled_and_so_lost_their_uid_are_still_one_object(t
         return opened + "".join(polygon(k, left, more=uid("")) for k in range(3)) + "</track>"
 
     together = exported(tmp_path, part(0, 1, "car") + part(1, 5, "car"))
-    assert [len(found) for found in cvat_reader.read(together)] == [1, 1, 1]
+    assert [len(found) for found in read_instances("cvat", together)] == [1, 1, 1]
     apart = exported(tmp_path, part(0, 1, "car") + part(1, 5, "person"))
-    assert [len(found) for found in cvat_reader.read(apart)] == [2, 2, 2]
+    assert [len(found) for found in read_instances("cvat", apart)] == [2, 2, 2]

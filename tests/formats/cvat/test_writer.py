@@ -41,7 +41,7 @@ from tests.formats.test_all_formats import (
     each_kind,
     instances,
 )
-from tests.helpers.builders import Labels, Recording, blob, mask
+from tests.helpers.builders import Labels, Recording, blob, mask, read_instances
 from tests.reference.cvat_rules import violations
 
 ALL_KEYFRAMES = CvatOptions(keyframe_iou=1)
@@ -116,7 +116,7 @@ def test_what_lies_in_a_filled_hole_is_drawn_above_it(tmp_path: Path) -> None:
     image = next(root.iterfind("image"))
     order = {shape.get("label"): shape.get("z_order") for shape in image}
     assert order == {"bus": "0", "person": "1"}
-    back = next(cvat_reader.read(tmp_path / cvat_writer.FILE))
+    back = next(read_instances("cvat", tmp_path / cvat_writer.FILE))
     person = back.masks[back.class_ids.tolist().index(PERSON)]
     assert np.array_equal(masks.decode(person), WITHIN)
     assert masks.are_disjoint(back.masks)
@@ -215,7 +215,7 @@ def test_holes_are_filled_cut_in_or_drawn_as_masks(tmp_path: Path) -> None:
         ("mask", True, {"polygon", "mask"}),
     ):
         root = published(tmp_path, labels, options=CvatOptions(holes=holes, poly_iou=1))
-        back = list(cvat_reader.read(tmp_path / cvat_writer.FILE))
+        back = list(read_instances("cvat", tmp_path / cvat_writer.FILE))
         assert [found.masks[0] == exact for found in back] == [is_exact] * 3
         assert [found.track_ids.tolist() for found in back] == [[1]] * 3
         assert {shape.tag for track in root.iterfind("track") for shape in track} == kinds
@@ -234,7 +234,7 @@ def test_long_recordings_are_split_like_the_jobs_of_a_task(tmp_path: Path, sourc
     for file in files:
         assert violations(file) == []
         first, last = map(int, file.stem.split("-"))
-        back = list(cvat_reader.read(file))
+        back = list(read_instances("cvat", file))
         assert [found.frame.index for found in back] == list(range(first, last + 1))
         assert all(sorted(found.track_ids.tolist()) == [1, 2] for found in back)
 
@@ -245,7 +245,9 @@ def test_files_of_a_split_recording_read_back_as_one(tmp_path: Path, source: Rec
     cvat_writer.write(labels, source, tmp_path / "whole", ALL_KEYFRAMES)
     cvat_writer.write(labels, source, tmp_path / "split", replace(ALL_KEYFRAMES, split_frames=15))
     [found] = sniff(tmp_path / "split").labels
-    whole, split = (list(cvat_reader.read(path)) for path in (tmp_path / "whole" / "cvat.xml", found.path))
+    whole, split = (
+        list(read_instances("cvat", path)) for path in (tmp_path / "whole" / "cvat.xml", found.path)
+    )
     assert [(each.frame, each.track_ids.tolist(), each.masks) for each in split] == [
         (each.frame, each.track_ids.tolist(), each.masks) for each in whole
     ]
@@ -261,7 +263,7 @@ def test_a_bad_shape_of_a_split_recording_is_named_with_its_file(tmp_path: Path,
     with pytest.raises(
         FormatError, match=rf"a polygon of 2 points in (track|image) \d+(, frame \d+)? of {last.name}\)"
     ):
-        list(cvat_reader.read(folder))
+        list(read_instances("cvat", folder))
 
 
 def test_a_track_that_was_cut_in_one_file_goes_on_in_the_next(tmp_path: Path) -> None:
@@ -277,7 +279,7 @@ def test_a_track_that_was_cut_in_one_file_goes_on_in_the_next(tmp_path: Path) ->
     shape = text[at : text.index("</polygon>", at) + len("</polygon>")]
     ended = shape.replace('outside="0"', 'outside="1"') + "</track>"
     first.write_text(text[:at] + ended + opened[0].replace('id="0"', 'id="7"') + text[at:])
-    tracks = [each.track_ids.tolist() for each in cvat_reader.read(folder)]
+    tracks = [each.track_ids.tolist() for each in read_instances("cvat", folder)]
     assert tracks == [[1]] * 10 + [[2]] * 20
 
 
@@ -286,7 +288,7 @@ def test_a_file_that_is_missing_between_others_is_told(tmp_path: Path) -> None:
     folder = cvat_writer.write(labels, VIDEO, tmp_path, CvatOptions(split_frames=15)).files[0]
     (folder / "000010-000024.xml").unlink()
     with pytest.raises(FormatError, match="begins with frame 20, and the files before end with 14"):
-        list(cvat_reader.read(folder))
+        list(read_instances("cvat", folder))
 
 
 def test_xml_files_with_other_names_are_a_recording_each(tmp_path: Path) -> None:
@@ -362,7 +364,7 @@ def track(number: int, uid: str | None, frames: dict[int, str], label: str = "ca
 
 
 def identities(path: Path) -> list[list[int]]:
-    return [sorted(found.track_ids.tolist()) for found in cvat_reader.read(path)]
+    return [sorted(found.track_ids.tolist()) for found in read_instances("cvat", path)]
 
 
 def test_tracks_that_people_drew_have_identities_of_their_own(tmp_path: Path) -> None:
@@ -370,7 +372,7 @@ def test_tracks_that_people_drew_have_identities_of_their_own(tmp_path: Path) ->
     assert identities(exported(tmp_path, drawn)) == [[1, 2], [2, 3], []]
     drawn = track(0, None, {0: "0,0", 1: "1,0"}) + track(1, None, {1: "5,5", 2: "5,5"})
     assert identities(exported(tmp_path, drawn)) == [[1], [1, 2], [2]]
-    assert next(cvat_reader.read(exported(tmp_path, drawn))).scores.tolist() == [1]
+    assert next(read_instances("cvat", exported(tmp_path, drawn))).scores.tolist() == [1]
 
 
 def test_a_track_that_was_cut_is_two(tmp_path: Path) -> None:
@@ -380,7 +382,7 @@ def test_a_track_that_was_cut_is_two(tmp_path: Path) -> None:
 
 def test_parts_are_one_object_while_they_are_grouped(tmp_path: Path) -> None:
     parts = track(0, "7", {0: "0,0", 1: "0,0"}, group=3) + track(1, "7", {0: "5,5"}, group=3)
-    found = list(cvat_reader.read(exported(tmp_path, parts)))
+    found = list(read_instances("cvat", exported(tmp_path, parts)))
     assert [each.track_ids.tolist() for each in found] == [[7], [7], []]
     assert masks.areas(found[0].masks).tolist() == [18]
     parts = track(0, "7", {0: "0,0"}) + track(1, "7", {0: "5,5"})
@@ -393,7 +395,7 @@ def test_masks_that_people_painted_are_read(tmp_path: Path) -> None:
         '<mask label="person" source="manual" occluded="0" rle="1, 2, 2, 1" left="4" top="5" width="3" height="2"'
         ' z_order="0"></mask><box label="car" xtl="0" ytl="0" xbr="2" ybr="2"/></image>'
     )
-    (found,) = cvat_reader.read(exported(tmp_path, painted, "annotation", 1))
+    (found,) = read_instances("cvat", exported(tmp_path, painted, "annotation", 1))
     assert found.frame.name == "a.png"
     assert found.class_ids.tolist() == [PERSON]
     rows = [".........."] * 5 + [".....##...", "......#..."] + [".........."]
@@ -402,7 +404,7 @@ def test_masks_that_people_painted_are_read(tmp_path: Path) -> None:
 
 def test_a_video_exported_as_images_is_read_once(tmp_path: Path) -> None:
     images = "".join(f'<image id="{k}" name="frame_{k:06d}" width="10" height="8"/>' for k in range(3))
-    assert [found.frame.index for found in cvat_reader.read(exported(tmp_path, images))] == [0, 1, 2]
+    assert [found.frame.index for found in read_instances("cvat", exported(tmp_path, images))] == [0, 1, 2]
 
 
 def test_copies_of_a_shape_in_an_image_are_objects_of_their_own(tmp_path: Path) -> None:
@@ -433,14 +435,15 @@ def test_copies_of_a_shape_in_an_image_are_objects_of_their_own(tmp_path: Path) 
 )
 def test_shapes_that_fit_nowhere_are_refused(body: str, sentence: str, tmp_path: Path) -> None:
     with pytest.raises(FormatError, match=rf"annotations\.xml: no CVAT XML of instances \(.*{sentence}"):
-        list(cvat_reader.read(exported(tmp_path, body)))
+        list(read_instances("cvat", exported(tmp_path, body)))
 
 
 def test_a_file_whose_last_image_has_no_labels_does_not_get_that_of_the_next(tmp_path: Path) -> None:
     labels = Labels([instances(k, (SQUARE, CAR, 0.9, 0)) for k in range(25) if k != 9])
     written = cvat_writer.write(labels, FOLDER, tmp_path, CvatOptions(split_frames=10))
     shown = [
-        [found.frame.index for found in cvat_reader.read(file)] for file in sorted(written.files[0].iterdir())
+        [found.frame.index for found in read_instances("cvat", file)]
+        for file in sorted(written.files[0].iterdir())
     ]
     assert shown == [[*range(9)], [*range(10, 20)], [*range(20, 25)]]
 
@@ -454,5 +457,5 @@ def test_a_polygon_that_reaches_out_of_all_bounds_is_refused_and_does_not_crash(
     assert points
     file.write_text(file.read_text().replace(points[1], f"{far:.0f},1", 1))
     with pytest.raises(FormatError, match="beyond 1,000,000 pixels"):
-        list(cvat_reader.read(file))
+        list(read_instances("cvat", file))
     assert any("beyond 1,000,000 pixels" in finding.message for finding in check(file))

@@ -1,40 +1,23 @@
-"""MOTS text as KITTI has it: lines `frame id class height width rle`, car 1, pedestrian 2, ignored region 10.
-
-ids are class * 1000 + k, one k for a track in the whole recording; an instance without a track has its own.
-Other classes than car and person are left out. Trackers may add a score at the end of a line.
-"""
+"""MOTS text as KITTI, and trackers that follow it, write it; a score may stand at the end of a line."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import groupby, islice
 from pathlib import Path
 from typing import NamedTuple
 
 from annotator import masks
-from annotator.errors import FormatLimitError
-from annotator.files import atomic_file
 from annotator.formats.bad_entries import BadEntries
 from annotator.formats.fields import score_of, whole
-from annotator.formats.findings import verify_sound
-from annotator.formats.interface import LabelReader, RecordingInfo, Written
-from annotator.formats.mots.check import check_mots
+from annotator.formats.interface import Reading
+from annotator.formats.mots.numbers import CLASS_IDS, IDS, IGNORE_REGION, MOTS_CLASSES, NO_ID, is_id
 from annotator.formats.names import BOM
-from annotator.formats.summary import LabelSummary, frame_without_time, lost
+from annotator.formats.summary import frame_without_time
 from annotator.instances import GroundTruth, Instances, Region
-from annotator.labels import BY_ID, BY_NAME
 from annotator.limits import MOST_FRAMES, MOST_UNLABELLED, unlabelled
 
-FILE = "mots.txt"
-MOTS_CLASSES = {BY_NAME["car"].id: 1, BY_NAME["person"].id: 2}  # Cityscapes id -> MOTS class
-CLASS_IDS = {mots_class: class_id for class_id, mots_class in MOTS_CLASSES.items()}
-IGNORE_REGION = 10
-IDS_PER_CLASS = 1000
-IDS = range(1 << 31)  # what a track id holds; 0 is one here, and goes by the last of them
-NO_ID = -1  # of detectors
 COLUMNS = ("frame", "id", "class", "height", "width")
-OTHER_CLASSES = "instances of other classes than car and person"
 
 
 class Line(NamedTuple):
@@ -61,49 +44,23 @@ class Labelled(NamedTuple):
         return Labelled([self.lines[k] for k in chosen], [self.masks[k] for k in chosen])
 
 
-def write(reader: LabelReader, source: RecordingInfo, folder: Path) -> Written:
-    """Write DIR/mots.txt."""
-    goal, losses, instances = folder / FILE, Counter[str](), 0
-    summary = LabelSummary.of(reader)
-    ids = Ids(goal)
-    with atomic_file(goal) as temporary:
-        with temporary.open("w", encoding="ascii", newline="\n") as file:
-            for found in reader.instances():
-                shown = summary.disjoint(found)
-                losses.update(lost(found, shown))
-                height, width = shown.frame.size
-                for k, mask in enumerate(shown.masks):
-                    mots_class = MOTS_CLASSES.get(int(shown.class_ids[k]))
-                    if mots_class is None:
-                        losses[OTHER_CLASSES] += 1
-                        continue
-                    object_id = ids.of(int(shown.track_ids[k]), int(shown.class_ids[k]))
-                    counts = mask["counts"].decode("ascii")
-                    file.write(f"{shown.frame.index} {object_id} {mots_class} {height} {width} {counts}\n")
-                    instances += 1
-        verify_sound(check_mots(temporary), temporary)
-    return Written((goal,), summary.frame_count, instances, +losses)
+def read(path: Path, reading: Reading | None = None) -> Iterator[GroundTruth]:
+    """Yield every frame from 0 to the last that has a line, with its ignored region; only two classes are labelled.
 
-
-def read(path: Path, bad: BadEntries | None = None) -> Iterator[Instances]:
-    """Yield the frames that have a line; scores are 1 if there are none, track ids the ids of the file.
-
-    Ignored regions are left out. Frames come in the order of the file, which must be ascending. Lines that are no
+    Where only instances are asked for, the frames that have a line, without regions. Scores are 1 if there are none,
+    track ids the ids of the file. Frames come in the order of the file, which must be ascending. Lines that are no
     label go to `bad`. Raises FormatError.
     """
-    bad = bad or BadEntries()
-    return bad.sift(path, map(_instances, _frames(path, bad)))
+    reading = reading or Reading()
+    labelled = _frames(path, reading.bad)
+    if reading.only_instances:
+        return reading.bad.sift(path, (GroundTruth(_instances(each)) for each in labelled))
+    return reading.bad.sift(path, _truths(labelled))
 
 
-def read_truth(path: Path, bad: BadEntries | None = None) -> Iterator[GroundTruth]:
-    """Yield every frame from 0 to the last that has a line, with its ignored region; only two classes are labelled."""
-    bad = bad or BadEntries()
-    return bad.sift(path, _truths(path, bad))
-
-
-def _truths(path: Path, bad: BadEntries) -> Iterator[GroundTruth]:
+def _truths(frames: Iterator[Labelled]) -> Iterator[GroundTruth]:
     following = 0
-    for labelled in _frames(path, bad):
+    for labelled in frames:
         found = _instances(labelled)
         for index in range(following, found.frame.index):  # no line: no object
             nothing = Instances.of(frame_without_time(index, found.frame.size))
@@ -112,36 +69,6 @@ def _truths(path: Path, bad: BadEntries) -> Iterator[GroundTruth]:
         ignored = labelled.of(IGNORE_REGION).masks
         regions = (Region(0, masks.union(ignored, found.frame.size)),) if ignored else ()
         yield GroundTruth(found, regions, frozenset(MOTS_CLASSES))
-
-
-def names(path: Path) -> list[str]:
-    """Nothing: frames have numbers alone."""
-    return []
-
-
-class Ids:
-    """Ids of objects, given out as they appear."""
-
-    def __init__(self, goal: Path) -> None:
-        self._goal = goal
-        self._of_track: dict[int, int] = {}
-        self._count = Counter[int]()
-
-    def of(self, track_id: int, class_id: int) -> int:
-        """The id of a track; track 0 gets a new one every time. Raises FormatError when the ids run out."""
-        if track_id in self._of_track:
-            return self._of_track[track_id]
-        k = self._count[class_id]
-        if k == IDS_PER_CLASS:
-            raise FormatLimitError(
-                f"{self._goal}: the format holds {IDS_PER_CLASS} objects of a class, and there are more of"
-                f" {BY_ID[class_id].name}; make tracks (spatialemb-track), or label shorter stretches"
-            )
-        self._count[class_id] += 1
-        object_id = MOTS_CLASSES[class_id] * IDS_PER_CLASS + k
-        if track_id:
-            self._of_track[track_id] = object_id
-        return object_id
 
 
 def _instances(labelled: Labelled) -> Instances:
@@ -222,11 +149,6 @@ def _line(number: int, text: bytes) -> Line:
     if mots_class not in CLASS_IDS and mots_class != IGNORE_REGION:
         raise ValueError(f"class {mots_class}; it knows 1, 2 and 10")
     return Line(number, frame, object_id, mots_class, (height, width), counts, score)
-
-
-def is_id(number: int) -> bool:
-    """Whether a number can be that of an object, or says that there is none."""
-    return number in IDS or number == NO_ID
 
 
 def _wrong(number: int, why: str) -> str:
