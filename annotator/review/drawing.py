@@ -198,16 +198,18 @@ def _blend(out: Picture, label_map: LabelMap, colours: list[Rgb], opacity: npt.N
         return
     some = slice(max(0, rows[0] - 1), rows[-1] + 2)
     label_map, out = label_map[some], out[some]
+    is_object = label_map > 0
     table = np.array([(0, 0, 0), *colours], np.float32)
-    alpha = np.append(np.float32(0), opacity.astype(np.float32))[label_map][..., None]
-    out[:] = out * (1 - alpha) + table[label_map] * alpha + 0.5
+    of_object = label_map[is_object]  # most pixels are of none
+    alpha = np.append(np.float32(0), opacity.astype(np.float32))[of_object][:, None]
+    out[is_object] = out[is_object] * (1 - alpha) + table[of_object] * alpha + 0.5
     is_edge = np.zeros(label_map.shape, np.bool_)
     down, right = label_map[1:] != label_map[:-1], label_map[:, 1:] != label_map[:, :-1]
     is_edge[1:] |= down
     is_edge[:-1] |= down
     is_edge[:, 1:] |= right
     is_edge[:, :-1] |= right
-    is_edge &= label_map > 0
+    is_edge &= is_object
     out[is_edge] = table[label_map[is_edge]]
 
 

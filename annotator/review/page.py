@@ -26,7 +26,7 @@ from annotator.review.colours import class_colour, class_name, hexadecimal
 from annotator.review.drawing import FrameDrawer, Picture, picture_size
 from annotator.review.listing import Entry, ReviewList
 from annotator.review.preview import PREVIEW, caption, is_current, preview_pictures
-from annotator.review.recording import Span, labels_alone
+from annotator.review.recording import Span
 from annotator.review.run_folder import UNKNOWN, LabelledRecording
 from annotator.review.tracks import MOST_ROWS, Gathered, TrackRuns
 from annotator.store import Store
@@ -159,16 +159,17 @@ def _pictures(
     store: Store, folder: Path, span: Span, listed: ReviewList, most_bytes: int
 ) -> Iterator[tuple[int, bytes]]:
     """The pictures of as many frames as there is room for: of all, or the doubtful ones and some between them."""
-    wanted: set[int] | None = None
-    spent = count = 0
-    for index, picture in _drawn(store, folder, span):
-        if wanted is None:
-            room = most_bytes // max(1, len(webp(picture)))
-            wanted = _wanted(store, span, listed, room)
-        if index in wanted and spent < most_bytes:
-            content = webp(picture)
-            spent, count = spent + len(content), count + 1
-            yield index, content
+    first = next(_drawn(store, folder, span, {span.first}), None)
+    if first is None:
+        return
+    wanted = _wanted(store, span, listed, most_bytes // len(webp(first[1])))
+    spent = 0
+    for index, picture in _drawn(store, folder, span, wanted):
+        if spent >= most_bytes:
+            return
+        content = webp(picture)
+        spent += len(content)
+        yield index, content
 
 
 def _wanted(store: Store, span: Span, listed: ReviewList, room: int) -> set[int]:
@@ -181,14 +182,16 @@ def _wanted(store: Store, span: Span, listed: ReviewList, room: int) -> set[int]
     return {*doubtful, *(indices[k] for k in even), *list(listed.picks)[:room]}
 
 
-def _drawn(store: Store, folder: Path, span: Span) -> Iterator[tuple[int, Picture]]:
-    """All frames as they are drawn: out of the preview, or without their pictures where there is none."""
+def _drawn(store: Store, folder: Path, span: Span, wanted: set[int]) -> Iterator[tuple[int, Picture]]:
+    """Some frames as they are drawn: out of the preview, or without their pictures where there is none."""
     if is_current(store, folder):
-        yield from preview_pictures(folder, store.frames())
+        yield from preview_pictures(folder, store.frames(), wanted)
         return
     drawer = FrameDrawer(picture_size(span.size, PICTURE_WIDTH))
-    for _, found in labels_alone(store, LabelSummary.of(store)):
-        yield found.frame.index, drawer.draw(None, found, caption(found))
+    summary = LabelSummary.of(store)
+    for found in store.instances():
+        if found.frame.index in wanted:
+            yield found.frame.index, drawer.draw(None, summary.disjoint(found), caption(found))
 
 
 def _columns(span: Span) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Container, Generator, Iterable, Iterator
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
@@ -110,13 +110,19 @@ def encode(path: Path, pictures: Iterable[Picture], size: tuple[int, int], fps: 
         container.mux(stream.encode())
 
 
-def preview_pictures(folder: Path, refs: Iterator[FrameRef]) -> Generator[tuple[int, Picture], None, None]:
-    """Yield the pictures of a preview, with the index of the frame that each shows, given all labelled frames."""
+def preview_pictures(
+    folder: Path, refs: Iterator[FrameRef], wanted: Container[int] | None = None
+) -> Generator[tuple[int, Picture], None, None]:
+    """Yield the pictures of a preview, with the index of the frame that each shows, given all labelled frames.
+
+    Of all of them, or of the `wanted` ones alone.
+    """
     import av
 
     with av.open(str(folder / PREVIEW)) as container:
         for frame, ref in zip(container.decode(video=0), refs, strict=False):
-            yield ref.index, frame.to_ndarray(format="rgb24")
+            if wanted is None or ref.index in wanted:
+                yield ref.index, frame.to_ndarray(format="rgb24")
 
 
 class _Sheet:

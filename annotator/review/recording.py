@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
@@ -89,12 +89,6 @@ def labelled_frames(
             coming = next(labels, None)
     if coming is not None:
         raise _another(source, f"has no frame {coming.frame.index}")
-
-
-def labels_alone(store: Store, summary: LabelSummary) -> Iterator[tuple[None, Instances]]:
-    """The same without pictures."""
-    for found in store.instances():
-        yield None, summary.disjoint(found)
 
 
 def frame_at(source: Source, ref: FrameRef) -> Picture:

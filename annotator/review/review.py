@@ -48,10 +48,11 @@ def review(job: ReviewJob, records: Mapping[str, SourceRecord]) -> Iterator[Revi
     for number, recording in enumerate(recordings):
         page = unlabelled_page(number, recording)
         if recording.has_labels:
-            done = _reviewed(recording, job)
+            done, listed = _reviewed(recording, job)
             yield done
             if job.report:
-                page = _page(number, recording, job, most_bytes, done.error)
+                page = _page(number, recording, listed, job, most_bytes)
+                page["remarks"] += {encodable(done.error)} - {*page["remarks"]} if done.error else ()
                 page["differences"] = _differences(recording, compared.get(recording.folder.resolve()), job)
         pages.append(page)
     if job.report:
@@ -90,33 +91,41 @@ def _differences(
     return Differences(encodable(str(job.other)), text, legend, pictures)
 
 
-def _reviewed(recording: LabelledRecording, job: ReviewJob) -> Reviewed:
-    """Make what there is to look at of a recording, as far as that goes."""
+def _reviewed(recording: LabelledRecording, job: ReviewJob) -> tuple[Reviewed, ReviewList | None]:
+    """Make what there is to look at of a recording, as far as that goes; and its list, if it came to that."""
     files: list[Path] = []
+    listed = error = None
     try:
-        for file in _files(recording, job):
-            files.append(file)
-    except OutputError as error:
-        if not isinstance(error, RecordingOutputError):
+        with Store.read(recording.folder) as store:
+            if not store.progress.detected:
+                raise SourceError(
+                    f"{recording.folder}: is not labelled to its end; run spatialemb-annotate again"
+                )
+            listed = _listed(store, job)
+            for file in _files(store, recording, listed, job):
+                files.append(file)
+    except OutputError as fault:
+        if not isinstance(fault, RecordingOutputError):
             raise
-        return Reviewed(recording.name, files, str(error))
-    except AnnotatorError as error:
-        return Reviewed(recording.name, files, str(error))
-    return Reviewed(recording.name, files)
+        error = str(fault)
+    except AnnotatorError as fault:
+        error = str(fault)
+    return Reviewed(recording.name, files, error), listed
 
 
 def _page(
-    number: int, recording: LabelledRecording, job: ReviewJob, most_bytes: int, failed: str | None
+    number: int, recording: LabelledRecording, listed: ReviewList | None, job: ReviewJob, most_bytes: int
 ) -> dict[str, Any]:
-    """The page of a labelled recording; as far as it can be read, where something failed."""
+    """The page of a labelled recording, as far as it can be read."""
     try:
         with Store.read(recording.folder) as store:
-            page = source_page(number, recording, store, _listed(store, job), most_bytes)
+            return source_page(
+                number, recording, store, _listed(store, job) if listed is None else listed, most_bytes
+            )
     except AnnotatorError as error:
-        page, failed = unlabelled_page(number, recording), failed or str(error)
-    if failed:
-        page["remarks"].append(encodable(failed))
-    return page
+        page = unlabelled_page(number, recording)
+        page["remarks"].append(encodable(str(error)))
+        return page
 
 
 def _listed(store: Store, job: ReviewJob) -> ReviewList:
@@ -146,21 +155,15 @@ def show(job: ReviewJob, records: Mapping[str, SourceRecord], weights: Path | No
         return write_frame(store, _source_of(recording), recording.folder, job.show, weights)
 
 
-def _files(recording: LabelledRecording, job: ReviewJob) -> Iterator[Path]:
+def _files(store: Store, recording: LabelledRecording, listed: ReviewList, job: ReviewJob) -> Iterator[Path]:
     """Make what there is to look at of a recording."""
-    with Store.read(recording.folder) as store:
-        if not store.progress.detected:
-            raise SourceError(
-                f"{recording.folder}: is not labelled to its end; run spatialemb-annotate again"
-            )
-        listed = _listed(store, job)
-        names = {ref.index: ref.name for ref in store.frames() if ref.name}
-        listed.write(recording.folder / LIST, names)
-        yield recording.folder / LIST
-        if job.preview and not is_current(store, recording.folder):
-            write_preview(store, _source_of(recording), recording.folder)
-        if is_current(store, recording.folder):
-            yield recording.folder / PREVIEW
+    names = {ref.index: ref.name for ref in store.frames() if ref.name}
+    listed.write(recording.folder / LIST, names)
+    yield recording.folder / LIST
+    if job.preview and not is_current(store, recording.folder):
+        write_preview(store, _source_of(recording), recording.folder)
+    if is_current(store, recording.folder):
+        yield recording.folder / PREVIEW
 
 
 def _source_of(recording: LabelledRecording) -> Source:
