@@ -1,6 +1,7 @@
 """Every fault that a user can meet: its type, its exit code, and a sentence that says what to do.
 
-Messages name the file and the remedy; the command prints them as they are, without a traceback.
+Messages name the file and the remedy, without a traceback. They name options by their fields, as `overwrite`, or
+`report=False`: what the command line makes flags of (`cli.options.with_flags`).
 """
 
 from __future__ import annotations
@@ -89,12 +90,12 @@ def others_go_on(count: int) -> Iterator[Callable[[], AbstractContextManager[Non
 
 
 REMEDIES = {  # of faults of one path
-    errno.ENAMETOOLONG: "rename the recording, or choose an --out with a shorter path",
-    errno.EACCES: "change its permissions, or choose another --out",
-    errno.EPERM: "change its permissions, or choose another --out",
+    errno.ENAMETOOLONG: "rename the recording, or choose an `out` with a shorter path",
+    errno.EACCES: "change its permissions, or choose another `out`",
+    errno.EPERM: "change its permissions, or choose another `out`",
     **dict.fromkeys(
         (errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENOTEMPTY, errno.ELOOP),
-        "move away what is there, or choose another --out",
+        "move away what is there, or choose another `out`",
     ),
 }
 

@@ -142,7 +142,7 @@ class FileLock:
                     log.debug("%s: locked", self._path)
             except BlockingIOError as error:
                 raise UsageError(
-                    f"{self._path.parent}: another run is writing here; wait for it, or choose another --out"
+                    f"{self._path.parent}: another run is writing here; wait for it, or choose another `out`"
                 ) from error
             finally:
                 if self._file is None:

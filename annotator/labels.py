@@ -84,6 +84,6 @@ def instance_id(class_id: int, k: int) -> int:
     if not 0 <= k < INSTANCES_PER_CLASS:
         raise FormatLimitError(
             f"{BY_ID[class_id].name} number {k}: an id (class * 1000 + number) holds numbers 0 to 999 only;"
-            " raise --seed-threshold or --min-pixels, or label a shorter stretch (--start, --end)"
+            " raise `seed_threshold` or `min_pixels`, or label a shorter stretch (`start`, `end`)"
         )
     return class_id * INSTANCES_PER_CLASS + k

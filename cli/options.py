@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import re
 import types
 from collections.abc import Callable
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, fields, is_dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import click
 from click.core import ParameterSource
 
+from annotator import options
 from annotator.options import GROUPS, group_of, options_of
 
+NAMED_OPTION = re.compile(r"`(\w+(?:=False)?)`")  # in sentences of the library
+OF_NO_RECORD = ("delete", "join", "relabel", "seconds")  # that commands declare by hand
 Record = TypeVar("Record")
 Command = Callable[..., Any]
 SIZE = tuple[int, int]  # (H, W) in pixels
@@ -66,6 +71,23 @@ def chosen(context: click.Context, record: type, values: dict[str, Any]) -> dict
         for name in options_of(record)
         if context.get_parameter_source(name) is not ParameterSource.DEFAULT
     }
+
+
+def with_flags(text: str) -> str:
+    """Text with the options that the library names by their fields, as `overwrite`, named as they are given here."""
+    return NAMED_OPTION.sub(lambda named: _flags().get(named[1], named[0]), text)
+
+
+@cache
+def _flags() -> dict[str, str]:
+    """The flag of every option, by its field, and with "=False" where the flag takes away what is the default."""
+    flags = {name: f"--{name}" for name in OF_NO_RECORD}
+    for record in (getattr(options, name) for name in options.__all__):
+        if isinstance(record, type) and is_dataclass(record):
+            defaults = {field.name: field.default for field in fields(record)}
+            for name, spec in options_of(record).items():
+                flags[f"{name}=False" if defaults[name] is True else name] = spec.flag_of(name)
+    return flags
 
 
 def pixels(value: str | tuple[int, int]) -> tuple[int, int]:

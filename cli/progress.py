@@ -32,6 +32,8 @@ from annotator.pipeline.events import (
 )
 from annotator.store.records import SourceRecord
 
+from .options import with_flags
+
 SECONDS_BETWEEN_LINES = 10.0
 GAPS_NAMED = 2  # of a recording, with their reasons
 
@@ -106,7 +108,7 @@ class Lines(NullDisplay):
         return line
 
     def _print(self, line: str) -> None:
-        print(one_line(line), file=sys.stderr, flush=True)
+        print(one_line(with_flags(line)), file=sys.stderr, flush=True)
 
 
 class Bar(NullDisplay):
@@ -152,7 +154,7 @@ class Bar(NullDisplay):
             case SourceEnded():
                 self._progress.update(self._task, description=escape(event.record.name), visible=False)
                 self._console.print(
-                    one_line(outcome(event.record, event.changed)), markup=False, highlight=False
+                    one_line(with_flags(outcome(event.record, event.changed))), markup=False, highlight=False
                 )
 
 

@@ -15,6 +15,8 @@ import click
 from annotator.errors import AnnotatorError, ExitCode
 from annotator.escape import one_line, printable
 
+from .options import with_flags
+
 DEBUG_VARIABLE = "SPATIALEMB_DEBUG"
 SAME_S = 1.0  # between two signals that are two
 
@@ -65,7 +67,7 @@ class _LogOnStderr(logging.Handler):
         if record.levelno >= logging.WARNING:
             warn(sentence)
         else:
-            click.echo(one_line(f"{record.name}: {sentence}"), err=True)
+            click.echo(one_line(with_flags(f"{record.name}: {sentence}")), err=True)
 
 
 def _set_verbosity(context: click.Context, option: click.Parameter, count: int) -> None:
@@ -86,18 +88,18 @@ verbose = click.option(
 
 def report_error(sentence: str) -> None:
     """Say what went wrong, on stderr."""
-    click.echo(one_line(f"error: {sentence}"), err=True)
+    click.echo(one_line(with_flags(f"error: {sentence}")), err=True)
 
 
 def warn(sentence: str) -> None:
     """Say on stderr what a user should know of a command that goes on."""
-    click.echo(one_line(f"warning: {sentence}"), err=True)
+    click.echo(one_line(with_flags(f"warning: {sentence}")), err=True)
 
 
 def print_result(text: str) -> None:
     """Print the result on stdout; that nobody reads it any more is no fault."""
     try:
-        print(_encodable(text), flush=True)
+        print(_encodable(with_flags(text)), flush=True)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains at exit
 

@@ -20,6 +20,7 @@ from annotator.formats.pairing import By
 from annotator.labels import BY_ID
 
 from . import shell
+from .options import with_flags
 
 TITLES = {
     "cityscapes": "Cityscapes instances",
@@ -92,7 +93,7 @@ def _print(tables: Sequence[Sheet], lines: Iterable[str]) -> None:
         for sheet in tables:
             console.print(_rich(sheet))
         for line in lines:
-            console.print(one_line(line), markup=False, highlight=False)
+            console.print(one_line(with_flags(line)), markup=False, highlight=False)
     else:
         shell.print_result("\n".join([*(f"{_plain(sheet)}\n" for sheet in tables), *lines]))
 

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from . import shell
+from .options import with_flags
 
 if TYPE_CHECKING:
     from annotator.training.loop import Progress as Training
@@ -44,7 +45,7 @@ class Lines:
             for remark in progress.remarks:
                 shell.warn(remark)
             line = f"step {progress.step} of {progress.steps}, {describe(progress)}"
-            print(line, file=sys.stderr, flush=True)
+            print(with_flags(line), file=sys.stderr, flush=True)
 
 
 class Bar(Lines):
@@ -75,7 +76,7 @@ class Bar(Lines):
     def show(self, progress: Training) -> None:
         """Move the bar."""
         for remark in progress.remarks:
-            self._console.print(f"warning: {remark}", highlight=False, markup=False)
+            self._console.print(with_flags(f"warning: {remark}"), highlight=False, markup=False)
         self._progress.update(
             self._task, completed=progress.step, total=progress.steps, description=describe(progress)
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import graphlib
+import re
 import subprocess
 import sys
 import time
@@ -11,6 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from cli.options import NAMED_OPTION, with_flags
 
 ROOT = Path(__file__).parents[1]
 
@@ -51,6 +54,7 @@ MOST_IMPORTS = 100  # of rooms by others
 LONGEST_FILE = 450  # lines
 LONGEST_FUNCTION = 60
 ONLY_IN_CLI = {"click", "rich"}
+FLAG = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
 HEAVY = {
     "torch",
     "openvino",
@@ -164,6 +168,33 @@ def test_files_and_functions_can_be_taken_in_at_once(module: str) -> None:
 @pytest.mark.parametrize("module", [module for module in MODULES if not module.startswith("cli")])
 def test_click_and_rich_stay_in_the_command_line(module: str) -> None:
     assert not {name.split(".")[0] for name in imports(module)} & ONLY_IN_CLI
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if not module.startswith("cli")])
+def test_messages_name_options_by_their_fields(module: str) -> None:
+    named = [text for text in texts(module) if FLAG.search(text) and not FLAG.fullmatch(text)]
+    assert not named, "write `overwrite`, of which the command line makes --overwrite"
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if not module.startswith("cli")])
+def test_options_that_messages_name_are_there(module: str) -> None:
+    named = {option[0] for text in texts(module) for option in NAMED_OPTION.finditer(text)}
+    assert not [option for option in named if with_flags(option) == option]
+
+
+def texts(module: str) -> Iterator[str]:
+    """The strings of a module, but for docstrings, and for what help says of options where they are declared."""
+    tree = ast.parse(MODULES[module].read_text(encoding="utf-8"))
+    declared = {
+        inner
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "option"
+        for inner in ast.walk(node)
+    }
+    documented = {node.value for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in set(ast.walk(tree)) - declared - documented:
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
 
 
 COMMANDS = {

@@ -63,19 +63,19 @@ class Project:
                 return self._server.ask(projects.retrieve, int(wanted))
             except NotFound as error:
                 raise UsageError(
-                    f"--project {wanted}: {self._server.url} has no project of this number"
+                    f"`project` {wanted}: {self._server.url} has no project of this number"
                 ) from error
         found = [each for each in self._server.ask(projects.list, search=wanted) if each.name == wanted]
         if len(found) > 1:
             raise UsageError(
-                f"--project {wanted}: {len(found)} projects are called so; give the number of one"
+                f"`project` {wanted}: {len(found)} projects are called so; give the number of one"
             )
         return found[0] if found else None
 
     def _require_identities(self) -> None:
         ours = [label.name for label in self._labels or () if label.name in BY_NAME]
         if lacks := self.lacks(name for name in ours if BY_NAME[name].has_instances):
-            raise UsageError(f"--project {self.wanted}: {lacks}")
+            raise UsageError(f"`project` {self.wanted}: {lacks}")
 
 
 def lacking(there: Iterable[Any], needed: Iterable[str]) -> str | None:

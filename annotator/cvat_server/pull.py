@@ -39,13 +39,13 @@ def pull(job: PullJob) -> Iterator[Pulled]:
     tasks = [Task.read(folder, job.url) for folder in run.folders.values()]
     if not any(tasks):
         raise UsageError(f"{job.run}: nothing of it was sent to {job.url}; push it first")
-    busy = f"{job.out}: another command is fetching into it; wait for it, or choose another --out"
+    busy = f"{job.out}: another command is fetching into it; wait for it, or choose another `out`"
     with Server.connect(job.url) as server, alone(job.out / LOCK, busy):
         for (name, folder), task in zip(run.folders.items(), tasks, strict=True):
             if task is None:
                 yield Pulled(name, None, "was never sent")
             elif (job.out / name).exists() and not job.overwrite:
-                yield Pulled(name, None, "is there already; --overwrite fetches it again")
+                yield Pulled(name, None, "is there already; `overwrite` fetches it again")
             else:
                 yield _pulled(server, job, name, folder, task)
 

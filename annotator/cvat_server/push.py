@@ -136,10 +136,10 @@ class _Push:
                 f" {ANEW}"
             )
         if self.project.is_to_be_made or self.project.number not in (None, remote.project_id):
-            return f"not in project {self.project.wanted}; leave --project out, or {ANEW}"
+            return f"not in project {self.project.wanted}; leave `project` out, or {ANEW}"
         wanted, has = self.job.segment_size, getattr(remote, "segment_size", None)
         if wanted and has is not None and min(wanted, size) != min(has or size, size):
-            return f"with jobs of {has or size} frames; leave --segment-size out, or {ANEW}"
+            return f"with jobs of {has or size} frames; leave `segment_size` out, or {ANEW}"
         if lacks := lacking(self.server.ask(remote.get_labels), labels):
             return f"{lacks}; add what is lacking there, and push again"
         return None
@@ -248,15 +248,15 @@ class _Push:
                 return task
             raise SourceError(
                 f"{broke_off} that are not those that were sent: people edited it since;"
-                " pull them first, or use --replace to lose what they did"
+                " pull them first, or use `replace` to lose what they did"
             )
         if task.digest is None:
             raise SourceError(
-                f"{broke_off}, which people may have edited since; look at it, then use --replace to send again"
+                f"{broke_off}, which people may have edited since; look at it, then use `replace` to send again"
             )
         raise SourceError(
             f"{name}: people edited task {task_id} since its tracks were sent;"
-            " pull them first, or use --replace to lose what they did"
+            " pull them first, or use `replace` to lose what they did"
         )
 
     def _held(self, task: Task, scratch: Path) -> Held:

@@ -150,7 +150,7 @@ class Server:
         ) as error:
             raise ServerError(
                 f"{self.url}: answered as no CVAT server known here does ({self.safe(str(error))});"
-                " --url takes its address without the path of a page"
+                " `url` takes its address without the path of a page"
             ) from None
 
     def _of_status(self, status: int, said: str) -> Exception:
@@ -223,11 +223,11 @@ def require_address(url: str) -> None:
     except ValueError:  # as http://[::1
         is_server = False
     if not is_server or not url.isprintable() or " " in url:
-        raise UsageError("--url takes the address of a CVAT server, as https://app.cvat.ai")
+        raise UsageError("`url` takes the address of a CVAT server, as https://app.cvat.ai")
     if "@" in address.netloc:
-        raise UsageError(f"--url must hold no password; put a token into {TOKEN_VARIABLE}")
+        raise UsageError(f"`url` must hold no password; put a token into {TOKEN_VARIABLE}")
     if address.query or address.fragment:
-        raise UsageError("--url takes the address of a CVAT server, without what follows ? or #")
+        raise UsageError("`url` takes the address of a CVAT server, without what follows ? or #")
 
 
 def _token(url: str) -> str:

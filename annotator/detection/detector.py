@@ -45,7 +45,7 @@ class Detector:
         if unknown:
             names = ", ".join(BY_ID[i].name for i in known)
             raise UsageError(
-                f"--classes {unknown[0]}: these weights don't know this class; they know {names}"
+                f"`classes` {unknown[0]}: these weights don't know this class; they know {names}"
             )
 
     @classmethod

@@ -223,7 +223,7 @@ def _quantized_model(core: Any, checkpoint: Checkpoint) -> Any:
     graph = checkpoint.quantized
     if graph is None:
         raise UsageError(
-            "--precision int8: these weights hold no graph of eight bits; make one with `spatialemb-quantize`"
+            "`precision` int8: these weights hold no graph of eight bits; make one with `spatialemb-quantize`"
         )
     require_known_layers(graph)
     weights = np.frombuffer(graph.weights, np.uint8)

@@ -69,14 +69,14 @@ def _choose_runtime(weights: Path | None, device: str, precision: str, runtime: 
         return OpenVinoRuntime(checkpoint, _precision_of_openvino(checkpoint, precision))
     except OpenVinoUnusable as error:
         if runtime == "openvino" or precision == "int8":
-            raise UsageError(f"OpenVINO: {error}; use --runtime torch") from error
+            raise UsageError(f"OpenVINO: {error}; use `runtime` torch") from error
         log.warning("PyTorch runs the network, as OpenVINO can't: %s", error)
         return _torch_runtime(checkpoint, there, precision)
 
 
 def _precision_of_openvino(checkpoint: Checkpoint, asked: str) -> str:
     if asked == "16":
-        raise UsageError("--precision 16: OpenVINO computes with 32, bf16 or int8 on a CPU")
+        raise UsageError("`precision` 16: OpenVINO computes with 32, bf16 or int8 on a CPU")
     if asked != "auto":
         return asked
     if checkpoint.quantized is not None:
@@ -86,9 +86,9 @@ def _precision_of_openvino(checkpoint: Checkpoint, asked: str) -> str:
 
 def _torch_runtime(checkpoint: Checkpoint, device: torch.device, asked: str) -> TorchRuntime:
     if asked == "int8":
-        raise UsageError("--precision int8: is for OpenVINO on a CPU; leave --runtime and --device out")
+        raise UsageError("`precision` int8: is for OpenVINO on a CPU; leave `runtime` and `device` out")
     if asked == "16" and device.type == "cpu":
-        raise UsageError("--precision 16: is for CUDA; use 32 or bf16 on a CPU")
+        raise UsageError("`precision` 16: is for CUDA; use 32 or bf16 on a CPU")
     if asked == "auto":
         asked = "bf16" if has_fast_bf16(device) else "32"
     return TorchRuntime(checkpoint, device, asked)
@@ -98,12 +98,12 @@ def _device(name: str) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if not KNOWN_DEVICE.fullmatch(name):
-        raise UsageError(f"--device does not know {name!r}; choose from auto, cpu, cuda, cuda:N")
+        raise UsageError(f"`device` does not know {name!r}; choose from auto, cpu, cuda, cuda:N")
     device = torch.device(name)
     present = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if device.type == "cuda" and (device.index or 0) >= present:
         raise UsageError(
-            f"--device {name}: PyTorch finds {present or 'no'} CUDA device{'s' * (present > 1)} here;"
-            " use --device cpu, or auto"
+            f"`device` {name}: PyTorch finds {present or 'no'} CUDA device{'s' * (present > 1)} here;"
+            " use `device` cpu, or auto"
         )
     return device

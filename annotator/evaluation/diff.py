@@ -176,7 +176,7 @@ def parse_seconds(text: str) -> dict[str, float]:
     for part in filter(None, (part.strip() for part in text.split(","))):
         kind, _, number = (each.strip() for each in part.partition("="))
         if kind not in seconds or not number.replace(".", "", 1).isdecimal():
-            raise UsageError(f"--seconds takes KIND=NUMBER,... of {', '.join(seconds)}, not {part!r}")
+            raise UsageError(f"`seconds` takes KIND=NUMBER,... of {', '.join(seconds)}, not {part!r}")
         seconds[kind] = float(number)
     return seconds
 

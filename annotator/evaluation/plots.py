@@ -40,7 +40,7 @@ def require_matplotlib() -> None:
     """Raise UsageError, saying how to install it, when there is no matplotlib."""
     if find_spec("matplotlib") is None:
         raise UsageError(
-            '--plots needs matplotlib; install it with: pip install "spatialemb-annotate[plots]"'
+            '`plots` needs matplotlib; install it with: pip install "spatialemb-annotate[plots]"'
         )
 
 

@@ -305,7 +305,7 @@ def _refuse_tracks_by_name(comparison: Comparison, metrics: Collection[str]) -> 
     if "tracks" in metrics:
         side = _without_identities(comparison)
         where = f"{side.path} ({side.format.title})" if side else "one of the sides, recording by recording,"
-        raise UsageError(f"--metrics tracks: {where} holds no identities; leave tracks out")
+        raise UsageError(f"`metrics` tracks: {where} holds no identities; leave tracks out")
 
 
 def _known(value: Any) -> Any:

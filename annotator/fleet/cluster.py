@@ -27,7 +27,7 @@ def connected(job: AnnotationJob) -> Iterator[Any]:
     try:
         import ray
     except ImportError as error:
-        raise UsageError('--engine ray: needs `pip install "spatialemb-annotate[fleet]"`') from error
+        raise UsageError('`engine` ray: needs `pip install "spatialemb-annotate[fleet]"`') from error
     if ray.is_initialized():
         yield ray
         return
@@ -41,7 +41,7 @@ def connected(job: AnnotationJob) -> Iterator[Any]:
     except Exception as error:
         said = shown(one_line(str(error) or type(error).__name__))[:300]
         raise UsageError(
-            f"--address {shown(one_line(address))}: no Ray cluster can be joined there ({said}); check"
+            f"`address` {shown(one_line(address))}: no Ray cluster can be joined there ({said}); check"
             f" that it runs, that its version of Ray is {ray.__version__}, and its token: {WITHOUT_TOKEN}"
         ) from None
     try:
@@ -61,7 +61,7 @@ def count_of_workers(ray: Any, job: AnnotationJob) -> tuple[int, dict[str, float
     most = cpus // job.engine.worker_threads
     if most < 1:
         raise UsageError(
-            f"--worker-threads {job.engine.worker_threads}: the cluster has {cpus} CPUs in all; give fewer"
+            f"`worker_threads` {job.engine.worker_threads}: the cluster has {cpus} CPUs in all; give fewer"
         )
     return job.engine.workers or most, needs
 
@@ -76,5 +76,5 @@ def require_same_versions(here: dict[str, str], place: tuple[str, int, dict[str,
     ]
     if unlike:
         raise UsageError(
-            f"--engine ray: machine {host} has {', '.join(unlike)}; install the same on all machines of the cluster"
+            f"`engine` ray: machine {host} has {', '.join(unlike)}; install the same on all machines of the cluster"
         )

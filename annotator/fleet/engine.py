@@ -16,8 +16,8 @@ def annotate(job: AnnotationJob) -> Generator[Event, None, None]:
     if job.engine.engine == "ray":
         if is_stored(job):
             raise UsageError(
-                "--engine ray: takes inputs and --out on a disk that all its machines share; for object storage start"
-                " a command on each machine, with --shard 1/N to N/N"
+                "`engine` ray: takes inputs and `out` on a disk that all its machines share; for object storage start"
+                " a command on each machine, with `shard` 1/N to N/N"
             )
         from annotator.fleet.ray_engine import annotate_on_ray
 

@@ -118,8 +118,8 @@ class _Crew:
         if not ready:
             there = self._ray.available_resources()
             raise UsageError(
-                f"--engine ray: no worker could begin in {START_S:g} s; the cluster has {there.get('CPU', 0):g} CPUs"
-                f" and {there.get('GPU', 0):g} GPUs free; wait, or lower --worker-threads"
+                f"`engine` ray: no worker could begin in {START_S:g} s; the cluster has {there.get('CPU', 0):g} CPUs"
+                f" and {there.get('GPU', 0):g} GPUs free; wait, or lower `worker_threads`"
             )
         try:
             self._known = self._ray.get(ready[0])
@@ -127,7 +127,7 @@ class _Crew:
             require_same_versions(versions(), self._ray.get(member.actor.place.remote()))
         except self._ray.exceptions.RayActorError as error:
             cause = getattr(error, "cause", None) or error
-            raise UsageError(f"--engine ray: a worker can't begin ({str(cause).splitlines()[-1]})") from error
+            raise UsageError(f"`engine` ray: a worker can't begin ({str(cause).splitlines()[-1]})") from error
         return self._known
 
     def idle(self) -> Iterator[_Member]:
@@ -149,8 +149,8 @@ class _Crew:
             return False
         if repr(facts) != repr(self._known):
             raise UsageError(
-                f"--engine ray: workers would label differently ({facts.made_with} on {facts.runtime.device}, others"
-                f" {self._known.made_with}); give --runtime, --precision and --device"
+                f"`engine` ray: workers would label differently ({facts.made_with} on {facts.runtime.device}, others"
+                f" {self._known.made_with}); give `runtime`, `precision` and `device`"
             )
         member.is_checked, member.alive = True, time.monotonic()
         return True
@@ -327,9 +327,9 @@ class _Driver:
                 member.beat, member.asked = member.actor.beats.remote(), now
             took = (now - call.since) / 60
             if (now - member.alive) / 60 > bounds.stall_minutes:
-                why = f"no progress for {bounds.stall_minutes:g} minutes (--stall-minutes)"
+                why = f"no progress for {bounds.stall_minutes:g} minutes (`stall_minutes`)"
             elif bounds.max_minutes is not None and took > bounds.max_minutes:
-                why = f"it took more than {bounds.max_minutes:g} minutes (--max-minutes)"
+                why = f"it took more than {bounds.max_minutes:g} minutes (`max_minutes`)"
             else:
                 continue
             del self._calls[member.call]

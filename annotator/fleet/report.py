@@ -108,7 +108,7 @@ def report(out: Path, csv_file: Path | None = None) -> FleetReport:
     """
     files = [path for path in record_files(out) if path.is_file()]
     if not files:
-        raise UsageError(f"{out}: no run is here; name the --out of spatialemb-annotate")
+        raise UsageError(f"{out}: no run is here; name the `out` of spatialemb-annotate")
     records: dict[str, SourceRecord] = {}
     for path in files:
         records |= read_records(path, is_over=False)

@@ -23,7 +23,7 @@ from annotator.pipeline.annotate import attempt, bounded, run_metadata
 from annotator.pipeline.events import Event, RunStarted, SourceEnded, StepStarted
 from annotator.pipeline.run import Run
 from annotator.store import FILE_NAME as STORE_NAME
-from annotator.store.fingerprint import fingerprint
+from annotator.store.fingerprint import fingerprint, named
 from annotator.store.records import DONE, FAILED, SourceRecord
 from annotator.video import Findings, Source, find
 
@@ -85,7 +85,7 @@ def _output(path: Path) -> Storage | None:
     out = Storage(url)
     if not out.is_writable:
         raise UsageError(
-            f"--out {out.name}: can only be read; name a folder or a storage that can be written"
+            f"`out` {out.name}: can only be read; name a folder or a storage that can be written"
         )
     return out
 
@@ -155,7 +155,7 @@ def _known(
     before = marker.get("asked") or {}
     redone = ("tracking", "publishing", "formats", "preview")  # from the store, without detection
     changes = [
-        f"{key} {before.get(key)} (not {shaped_by.get(key)})"
+        f"{named(key)} {before.get(key)} (not {shaped_by.get(key)})"
         for key in {**before, **shaped_by}
         if key not in redone and before.get(key) != shaped_by.get(key)
     ]
@@ -163,8 +163,8 @@ def _known(
         changes.append("another version of the recording")
     if changes:
         raise UsageError(
-            f"{job.out}: {recording.name} was made with {', '.join(changes)}; use --overwrite to start again,"
-            " or another --out"
+            f"{job.out}: {recording.name} was made with {', '.join(changes)}; use `overwrite` to start again,"
+            " or another `out`"
         )
     if any(before.get(key) != shaped_by.get(key) for key in redone):
         return None
@@ -228,13 +228,13 @@ class _Task:
         free = shutil.disk_usage(self.inputs).free / 1e9
         address = self.recording.address
         if self.job.faults.max_gb is not None and size > self.job.faults.max_gb:
-            raise SourceError(f"{address}: has {size:.3g} GB, more than --max-gb {self.job.faults.max_gb:g}")
+            raise SourceError(f"{address}: has {size:.3g} GB, more than `max_gb` {self.job.faults.max_gb:g}")
         if bound is not None and size > bound:
-            raise SourceError(f"{address}: has {size:.3g} GB, more than --scratch-gb {bound:g}; give it more")
+            raise SourceError(f"{address}: has {size:.3g} GB, more than `scratch_gb` {bound:g}; give it more")
         if size > free:
             raise SourceError(
                 f"{address}: has {size:.3g} GB, and {self.inputs} has room for {free:.3g}; make room, or choose"
-                " another --scratch"
+                " another `scratch`"
             )
 
     def _upload(self, labels: Path, out: Storage) -> None:

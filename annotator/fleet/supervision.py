@@ -35,7 +35,7 @@ STOPPED = (signal.SIGINT, signal.SIGTERM)
 WHY = {
     "SIGSEGV": "a C library read memory that isn't there",
     "SIGABRT": "a C library gave up",
-    "SIGKILL": "killed, as the system does where memory is short: use a smaller --batch-size or --scale",
+    "SIGKILL": "killed, as the system does where memory is short: use a smaller `batch_size` or `scale`",
     "SIGILL": "a C library uses instructions that this processor lacks",
 }
 
@@ -214,11 +214,11 @@ class _Watch:
         if self.at is None or self.code is not None:
             return None
         if clock.idle_s > 60 * bounds.stall_minutes:
-            return f"no progress for {bounds.stall_minutes:g} minutes (--stall-minutes)"
+            return f"no progress for {bounds.stall_minutes:g} minutes (`stall_minutes`)"
         if bounds.max_minutes is not None and clock.since_begin_s > 60 * bounds.max_minutes:
-            return f"it took more than {bounds.max_minutes:g} minutes (--max-minutes)"
+            return f"it took more than {bounds.max_minutes:g} minutes (`max_minutes`)"
         if bounds.memory_gb is not None and resident_bytes(child) > bounds.memory_gb * 1e9:
-            return f"it took more than {bounds.memory_gb:g} GB of memory (--memory-gb)"
+            return f"it took more than {bounds.memory_gb:g} GB of memory (`memory_gb`)"
         return None
 
     def died_of(self, number: int, trace: IO[bytes]) -> str:

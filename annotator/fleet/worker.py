@@ -196,7 +196,7 @@ def _merge(store: Store, source: Source, folder: Path, job: AnnotationJob, chunk
                     batch = []
             store.add(batch, part.gaps())
     if store.frame_count == 0:
-        raise SourceError(f"{source.path}: no frame to label; look at --start and --end, or at the file")
+        raise SourceError(f"{source.path}: no frame to label; look at `start` and `end`, or at the file")
     remarks = tuple(dict.fromkeys(remark for chunk in chunks for remark in chunk.remarks))
     is_in_order = all(chunk.is_in_order for chunk in chunks)
     progress = store.progress.with_remarks("detect", remarks)

@@ -26,7 +26,7 @@ from typing import TypeVar
 
 from annotator.errors import FormatError, LabelFileError
 
-SKIPPED = "entries that are no labels (--skip-bad)"
+SKIPPED = "entries that are no labels (`skip_bad`)"
 NAMED = 3  # of the entries of a file: the others are counted
 Frame = TypeVar("Frame")
 
@@ -74,5 +74,5 @@ class BadEntries:
         more = [f"and {self.count - NAMED} more"] if self.count > NAMED else []
         listed = "; ".join([*self._first, *more])
         body = listed if self.count == 1 else f"{self.count} entries: {listed}"
-        remedy = f"--skip-bad leaves {'it' if self.count == 1 else 'them'} out"
+        remedy = f"`skip_bad` leaves {'it' if self.count == 1 else 'them'} out"
         raise LabelFileError(f"{path}: {claim} ({body}); {remedy}" if claim else f"{path}: {body}; {remedy}")

@@ -30,7 +30,7 @@ class ClassMap:
             is_class = wanted in BY_NAME and BY_NAME[wanted].has_instances
             if not equals or not name.strip() or (wanted != NONE and not is_class):
                 raise UsageError(
-                    f"--map takes NAME=CLASS, as pedestrian=person, or NAME={NONE} to leave it out, not {text!r}"
+                    f"`map` takes NAME=CLASS, as pedestrian=person, or NAME={NONE} to leave it out, not {text!r}"
                 )
             given[name] = None if wanted == NONE else BY_NAME[wanted].id
         return cls({name.strip(): class_id for name, class_id in given.items()} | given)
@@ -47,7 +47,7 @@ class ClassMap:
         names = dict.fromkeys(names)
         unknown = [name for name in names if not self.knows(name)]
         if unknown and not self.leaves_out_others:
-            options = " ".join(f"--map {shlex.quote(f'{name}={NONE}')}" for name in unknown)
+            options = " ".join(f"`map` {shlex.quote(f'{name}={NONE}')}" for name in unknown)
             one = len(unknown) == 1
             raise LabelFileError(
                 f"label{'' if one else 's'} {', '.join(map(repr, unknown))} {'is' if one else 'are'} no Cityscapes"

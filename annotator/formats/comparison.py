@@ -110,7 +110,7 @@ class Recording:
     def _remedy(self) -> str:
         if self.match == MATCH_ID:
             return ""
-        return "; if they are the same images in the same order, --match id pairs them by number"
+        return "; if they are the same images in the same order, `match` id pairs them by number"
 
     def _by_pairs(
         self,

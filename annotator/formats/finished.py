@@ -32,7 +32,7 @@ def require_finished(side: LabelSet, reading: ReadingOptions) -> None:
         more = f" and {len(lacking) - MOST_NAMED} more" if len(lacking) > MOST_NAMED else ""
         raise UsageError(
             f"{side.path}: is not finished: {', '.join(lacking[:MOST_NAMED])}{more}; run spatialemb-annotate again, or"
-            " take what is there with --unfinished"
+            " take what is there with `unfinished`"
         )
 
 

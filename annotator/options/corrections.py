@@ -39,7 +39,7 @@ class ConversionJob:
     def __post_init__(self) -> None:
         check(self)
         if self.like is None and self.pairing != PAIRED_AS_NAMED:
-            raise UsageError("--match says how frames meet those of --like RUN, which is lacking")
+            raise UsageError("`match` says how frames meet those of `like` RUN, which is lacking")
 
 
 @dataclass(frozen=True)
@@ -57,10 +57,10 @@ class EditJob:
             if not BY_ID[class_id].has_instances:
                 name = BY_ID[class_id].name
                 raise UsageError(
-                    f"--relabel {track}={name}: this class has no instances; --delete removes a track"
+                    f"`relabel` {track}={name}: this class has no instances; `delete` removes a track"
                 )
         if any(len(set(tracks)) < 2 for tracks in self.join):
-            raise UsageError("--join takes two tracks or more, as 3,7")
+            raise UsageError("`join` takes two tracks or more, as 3,7")
 
 
 @dataclass(frozen=True)

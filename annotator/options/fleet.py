@@ -27,7 +27,7 @@ class Shard:
         """The shard of "3/8". Raises UsageError."""
         found = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text)
         if not found or not 1 <= int(found[1]) <= int(found[2]) <= MOST_SHARDS:
-            raise UsageError(f"--shard {text!r}: give the part and how many there are, from 1/1 on, as 3/8")
+            raise UsageError(f"`shard` {text!r}: give the part and how many there are, from 1/1 on, as 3/8")
         return cls(int(found[1]), int(found[2]))
 
     def holds(self, name: str) -> bool:

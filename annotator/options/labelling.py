@@ -92,13 +92,13 @@ class DetectionOptions:
     def __post_init__(self) -> None:
         check(self)
         if self.end is not None and self.end <= self.start:
-            raise UsageError(f"--end {self.end} leaves no frame to label after --start {self.start}")
+            raise UsageError(f"`end` {self.end} leaves no frame to label after `start` {self.start}")
         if self.classes is not None:
             ids = class_ids(self.classes)
             if not ids:
-                raise UsageError("--classes names no class; leave it out to label all that the weights know")
+                raise UsageError("`classes` names no class; leave it out to label all that the weights know")
             if plain := [name for name in self.classes if not BY_NAME[name].has_instances]:
-                raise UsageError(f"--classes {plain[0]}: this class has no instances to find")
+                raise UsageError(f"`classes` {plain[0]}: this class has no instances to find")
 
     @property
     def class_ids(self) -> tuple[int, ...] | None:
@@ -284,9 +284,9 @@ class AnnotationJob:
         if not self.inputs:
             raise UsageError("nothing to label: name a video, an image folder, or a folder of recordings")
         if not KNOWN_DEVICE.fullmatch(self.device):
-            raise UsageError(f"--device does not know {self.device!r}; choose from auto, cpu, cuda, cuda:N")
+            raise UsageError(f"`device` does not know {self.device!r}; choose from auto, cpu, cuda, cuda:N")
         if not self.formats:
-            raise UsageError(f"--format names no format; choose from {', '.join(FORMATS)}")
+            raise UsageError(f"`formats` names no format; choose from {', '.join(FORMATS)}")
         _ = self.part
 
     @property

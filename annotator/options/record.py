@@ -30,21 +30,20 @@ class Option:
 
     def check(self, name: str, value: object) -> None:
         """Raise UsageError when `value` is out of bounds or not one of the choices."""
-        flag = self.flag_of(name)
         values = value if isinstance(value, tuple) else (value,)
         for number in values:
             if isinstance(number, (int, float)) and not isinstance(number, bool):
-                self._check_bounds(flag, number)
+                self._check_bounds(name, number)
         if self.choices:
             for unknown in (v for v in values if v is not None and v not in self.choices):
-                raise UsageError(f"{flag} does not know {unknown!r}; choose from {', '.join(self.choices)}")
+                raise UsageError(f"`{name}` does not know {unknown!r}; choose from {', '.join(self.choices)}")
 
-    def _check_bounds(self, flag: str, value: float) -> None:
+    def _check_bounds(self, name: str, value: float) -> None:
         low = -math.inf if self.minimum is None else self.minimum
         high = math.inf if self.maximum is None else self.maximum
         if not low <= value <= high:  # also false for nan
             bounds = f"at least {low:g}" if high == math.inf else f"between {low:g} and {high:g}"
-            raise UsageError(f"{flag} must be {bounds}, not {value:g}")
+            raise UsageError(f"`{name}` must be {bounds}, not {value:g}")
 
 
 def option(help: str, **details: Any) -> dict[str, Option]:

@@ -38,6 +38,6 @@ class ReviewJob:
     def __post_init__(self) -> None:
         check(self)
         if self.other is not None and not self.report:
-            raise UsageError(f"{self.other}: differences are shown in report.html; leave out --no-report")
+            raise UsageError(f"{self.other}: differences are shown in report.html; leave out `report=False`")
         if not self.run.exists():
             raise UsageError(f"{self.run}: isn't there; name a folder that spatialemb-annotate wrote")

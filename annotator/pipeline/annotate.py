@@ -123,7 +123,7 @@ def detect(source: Source, detector: Detector, store: Store, batch_size: int) ->
             yield FramesLabelled(source.name, frames, len(found), sum(map(len, found)))
         store.add([], batches.take_gaps())
     if store.frame_count == 0:
-        raise SourceError(f"{source.path}: no frame to label; look at --start and --end, or at the file")
+        raise SourceError(f"{source.path}: no frame to label; look at `start` and `end`, or at the file")
     progress = store.progress.with_remarks("detect", tuple(source.remarks))
     # Times out of order can't be put in order without those of the frames between.
     goes_by_index = options.every > 1 and not source.is_in_order
@@ -179,7 +179,7 @@ def require_bounds(source: Source, folder: Path, job: AnnotationJob) -> None:
         size = sum(path.stat().st_size for path in source.files) / 1e9
         if size > job.faults.max_gb:
             raise SourceError(
-                f"{source.path}: has {size:.3g} GB, more than --max-gb {job.faults.max_gb:g}; cut it into parts"
+                f"{source.path}: has {size:.3g} GB, more than `max_gb` {job.faults.max_gb:g}; cut it into parts"
             )
 
 
@@ -238,7 +238,7 @@ def describe_failure(error: Exception, path: str, folder: Path) -> str:
     if isinstance(error, AnnotatorError):
         return str(error)
     if isinstance(error, MemoryError | torch.cuda.OutOfMemoryError) or "allocate memory" in str(error):
-        return f"{path}: not enough memory; use a smaller --batch-size or --scale"
+        return f"{path}: not enough memory; use a smaller `batch_size` or `scale`"
     if isinstance(error, OSError):
         return f"{path}: can't be read ({error.strerror or error}); check that it is there and may be read"
     kind = f"{type(error).__name__}: {error}".splitlines()[0]

@@ -97,10 +97,10 @@ def _require_room(imports: list[Import], job: ConversionJob) -> None:
         places = [folder] if job.to == RUN_FOLDER else [folder / name for name in FORMATS[job.to].outputs]
         for place in filter(Path.exists, places):
             if each.labels.path.resolve().is_relative_to(place.resolve()):
-                raise UsageError(f"{place}: is what is to be converted; choose another --out")
+                raise UsageError(f"{place}: is what is to be converted; choose another `out`")
             if not job.overwrite:
                 raise UsageError(
-                    f"{place}: is there already; use --overwrite to replace it, or another --out"
+                    f"{place}: is there already; use `overwrite` to replace it, or another `out`"
                 )
 
 
@@ -184,7 +184,7 @@ def _imports_like(job: ConversionJob, like: Path) -> list[Import]:
     """The recordings of a source that a run has, as corrections of it."""
     comparison = compare(like, job.source, job.reading, job.pairing)
     if comparison.prediction.format is not RUN:
-        raise UsageError(f"{like}: is no run of this tool; --like takes the run that the labels are of")
+        raise UsageError(f"{like}: is no run of this tool; `like` takes the run that the labels are of")
     imports = []
     for each in comparison.recordings:
         if len(each.predicted) != 1 or len(each.true) != 1:

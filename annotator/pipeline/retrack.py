@@ -60,20 +60,20 @@ def _goals(found: list[RecordingLabels], job: TrackingJob) -> list[Path]:
     for labels in found:
         if labels.format not in (RUN, MOTS):
             raise UsageError(
-                f"{labels.path}: is {labels.format.title}; make a run of it with spatialemb-convert --to run"
+                f"{labels.path}: is {labels.format.title}; make a run of it with spatialemb-convert `to` run"
             )
     if texts and out is None:
-        raise UsageError(f"{texts[0].path}: is MOTS text; say with --out where its tracks go")
+        raise UsageError(f"{texts[0].path}: is MOTS text; say with `out` where its tracks go")
     if out is not None and not texts:
-        raise UsageError("--out is for MOTS text; the tracks of a run are made anew in place")
+        raise UsageError("`out` is for MOTS text; the tracks of a run are made anew in place")
     goals = [labels.path if labels.format is RUN else _goal(labels, out, len(texts)) for labels in found]
     for labels, goal in zip(found, goals, strict=True):
         if goals.count(goal) > 1:
             raise UsageError(f"{labels.path}: {goal} would be written twice; track these files one by one")
         if labels.format is MOTS and goal.exists() and goal.samefile(labels.path):
-            raise UsageError(f"{labels.path}: would be overwritten by its tracks; choose another --out")
+            raise UsageError(f"{labels.path}: would be overwritten by its tracks; choose another `out`")
         if labels.format is MOTS and goal.exists() and not job.overwrite:
-            raise UsageError(f"{goal}: is there already; use --overwrite to replace it, or another --out")
+            raise UsageError(f"{goal}: is there already; use `overwrite` to replace it, or another `out`")
     return goals
 
 
@@ -81,7 +81,7 @@ def _goal(labels: RecordingLabels, out: Path | None, texts: int) -> Path:
     assert out is not None
     is_file = out.suffix == SUFFIX and not out.is_dir()
     if is_file and texts > 1:
-        raise UsageError(f"--out {out}: is one file for {texts} recordings; name a folder")
+        raise UsageError(f"`out` {out}: is one file for {texts} recordings; name a folder")
     return out if is_file else out / labels.path.name
 
 
@@ -91,7 +91,7 @@ def _retrack_run(labels: RecordingLabels, job: TrackingJob) -> Retracked:
         progress = store.progress
     if isinstance(progress.tracking, Edited) and not job.overwrite:
         raise UsageError(
-            f"{labels.path}: has tracks that people made or edited; use --overwrite to make them anew all the same"
+            f"{labels.path}: has tracks that people made or edited; use `overwrite` to make them anew all the same"
         )
     if not progress.detected:
         raise UsageError(f"{labels.path}: is not labelled to its end; run spatialemb-annotate again first")

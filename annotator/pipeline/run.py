@@ -95,7 +95,7 @@ class Run:
             self._is_first = not self._file.exists()
         except OSError as error:
             raise UsageError(
-                f"{self.out}: can't be written ({error.strerror}); choose another --out"
+                f"{self.out}: can't be written ({error.strerror}); choose another `out`"
             ) from error
         parts = [] if self._shared_locks else record_files(self.out)[1:]
         before = read_records(self.out / RUN_FILE)
@@ -265,7 +265,7 @@ def locked(run: RunFolder, recording: Named) -> Iterator[Run | None]:
         yield writer
 
 
-def require_run(path: Path, remedy: str = "make a run of it with spatialemb-convert --to run") -> RunFolder:
+def require_run(path: Path, remedy: str = "make a run of it with spatialemb-convert `to` run") -> RunFolder:
     """Open the run at a path. Raises UsageError for all else, saying what it is and the remedy."""
     with bad_input():
         format = sniff(path).format

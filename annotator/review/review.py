@@ -148,7 +148,7 @@ def show(job: ReviewJob, records: Mapping[str, SourceRecord], weights: Path | No
     if len(labelled) != 1 or job.show is None:
         names = ", ".join(each.name for each in labelled[:3])
         raise UsageError(
-            f"{job.run}: --show draws a frame of one recording; name its folder, as those of {names}"
+            f"{job.run}: `show` draws a frame of one recording; name its folder, as those of {names}"
         )
     recording = labelled[0]
     with Store.read(recording.folder) as store:

@@ -104,7 +104,7 @@ class Database:
             return False
         raise UsageError(
             f"{self.path}: was made by another version of this tool, or by another tool (schema {version},"
-            f" not {SCHEMA_VERSION}); use --overwrite to start again, or another --out"
+            f" not {SCHEMA_VERSION}); use `overwrite` to start again, or another `out`"
         )
 
     def _require_sound_tables(self) -> None:
@@ -181,7 +181,7 @@ def _closed_on_error(connection: sqlite3.Connection) -> Iterator[None]:
 
 def damaged(path: Path, what: str) -> SourceError:
     """The fault that a store is not as it was written, with its remedy."""
-    return SourceError(f"{path}: is damaged ({what}); use --overwrite to label this recording again")
+    return SourceError(f"{path}: is damaged ({what}); use `overwrite` to label this recording again")
 
 
 def _cant_be_undone(path: Path, reason: str | None) -> SourceError:

@@ -23,6 +23,11 @@ def fingerprint(recording: str, weights_sha256: str, options: DetectionOptions) 
     return {"version": annotator.__version__, "weights": weights_sha256, "recording": recording, **asked}
 
 
+def named(key: str) -> str:
+    """What messages call an entry of a fingerprint: an option by its field, as `scale`."""
+    return f"`{key[2:].replace('-', '_')}`" if key.startswith("--") else key
+
+
 def content_hash(files: Iterable[Path]) -> str:
     """A hash of the files of a recording: names, sizes, and what stands at the ends of each.
 

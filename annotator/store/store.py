@@ -24,6 +24,7 @@ from annotator.frames import FrameRef, Gap
 from annotator.instances import Instances
 from annotator.store.database import Database, Row, damaged, delete
 from annotator.store.edits import TrackEditor
+from annotator.store.fingerprint import named
 from annotator.store.progress import NOTES, Edited, Progress, from_notes, to_notes
 from annotator.store.rows import (
     frame_of,
@@ -118,14 +119,14 @@ class Store:
         """Raise UsageError, saying what differs, when the store was made with another fingerprint."""
         made_with, asked = self.fingerprint, json.loads(_json(dict(fingerprint)))
         changes = [
-            f"{key} {_brief(made_with.get(key))} (not {_brief(asked.get(key))})"
+            f"{named(key)} {_brief(made_with.get(key))} (not {_brief(asked.get(key))})"
             for key in {**made_with, **asked}
             if made_with.get(key) != asked.get(key)
         ]
         if changes:
             raise UsageError(
-                f"{self.path}: was made with {', '.join(changes)}; use --overwrite to start again,"
-                " or another --out"
+                f"{self.path}: was made with {', '.join(changes)}; use `overwrite` to start again,"
+                " or another `out`"
             )
 
     # ---- writing

@@ -59,6 +59,6 @@ class Tally:
             return {"instances without identities, as the images don't look like a sequence": self.instances}
         what = (
             f"instances left out whose tracks have fewer than {min_track} sound ones,"
-            " which --min-track 1 or --no-track keeps"
+            " which `min_track` 1 or `enabled=False` keeps"
         )
         return {what: self.lost} if self.lost else {}

@@ -77,18 +77,18 @@ class State:
             about = json.loads(state["about"])
         except Exception as error:  # damaged bytes make the unpickler fail in any way
             raise UsageError(
-                f"{path} is damaged or of another version; delete it, and start from {LAST} with --weights"
+                f"{path} is damaged or of another version; delete it, and start from {LAST} with `weights`"
             ) from error
         if different := _differences(_plain(self.run_metadata), about):
             raise UsageError(
-                f"{out} holds a training with {different}: go on with the same options, or take another --out"
+                f"{out} holds a training with {different}: go on with the same options, or take another `out`"
             )
         try:
             self.network.load_state_dict(state["network"])
             self.average.load_state_dict(state["average"])
             self.optimizer.load_state_dict(state["optimizer"])
         except (RuntimeError, ValueError) as error:
-            raise UsageError(f"{out} holds the training of another network; take another --out") from error
+            raise UsageError(f"{out} holds the training of another network; take another `out`") from error
         self.step, self.best = state["step"], state["best"]
         self.seconds = state.get("seconds", 0.0)
 

@@ -39,7 +39,7 @@ def launch(device: str, precision: str) -> Fabric:
             'training needs Lightning Fabric: pip install "spatialemb-annotate[train]"'
         ) from error
     if device == "cuda" and not torch.cuda.is_available():
-        raise UsageError("--device cuda: PyTorch finds no CUDA device here; use --device cpu, or auto")
+        raise UsageError("`device` cuda: PyTorch finds no CUDA device here; use `device` cpu, or auto")
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     processes, here = (int(os.environ.get(name, 1)) for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"))
     fabric = Fabric(

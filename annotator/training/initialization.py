@@ -73,7 +73,7 @@ def _require_asked_spec(spec: NetworkSpec, weights: Path, options: TrainingOptio
     for name, (wanted, there) in asked.items():
         if wanted is not None and wanted != there:
             raise UsageError(
-                f"{weights} is a network of {name} {there}, not {wanted}; leave --weights out for a new one"
+                f"{weights} is a network of {name} {there}, not {wanted}; leave `weights` out for a new one"
             )
 
 

@@ -367,7 +367,7 @@ def prepare(network: SpatialEmbeddingNetwork, job: TrainingJob, fabric: Fabric) 
 def require_crops(size: tuple[int, int], stride: int) -> None:
     """Raise UsageError for crops (H, W) that the network has no whole number of field pixels for."""
     if size[0] % stride or size[1] % stride:
-        raise UsageError(f"--crop-size {size[0]}x{size[1]}: both must be multiples of {stride}")
+        raise UsageError(f"`size` {size[0]}x{size[1]}: both must be multiples of {stride}")
 
 
 def require_folder(out: Path) -> None:
@@ -375,13 +375,13 @@ def require_folder(out: Path) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(f"{out}: can't be made ({error.strerror}); choose another --out") from error
+        raise OutputError(f"{out}: can't be made ({error.strerror}); choose another `out`") from error
 
 
 def _explained(error: MemoryError | RuntimeError, step: int) -> Exception:
     """Memory that ran out, as a sentence; other faults as they are."""
     if isinstance(error, MemoryError) or any(words in str(error).lower() for words in OUT_OF_MEMORY):
         return AnnotatorError(
-            f"out of memory at step {step}: lower --batch-size and raise --accumulate, or lower --crop-size"
+            f"out of memory at step {step}: lower `batch_size` and raise `accumulate`, or lower `size`"
         )
     return error

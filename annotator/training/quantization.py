@@ -58,7 +58,7 @@ def quantize(job: QuantizationJob) -> Quantized:
     is refused.
     """
     if job.out.exists() and not job.overwrite:
-        raise UsageError(f"{job.out}: is there already; use --overwrite to replace it")
+        raise UsageError(f"{job.out}: is there already; use `overwrite` to replace it")
     checkpoint = load_checkpoint(job.weights)
     images = _images(job.images, job.calibration_images + job.compared_images)
     calibration, compared = _split(images, job.compared_images)

@@ -19,7 +19,7 @@ from annotator.options import (
     options_of,
 )
 from cli.annotate import command
-from cli.options import build, options_from
+from cli.options import build, options_from, with_flags
 
 HERE = Path("drive.mp4")
 
@@ -53,13 +53,13 @@ def test_what_cannot_be_asked_for_is_refused_in_a_sentence(wrong: dict[str, Any]
 
 
 def test_tracking_and_jobs_are_checked_too() -> None:
-    with pytest.raises(UsageError, match="--min-track"):
+    with pytest.raises(UsageError, match="`min_track`"):
         TrackingOptions(min_track=0)
-    with pytest.raises(UsageError, match=r"--format does not know 'yolo'; choose from cityscapes"):
+    with pytest.raises(UsageError, match=r"`formats` does not know 'yolo'; choose from cityscapes"):
         AnnotationJob(inputs=(HERE,), out=Path("labels"), formats=("coco", "yolo"))
-    with pytest.raises(UsageError, match="--format names no format"):
+    with pytest.raises(UsageError, match="`formats` names no format"):
         AnnotationJob(inputs=(HERE,), out=Path("labels"), formats=())
-    with pytest.raises(UsageError, match="--batch-size"):
+    with pytest.raises(UsageError, match="`batch_size`"):
         AnnotationJob(inputs=(HERE,), out=Path("labels"), batch_size=0)
     with pytest.raises(UsageError, match="nothing to label"):
         AnnotationJob(inputs=(), out=Path("labels"))
@@ -132,3 +132,20 @@ def test_the_formats_on_offer_are_those_that_can_be_written() -> None:
     from annotator.formats.registry import WRITABLE
 
     assert [*FORMATS, "frames"] == [*WRITABLE]
+
+
+@pytest.mark.parametrize(
+    ("told", "shown"),
+    [
+        (
+            "a: is there already; use `overwrite`, or another `out`",
+            "a: is there already; use --overwrite, or another --out",
+        ),
+        ("which `min_track` 1 or `enabled=False` keeps", "which --min-track 1 or --no-track keeps"),
+        ("`formats` names no format", "--format names no format"),
+        ("make one with `spatialemb-quantize`", "make one with `spatialemb-quantize`"),
+        ("`ls`.mp4: no frames", "`ls`.mp4: no frames"),
+    ],
+)
+def test_options_that_the_library_names_are_shown_as_flags(told: str, shown: str) -> None:
+    assert with_flags(told) == shown

@@ -167,7 +167,7 @@ def test_where_openvino_fails_pytorch_takes_its_place_and_that_is_said(
     with caplog.at_level(logging.WARNING):
         assert load_runtime(weights, "cpu").name == "torch"
     assert "this CPU is too old" in caplog.text
-    with pytest.raises(UsageError, match=r"this CPU is too old.*--runtime torch"):
+    with pytest.raises(UsageError, match=r"this CPU is too old.*`runtime` torch"):
         load_runtime(weights, "cpu", runtime="openvino")
 
 

@@ -205,7 +205,7 @@ def test_a_gpu_that_isn_t_there_is_wrong_usage(
     weights: Path, monkeypatch: pytest.MonkeyPatch, device: str
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(UsageError, match="--device cpu"):
+    with pytest.raises(UsageError, match="`device` cpu"):
         load_runtime(weights, device)
 
 

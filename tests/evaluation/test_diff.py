@@ -131,7 +131,7 @@ def test_the_estimate_follows_from_acts_and_stated_seconds(compared) -> None:
     assert found.seconds_from_nothing(mine) == 10 + 4 * 2.5
     assert found.as_json(9, mine)["time"]["assumed_seconds"]["added"] == 10
     for wrong in ("painted=3", "added", "added=-1", "added=soon"):
-        with pytest.raises(UsageError, match="--seconds takes KIND=NUMBER"):
+        with pytest.raises(UsageError, match="`seconds` takes KIND=NUMBER"):
             parse_seconds(wrong)
 
 

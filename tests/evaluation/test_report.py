@@ -91,7 +91,7 @@ def test_tracks_are_left_out_where_a_side_has_none_and_refused_when_asked_for(tm
     frames = write(tmp_path / "c", GOOD, "cityscapes")
     for ours, theirs in ((without, tracked), (tracked, without), (tracked, frames)):
         assert "tracks" not in evaluate(ours, theirs).parts
-        with pytest.raises(UsageError, match=r"--metrics tracks: .* holds no identities"):
+        with pytest.raises(UsageError, match=r"`metrics` tracks: .* holds no identities"):
             evaluate(ours, theirs, ["tracks"])
 
 

@@ -158,5 +158,5 @@ def test_machines_must_be_alike() -> None:
 
 
 def test_object_storage_on_ray_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="--shard"):
+    with pytest.raises(UsageError, match="`shard`"):
         annotate(AnnotationJob((Path("s3://fleet/in"),), tmp_path, engine=EngineOptions("ray")))

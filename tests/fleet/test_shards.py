@@ -50,7 +50,7 @@ def test_shards_share_the_work() -> None:
 
 @pytest.mark.parametrize("text", ["0/8", "9/8", "3", "3/0", "a/b", "-1/3", "3/8/9", "1/1000000000"])
 def test_what_is_no_shard_is_refused(tmp_path: Path, text: str) -> None:
-    with pytest.raises(UsageError, match=r"--shard .* as 3/8"):
+    with pytest.raises(UsageError, match=r"`shard` .* as 3/8"):
         AnnotationJob((tmp_path,), tmp_path, shard=text)
 
 

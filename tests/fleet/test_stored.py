@@ -135,7 +135,7 @@ def test_other_options_are_refused_or_redone_and_formats_are_added_without_detec
     fill(tmp_path, "a")
     ended(job(tmp_path, formats=("coco",)))
     other = DetectionOptions(every=2)
-    with pytest.raises(UsageError, match=r"--every 1 \(not 2\).*--overwrite"):
+    with pytest.raises(UsageError, match=r"`every` 1 \(not 2\).*`overwrite`"):
         ended(job(tmp_path, formats=("coco",), detection=other))
     batches = toy.batches
     assert ended(job(tmp_path, formats=("coco", "mots"))) == {"a": ("done", True)}

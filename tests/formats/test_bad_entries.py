@@ -34,13 +34,13 @@ def frames_of(bad: BadEntries, wrong: set[int]) -> list[int]:
 def test_a_file_is_refused_with_the_number_of_bad_entries_and_the_names_of_the_first() -> None:
     with pytest.raises(FormatError) as one:
         frames_of(BadEntries(), {3})
-    sentence = "labels.json: no COCO (annotation 3: a polygon of 2 points); --skip-bad leaves it out"
+    sentence = "labels.json: no COCO (annotation 3: a polygon of 2 points); `skip_bad` leaves it out"
     assert str(one.value) == sentence
     with pytest.raises(FormatError) as many:
         frames_of(BadEntries(), {0, 1, 2, 4})
     assert "(4 entries: annotation 0: a polygon of 2 points; annotation 1: " in str(many.value)
     assert str(many.value).endswith(
-        "annotation 2: a polygon of 2 points; and 1 more); --skip-bad leaves them out"
+        "annotation 2: a polygon of 2 points; and 1 more); `skip_bad` leaves them out"
     )
 
 
@@ -79,7 +79,7 @@ def mots(folder: Path) -> Path:
 def test_readers_leave_out_what_is_bad_and_keep_what_is_good(tmp_path: Path, make) -> None:  # type: ignore[no-untyped-def]
     path = make(tmp_path)
     [strict] = sniff(path).labels
-    with pytest.raises(FormatError, match=r"2 entries: .*--skip-bad leaves them out"):
+    with pytest.raises(FormatError, match=r"2 entries: .*`skip_bad` leaves them out"):
         list(strict.truth())
     [labels] = sniff(path, SKIP_BAD).labels
     assert sum(len(found) for found in labels.instances()) >= 1

@@ -145,7 +145,7 @@ def test_renamed_predictions_with_other_ids_are_as_good_as_before(tmp_path: Path
 def test_predictions_of_other_images_have_no_figure(tmp_path: Path, truth: Path) -> None:
     other = coco(tmp_path / "other.json", ["x.jpg", "y.jpg", "z.jpg"], [0, 1, 2])
     for compared in (scored, diff):
-        with pytest.raises(UsageError, match=r"has x.jpg, .* has a.jpg; .* --match id pairs them by number"):
+        with pytest.raises(UsageError, match=r"has x.jpg, .* has a.jpg; .* `match` id pairs them by number"):
             compared(other, truth)
     assert scored(other, truth, match="id").as_json()["paired_by"] == {"number": 3}
 
@@ -174,5 +174,5 @@ def test_the_table_says_what_frames_were_paired_by(
 
 
 def test_match_needs_something_to_match_with(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="--like"):
+    with pytest.raises(UsageError, match="`like`"):
         ConversionJob(tmp_path, "coco", tmp_path, pairing=PairingOptions("id"))

@@ -186,7 +186,7 @@ def test_other_options_are_refused_before_any_work(tmp_path: Path, toy: ToyRunti
     list(annotate(job(old, out=out)))
     before, batches = label_files(out), toy.batches
     other = DetectionOptions(every=2)
-    with pytest.raises(UsageError, match=r"--every 1 \(not 2\); use --overwrite .* or another --out"):
+    with pytest.raises(UsageError, match=r"`every` 1 \(not 2\); use `overwrite` .* or another `out`"):
         list(annotate(job(new, old, out=out, detection=other)))
     assert toy.batches == batches
     assert label_files(out) == before
@@ -208,7 +208,7 @@ def test_a_run_is_not_gone_on_with_at_another_precision(tmp_path: Path, toy: Toy
     video, out = write_video(tmp_path / "drive.mp4"), tmp_path / "labels"
     list(annotate(job(video, out=out)))
     toy.precision = "bf16"  # as "auto" chooses on another machine
-    with pytest.raises(UsageError, match=r"--precision 32 \(not bf16\)"):
+    with pytest.raises(UsageError, match=r"`precision` 32 \(not bf16\)"):
         list(annotate(job(video, out=out)))
 
 
@@ -270,7 +270,7 @@ def test_no_frame_to_label_is_a_fault(tmp_path: Path, toy: ToyRuntime) -> None:
 
 def test_a_class_that_the_weights_do_not_know_is_refused(tmp_path: Path, toy: ToyRuntime) -> None:
     train = DetectionOptions(classes=("car", "train"))
-    with pytest.raises(UsageError, match=r"--classes train: .* they know person, car"):
+    with pytest.raises(UsageError, match=r"`classes` train: .* they know person, car"):
         list(annotate(job(write_video(tmp_path / "drive.mp4"), out=tmp_path / "labels", detection=train)))
     assert not (tmp_path / "labels").exists()
 

@@ -135,7 +135,7 @@ def test_a_run_that_is_there_is_replaced_only_when_told(tmp_path: Path) -> None:
     before = content(run)
     other = WRITERS["coco"](tmp_path / "other", Labels(IN_VIDEO.found[:2]), VIDEO)
     other = other.rename(other.with_name("coco.json"))
-    with pytest.raises(UsageError, match=r"is there already; use --overwrite"):
+    with pytest.raises(UsageError, match=r"is there already; use `overwrite`"):
         converted(source, RUN_FOLDER, run)
     assert content(run) == before
     (tmp_path / name).mkdir(exist_ok=True)
@@ -241,7 +241,7 @@ def test_classes_are_called_as_the_user_says(tmp_path: Path) -> None:
     source = WRITERS["cvat"](tmp_path, IN_VIDEO, VIDEO)
     source.write_text(source.read_text().replace('label="person"', 'label="Fußgänger"'))
     with pytest.raises(
-        UsageError, match=r"label 'Fußgänger' is no Cityscapes class; --map 'Fußgänger=none' leaves it out"
+        UsageError, match=r"label 'Fußgänger' is no Cityscapes class; `map` 'Fußgänger=none' leaves it out"
     ):
         converted(source, "coco", tmp_path / "a")
     one = converted(source, "coco", tmp_path / "b", reading=ReadingOptions(map=("Fußgänger=rider",)))
@@ -252,7 +252,7 @@ def test_classes_are_called_as_the_user_says(tmp_path: Path) -> None:
     assert {c for _, objects in content(one.files[0]) for c, *_ in objects} == {PERSON}
     assert one.losses["shapes of the label 'Fußgänger' left out"] == 2, "keyframes"
     for wrong in ("Fußgänger", "Fußgänger=gehen", "=car"):
-        with pytest.raises(UsageError, match="--map takes NAME=CLASS"):
+        with pytest.raises(UsageError, match="`map` takes NAME=CLASS"):
             converted(source, "coco", tmp_path / "d", reading=ReadingOptions(map=(wrong,)))
 
 
@@ -260,7 +260,7 @@ def test_classes_are_called_as_the_user_says(tmp_path: Path) -> None:
 def test_nothing_that_is_there_is_replaced_unasked(tmp_path: Path, to: str) -> None:
     source = WRITERS["run"](tmp_path / "source", IN_VIDEO, VIDEO)
     converted(source, to, tmp_path / "out")
-    with pytest.raises(UsageError, match=r"is there already; use --overwrite"):
+    with pytest.raises(UsageError, match=r"is there already; use `overwrite`"):
         converted(source, to, tmp_path / "out")
     assert converted(source, to, tmp_path / "out", overwrite=True).frames == 4
 

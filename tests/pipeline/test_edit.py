@@ -156,7 +156,7 @@ def test_a_run_of_several_recordings_must_be_told_which(run: Path) -> None:
 
 
 def test_labels_that_are_no_run_cannot_be_edited(run: Path) -> None:
-    with pytest.raises(UsageError, match=r"is COCO JSON; make a run of it with spatialemb-convert --to run"):
+    with pytest.raises(UsageError, match=r"is COCO JSON; make a run of it with spatialemb-convert `to` run"):
         edit(EditJob(run / "drive" / "coco.json", delete=(1,)))
 
 
@@ -208,7 +208,7 @@ def test_deleting_is_as_if_it_had_never_been(
 
 
 def test_a_class_without_instances_and_a_join_of_one_are_refused_before_anything_is_changed() -> None:
-    with pytest.raises(UsageError, match="--relabel 1=road: this class has no instances"):
+    with pytest.raises(UsageError, match="`relabel` 1=road: this class has no instances"):
         EditJob(Path("run"), relabel=((1, BY_NAME["road"].id),))
-    with pytest.raises(UsageError, match="--join takes two tracks or more"):
+    with pytest.raises(UsageError, match="`join` takes two tracks or more"):
         EditJob(Path("run"), join=((1,),))

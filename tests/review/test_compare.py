@@ -93,5 +93,5 @@ def test_the_page_of_a_run_shows_how_it_differs(runs: tuple[Path, Path]) -> None
 def test_what_has_nothing_in_common_is_refused(tmp_path: Path, runs: tuple[Path, Path]) -> None:
     with pytest.raises(UsageError, match="is not there"):
         list(compare_runs(runs[0], tmp_path / "nothing"))
-    with pytest.raises(UsageError, match="--no-report"):
+    with pytest.raises(UsageError, match="`report=False`"):
         ReviewJob(runs[0], other=runs[1], report=False)

@@ -162,7 +162,7 @@ def test_an_empty_store_leaves_no_file(tmp_path: Path) -> None:
 def test_another_fingerprint_is_refused_with_what_differs_and_the_remedy(tmp_path: Path) -> None:
     with Store.open(tmp_path, FINGERPRINT) as store:
         store.add([found(0)])
-    with pytest.raises(UsageError, match=r"--every 1 \(not 2\); use --overwrite .* or another --out"):
+    with pytest.raises(UsageError, match=r"`every` 1 \(not 2\); use `overwrite` .* or another `out`"):
         Store.open(tmp_path, {**FINGERPRINT, "--every": 2})
     with Store.open(tmp_path, {**FINGERPRINT, "--every": 2}, overwrite=True) as store:
         assert store.frame_count == 0
@@ -170,7 +170,7 @@ def test_another_fingerprint_is_refused_with_what_differs_and_the_remedy(tmp_pat
 
 def test_a_file_that_is_no_store_is_told(tmp_path: Path) -> None:
     (tmp_path / "labels.sqlite").write_text("not a database, but long enough to be taken for one\n" * 100)
-    with pytest.raises(SourceError, match=r"damaged .* use --overwrite"):
+    with pytest.raises(SourceError, match=r"damaged .* use `overwrite`"):
         Store.open(tmp_path, FINGERPRINT)
     with pytest.raises(SourceError, match="damaged"):
         Store.read(tmp_path)
@@ -182,7 +182,7 @@ def test_a_damaged_store_is_told(tmp_path: Path) -> None:
     path = tmp_path / "labels.sqlite"
     path.write_bytes(path.read_bytes()[:8192] + os.urandom(8192))
     with (
-        pytest.raises(SourceError, match=r"damaged .* use --overwrite"),
+        pytest.raises(SourceError, match=r"damaged .* use `overwrite`"),
         Store.open(tmp_path, FINGERPRINT) as store,
     ):
         list(store.instances())
@@ -223,7 +223,7 @@ def test_a_full_disk_is_told_and_what_was_there_stays(
 
 def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match="choose another --out"):
+    with pytest.raises(OutputError, match="choose another `out`"):
         Store.open(tmp_path / "file" / "drive", FINGERPRINT)
 
 

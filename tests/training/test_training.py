@@ -243,7 +243,7 @@ def test_a_finished_training_has_nothing_left_to_do(drawn: Path, tmp_path: Path)
 
 def test_another_training_in_the_same_folder_is_refused(drawn: Path, tmp_path: Path) -> None:
     trained(job(drawn, tmp_path, options(steps=3)))
-    with pytest.raises(UsageError, match=r"options\.learning_rate 0\.0008, not 0\.002.*another --out"):
+    with pytest.raises(UsageError, match=r"options\.learning_rate 0\.0008, not 0\.002.*another `out`"):
         trained(job(drawn, tmp_path, options(steps=3, learning_rate=2e-3)))
 
 
@@ -254,7 +254,7 @@ def test_a_damaged_state_is_told(drawn: Path, tmp_path: Path) -> None:
 
 
 def test_crops_without_whole_field_pixels_are_refused(drawn: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="--crop-size 65x97: both must be multiples of 2"):
+    with pytest.raises(UsageError, match="`size` 65x97: both must be multiples of 2"):
         trained(job(drawn, tmp_path, options(crop=CropOptions(size=(65, 97)))))
 
 
@@ -366,7 +366,7 @@ def test_memory_that_runs_out_is_told(
         raise fault
 
     monkeypatch.setattr("annotator.training.distributed.spatial_embedding_loss", fail)
-    with pytest.raises(AnnotatorError, match=r"out of memory at step 0: lower --batch-size"):
+    with pytest.raises(AnnotatorError, match=r"out of memory at step 0: lower `batch_size`"):
         trained(job(drawn, tmp_path))
 
 

@@ -112,7 +112,7 @@ class _Content:
             if category["name"] in names:
                 yield ERROR, f"two categories are called {category['name']!r}"
             if not IDENTITY_MAP.knows(category["name"]):
-                yield WARNING, f"category {category['name']!r} is no Cityscapes class; conversion needs --map"
+                yield WARNING, f"category {category['name']!r} is no Cityscapes class; conversion needs `map`"
             self.categories.add(category["id"])
             names.add(category["name"])
 

@@ -113,7 +113,7 @@ class _Content:
                 yield ERROR, f"label {name!r} is there twice"
             self.labels[name] = names
             if not IDENTITY_MAP.knows(name):
-                yield WARNING, f"label {name!r} is no Cityscapes class; conversion needs --map"
+                yield WARNING, f"label {name!r} is no Cityscapes class; conversion needs `map`"
         if not self.labels:
             yield WARNING, "its <meta> names no label, so labels can't be checked"
         size = meta.find(".//original_size")

@@ -18,8 +18,8 @@ from annotator.polygons import PolygonPart, Polygons, Ring
 
 HOLES = "holes filled"
 SPECKS = "parts of under 1% of their instance"
-CUT_SHORT = "polygons under --poly-iou to keep --max-vertices"
-TOO_LONG = "polygons of more than --max-vertices, which neighbours need"
+CUT_SHORT = "polygons under `poly_iou` to keep `max_vertices`"
+TOO_LONG = "polygons of more than `max_vertices`, which neighbours need"
 
 
 class Shape(NamedTuple):

@@ -164,7 +164,7 @@ class _Folder:
             return image_size(frame.image)
         if self.reading.size is None:
             raise LabelFileError(
-                f"{frame.text}: no image of this name tells its size; --images names the folder of images"
+                f"{frame.text}: no image of this name tells its size; `image_folder` names the folder of images"
             )
         return self.reading.size
 

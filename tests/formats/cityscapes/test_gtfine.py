@@ -62,7 +62,7 @@ def test_a_thousand_instances_of_a_class_fit_and_one_more_is_refused(tmp_path: P
     gtfine.write(many_cars(1000), VIDEO, tmp_path)
     assert png(tmp_path, "day-1-drive_000000_000000").max() == 26999
     before = sorted(tmp_path.rglob("*"))
-    with pytest.raises(FormatError, match=r"frame 0: car number 1000: .* --min-pixels"):
+    with pytest.raises(FormatError, match=r"frame 0: car number 1000: .* `min_pixels`"):
         gtfine.write(many_cars(1001), VIDEO, tmp_path)
     assert sorted(tmp_path.rglob("*")) == before
 
