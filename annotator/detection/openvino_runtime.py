@@ -21,12 +21,11 @@ import defusedxml.ElementTree
 import numpy as np
 import platformdirs
 import torch
-from timm.layers.conv2d_same import Conv2dSame
 from torch import Tensor, nn
 
 from annotator.errors import CheckpointError, UsageError
 from annotator.model.checkpoint import Checkpoint, QuantizedGraph
-from annotator.model.network import RawMaps, SpatialEmbeddingNetwork
+from annotator.model.network import RawMaps, SpatialEmbeddingNetwork, padded, trimmed
 from annotator.model.preprocess import processed_size, resize
 
 GRAPH_VERSION = 1  # of how graphs are made of networks
@@ -87,14 +86,14 @@ class OpenVinoRuntime:
     @torch.inference_mode()
     def maps(self, images: Tensor, scale: float | None) -> RawMaps:
         """Images (B, 3, H, W) uint8 RGB on the CPU -> their raw maps."""
-        network = self.checkpoint.network
-        size = processed_size((images.shape[-2], images.shape[-1]), scale, network.spec.trained_size)
-        x = network.padded(resize(images, size)).contiguous()
+        spec = self.checkpoint.spec
+        size = processed_size((images.shape[-2], images.shape[-1]), scale, spec.trained_size)
+        x = padded(resize(images, size), spec.multiple).contiguous()
         # One image at a time comes out with the same bits in any batch.
         outputs = [self._infer(part) for part in x.split(1)]
-        fields = network.trimmed(torch.cat([body for body, _ in outputs]), size).contiguous()
+        fields = trimmed(torch.cat([body for body, _ in outputs]), size, spec).contiguous()
         features = torch.cat([of_image for _, of_image in outputs])
-        return RawMaps(fields, network.spec, size, network.stride, features)
+        return RawMaps(fields, spec, size, spec.stride, features)
 
     def _infer(self, image: Tensor) -> tuple[Tensor, Tensor]:
         request = getattr(self._requests, "request", None)
@@ -146,6 +145,8 @@ def convert(checkpoint: Checkpoint) -> Any:
 
 def _fix_padding(module: nn.Module) -> None:
     """Pad by constants where timm asks for the size first: it is the same, as sides are multiples of the strides."""
+    from timm.layers.conv2d_same import Conv2dSame
+
     for name, child in list(module.named_children()):
         if isinstance(child, Conv2dSame):
             lack = [kernel - stride for kernel, stride in zip(child.kernel_size, child.stride, strict=True)]

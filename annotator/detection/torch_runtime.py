@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 
 import torch
-from timm.layers import BatchNormAct2d
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
@@ -61,6 +60,8 @@ def fold_batch_norms(module: nn.Module) -> None:
 
     For networks in evaluation mode, whose children stand in the order in which they are called.
     """
+    from timm.layers import BatchNormAct2d
+
     before, name_before = None, ""
     for name, child in list(module.named_children()):
         if isinstance(before, nn.Conv2d) and isinstance(child, nn.BatchNorm2d):

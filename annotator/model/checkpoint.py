@@ -10,8 +10,9 @@ import hashlib
 import json
 import warnings
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import cached_property, partial
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -48,16 +49,24 @@ class QuantizedGraph:
 class Checkpoint:
     """A network ready to run, and where it came from."""
 
-    network: SpatialEmbeddingNetwork  # float32, in evaluation mode
+    spec: NetworkSpec  # how the network is built and read
+    build: Callable[[], SpatialEmbeddingNetwork] = field(repr=False)  # raises CheckpointError
     sha256: str  # of the file, or of that and its head's
     provenance: dict[str, Any]  # what training wrote: data, steps, options
     quantized: QuantizedGraph | None = None
     head: InstanceHead | None = None
 
-    @property
-    def spec(self) -> NetworkSpec:
-        """How the network is built and read."""
-        return self.network.spec
+    @classmethod
+    def of(
+        cls, network: SpatialEmbeddingNetwork, sha256: str = "", provenance: dict[str, Any] | None = None
+    ) -> Checkpoint:
+        """Of a network that is there."""
+        return cls(network.spec, lambda: network.eval(), sha256, provenance or {})
+
+    @cached_property
+    def network(self) -> SpatialEmbeddingNetwork:
+        """The network, float32, in evaluation mode; built when it is asked for, as a quantized graph needs none."""
+        return self.build()
 
 
 def default_weights() -> Path:
@@ -76,6 +85,19 @@ def load_checkpoint(path: Path | None = None) -> Checkpoint:
     read = _read_safetensors if path.suffix.lower() == ".safetensors" else _read_authors
     spec, state, provenance = read(path)
     quantized = _quantized(path, state, provenance)
+    head, of_head = None, b""
+    if (beside := head_path(path)).is_file():
+        head = load_head(beside, state, len(spec.class_ids))
+        of_head = to_bytes(head)
+    sha256 = hashlib.sha256(content + of_head).hexdigest()
+    checkpoint = Checkpoint(spec, partial(_network, path, spec, state), sha256, provenance, quantized, head)
+    if quantized is None:  # the network will be needed, and faults in it are told here
+        _ = checkpoint.network
+    return checkpoint
+
+
+def _network(path: Path, spec: NetworkSpec, state: dict[str, Tensor]) -> SpatialEmbeddingNetwork:
+    """Build a network in evaluation mode from its weights. Raises CheckpointError where they are of another."""
     network = SpatialEmbeddingNetwork(spec)
     try:
         network.body.load_state_dict(
@@ -89,13 +111,7 @@ def load_checkpoint(path: Path | None = None) -> Checkpoint:
     for name, tensor in network.body.state_dict().items():
         if not torch.isfinite(tensor).all():
             raise CheckpointError(f"{path} is damaged ({name} holds values that are no numbers); {REMEDY}")
-    head, of_head = None, b""
-    if (beside := head_path(path)).is_file():
-        head = load_head(beside, network.body, len(spec.class_ids))
-        of_head = to_bytes(head)
-    return Checkpoint(
-        network.eval(), hashlib.sha256(content + of_head).hexdigest(), provenance, quantized, head
-    )
+    return network.eval()
 
 
 def save_checkpoint(

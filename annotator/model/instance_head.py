@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
-from torch import nn
+from torch import Tensor, nn
 
 from annotator.errors import CheckpointError
 
@@ -85,8 +86,13 @@ class InstanceHead:
 
 def digest(network: nn.Module) -> str:
     """A hash of a network's parameters as files hold them, with 16 bits: a head belongs to one network."""
+    return digest_of(network.state_dict())
+
+
+def digest_of(parameters: Mapping[str, Tensor]) -> str:
+    """`digest` of a network with these parameters."""
     found = hashlib.sha256()
-    for name, tensor in sorted(network.state_dict().items()):
+    for name, tensor in sorted(parameters.items()):
         found.update(f"{name}\0".encode())
         found.update(tensor.detach().cpu().half().contiguous().numpy().tobytes())
     return found.hexdigest()
@@ -106,8 +112,11 @@ def to_bytes(head: InstanceHead) -> bytes:
     return content
 
 
-def load_head(path: Path, network: nn.Module, classes: int) -> InstanceHead:
-    """Read the head of a network with so many classes. Raises CheckpointError for a file that isn't that."""
+def load_head(path: Path, parameters: Mapping[str, Tensor], classes: int) -> InstanceHead:
+    """Read the head of a network with these parameters and so many classes.
+
+    Raises CheckpointError for a file that isn't that.
+    """
     try:
         if path.stat().st_size > MOST_BYTES:
             raise ValueError("it is too large")
@@ -128,6 +137,6 @@ def load_head(path: Path, network: nn.Module, classes: int) -> InstanceHead:
         raise CheckpointError(
             f"{path} is damaged or no instance head ({str(error)[:200]}); {REMEDY}"
         ) from error
-    if head.network != digest(network) or head.classes != classes:
+    if head.network != digest_of(parameters) or head.classes != classes:
         raise CheckpointError(f"{path} was fitted to other weights than those beside it; {REMEDY}")
     return head

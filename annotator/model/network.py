@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -14,7 +13,7 @@ from annotator.model.embedding import PAPER_GRID, Grid
 from annotator.model.erfnet import BranchedERFNet
 from annotator.model.timm_unet import TimmUNet
 
-ARCHITECTURES: dict[str, Callable[[tuple[int, int]], BranchedERFNet | TimmUNet]] = {
+ARCHITECTURES: dict[str, type[BranchedERFNet | TimmUNet]] = {
     "erfnet": BranchedERFNet,
     "unet_efficientnet_lite0": TimmUNet,
 }
@@ -42,6 +41,16 @@ class NetworkSpec:
             raise ValueError(
                 f"no network has {self.n_sigma} sigmas, classes {self.class_ids}, size {self.trained_size}"
             )
+
+    @property
+    def multiple(self) -> int:
+        """What the sides of images are padded to multiples of."""
+        return ARCHITECTURES[self.architecture].multiple
+
+    @property
+    def stride(self) -> int:
+        """Image pixels per pixel of the fields."""
+        return ARCHITECTURES[self.architecture].stride
 
     def to_dict(self) -> dict[str, object]:
         """As plain JSON values."""
@@ -91,25 +100,12 @@ class SpatialEmbeddingNetwork(nn.Module):
     @property
     def stride(self) -> int:
         """Image pixels per pixel of `fields`."""
-        return self.body.stride
+        return self.spec.stride
 
     def fields(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) RGB in [0, 1] -> (B, 2 + S + C, ceil(H / stride), ceil(W / stride)) raw maps."""
-        return self.trimmed(self.body(self.normalized(self.padded(images))), images.shape[-2:])
-
-    def trimmed(self, out: Tensor, size: tuple[int, int] | torch.Size) -> Tensor:
-        """What the body makes of a padded image of `size` (H, W), as the fields of that image."""
-        height, width = size
-        if self.spec.fixed_sigma is not None:
-            sigma = torch.full_like(out[:, 2 : 2 + self.spec.n_sigma], self.spec.fixed_sigma)
-            out = torch.cat([out[:, :2], sigma, out[:, 2 + self.spec.n_sigma :]], 1)
-        return out[..., : -(-height // self.stride), : -(-width // self.stride)]
-
-    def padded(self, images: Tensor) -> Tensor:
-        """Images (B, 3, H, W) with sides that the body takes: the last row and column go on."""
-        height, width = images.shape[-2:]
-        bottom, right = -height % self.body.multiple, -width % self.body.multiple
-        return F.pad(images, (0, right, 0, bottom), mode="replicate") if bottom or right else images
+        out = self.body(self.normalized(padded(images, self.spec.multiple)))
+        return trimmed(out, images.shape[-2:], self.spec)
 
     def normalized(self, images: Tensor) -> Tensor:
         """Images in [0, 1] as the body takes them."""
@@ -118,6 +114,22 @@ class SpatialEmbeddingNetwork(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) RGB in [0, 1] -> (B, 2 + S + C, H, W) raw maps."""
         return enlarge(self.fields(images), images.shape[-2:], self.stride)
+
+
+def padded(images: Tensor, multiple: int) -> Tensor:
+    """Images (B, 3, H, W) with sides that a body takes: the last row and column go on."""
+    height, width = images.shape[-2:]
+    bottom, right = -height % multiple, -width % multiple
+    return F.pad(images, (0, right, 0, bottom), mode="replicate") if bottom or right else images
+
+
+def trimmed(out: Tensor, size: tuple[int, int] | torch.Size, spec: NetworkSpec) -> Tensor:
+    """What a body makes of a padded image of `size` (H, W), as the fields of that image."""
+    height, width = size
+    if spec.fixed_sigma is not None:
+        sigma = torch.full_like(out[:, 2 : 2 + spec.n_sigma], spec.fixed_sigma)
+        out = torch.cat([out[:, :2], sigma, out[:, 2 + spec.n_sigma :]], 1)
+    return out[..., : -(-height // spec.stride), : -(-width // spec.stride)]
 
 
 def enlarge(fields: Tensor, size: tuple[int, int] | torch.Size, stride: int) -> Tensor:

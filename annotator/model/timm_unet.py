@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Self
 
-import timm
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -61,6 +60,8 @@ class TimmUNet(nn.Module):
 
     def __init__(self, branches: Sequence[int], encoder: str = "tf_efficientnet_lite0") -> None:
         """`branches`: output channels of each decoder, (2 + n_sigma, classes). Weights start random."""
+        import timm  # here: it takes seconds and 300 MB, and eight bits do without
+
         super().__init__()
         self.encoder = timm.create_model(
             encoder, features_only=True, pretrained=False, out_indices=(1, 2, 3, 4)

@@ -23,6 +23,7 @@ from annotator.errors import AnnotatorError, UsageError
 from annotator.files import atomic_file
 from annotator.masks import iou
 from annotator.model.checkpoint import Checkpoint, QuantizedGraph, load_checkpoint, save_checkpoint
+from annotator.model.network import padded
 from annotator.model.preprocess import processed_size, resize
 from annotator.options import QuantizationJob
 from annotator.training.datasets import DatasetSpec, open_files
@@ -121,8 +122,8 @@ def _graph(checkpoint: Checkpoint, images: list[Image]) -> QuantizedGraph:
     def prepared(image: Image) -> npt.NDArray[np.float32]:
         pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None]
         size = processed_size((image.shape[0], image.shape[1]), None, checkpoint.spec.trained_size)
-        padded: npt.NDArray[np.float32] = checkpoint.network.padded(resize(pixels, size)).numpy()
-        return padded
+        array: npt.NDArray[np.float32] = padded(resize(pixels, size), checkpoint.spec.multiple).numpy()
+        return array
 
     full = convert(checkpoint)
     model: Any = nncf.quantize(

@@ -45,7 +45,7 @@ class Validation:
 
 def detector_of(network: SpatialEmbeddingNetwork, device: torch.device) -> Detector:
     """A detector of a network in training, as it is now."""
-    return Detector(TorchRuntime(Checkpoint(network.eval(), "", {}), device))
+    return Detector(TorchRuntime(Checkpoint.of(network), device))
 
 
 def _labelled(detector: Detector, images: ImageFiles, number: int) -> tuple[RawMaps, Instances]:

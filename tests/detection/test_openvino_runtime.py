@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import logging
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -265,3 +266,16 @@ def test_half_a_graph_is_a_damaged_checkpoint(tmp_path: Path) -> None:
     save_file(tensors, path, about)
     with pytest.raises(CheckpointError, match="is damaged"):
         load_checkpoint(path)
+
+
+def test_a_graph_of_eight_bits_needs_no_network_in_pytorch() -> None:
+    script = (
+        "import sys, torch; from annotator.detection import Detector; detector = Detector.load(device='cpu');"
+        " detector.maps(torch.zeros(1, 3, 64, 96, dtype=torch.uint8)); print(detector.runtime.precision, *sys.modules)"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=True
+    )
+    precision, *modules = run.stdout.split()
+    assert precision == "int8"
+    assert not {"timm", "torchvision", "torch._dynamo"} & set(modules)

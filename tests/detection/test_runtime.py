@@ -29,7 +29,7 @@ def scrambled_checkpoint(architecture: str) -> Checkpoint:
     network = SpatialEmbeddingNetwork(SPECS[architecture]).eval()
     for decoder in network.body.decoders:
         torch.nn.init.normal_(decoder.output_conv.weight, std=0.1)
-    return Checkpoint(network, architecture, {})  # whose name stands for the hash of the weights
+    return Checkpoint.of(network, architecture)  # whose name stands for the hash of the weights
 
 
 def images(count: int, size: tuple[int, int]) -> torch.Tensor:

@@ -49,7 +49,7 @@ def written(folder: Path, head: InstanceHead) -> Path:
 
 def test_a_head_comes_back_from_its_file_as_it_was(tmp_path: Path) -> None:
     expected = head(network())
-    found = load_head(written(tmp_path, expected), network(), CLASSES)
+    found = load_head(written(tmp_path, expected), network().state_dict(), CLASSES)
     features = np.random.default_rng(2).standard_normal((7, FEATURES)).astype(np.float32)
     np.testing.assert_array_equal(found.probabilities(features), expected.probabilities(features))
     assert found.provenance == {"images": 3}
@@ -67,13 +67,13 @@ def test_a_head_of_other_weights_is_refused_with_the_remedy(tmp_path: Path) -> N
     with pytest.raises(
         CheckpointError, match=r"net\.head\.safetensors was fitted to other weights.*delete it"
     ):
-        load_head(path, network(), CLASSES)
+        load_head(path, network().state_dict(), CLASSES)
 
 
 def test_a_head_of_other_classes_is_refused(tmp_path: Path) -> None:
     path = written(tmp_path, head(network()))
     with pytest.raises(CheckpointError, match="other weights"):
-        load_head(path, network(), CLASSES + 1)
+        load_head(path, network().state_dict(), CLASSES + 1)
 
 
 def test_a_head_survives_that_weights_are_stored_with_16_bits() -> None:
@@ -87,7 +87,7 @@ def test_a_damaged_file_is_refused(tmp_path: Path, content: bytes) -> None:
     path = head_path(tmp_path / "net.safetensors")
     path.write_bytes(content)
     with pytest.raises(CheckpointError, match="damaged or no instance head"):
-        load_head(path, network(), CLASSES)
+        load_head(path, network().state_dict(), CLASSES)
 
 
 @pytest.mark.parametrize(
@@ -107,4 +107,4 @@ def test_tensors_that_make_no_head_are_refused(tmp_path: Path, name: str, values
         metadata = file.metadata()
     save_file(load_file(path) | {name: values}, path, metadata)
     with pytest.raises(CheckpointError, match="damaged or no instance head"):
-        load_head(path, network(), CLASSES)
+        load_head(path, network().state_dict(), CLASSES)
