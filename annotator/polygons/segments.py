@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
@@ -31,17 +30,16 @@ class Simplifier:
     def __init__(self, arcs: Sequence[Curve], wanted: Iterable[int], size: tuple[int, int]) -> None:
         self._arcs = arcs
         self._corner = np.array(size[::-1], np.float64)  # of the frame, below and right
-        borders = {arc: _Border.of(arcs[arc]) for arc in sorted(wanted)}
         self._groups: list[_Group] = []
         self._place: dict[int, tuple[int, int]] = {}  # by arc: its group, and row in it
-        by_size: dict[int, list[int]] = {}
-        for k, border in borders.items():
-            if border is not None:
-                by_size.setdefault((len(border.ends) - 1).bit_length(), []).append(k)
+        by_size: dict[int, list[tuple[int, _Border]]] = {}
+        for arc in sorted(wanted):
+            if (border := _Border.of(arcs[arc])) is not None:
+                by_size.setdefault((len(border.ends) - 1).bit_length(), []).append((arc, border))
         for members in by_size.values():
-            for row, k in enumerate(members):
-                self._place[k] = len(self._groups), row
-            self._groups.append(_Group.of([borders[k] for k in members]))
+            for row, (arc, _) in enumerate(members):
+                self._place[arc] = len(self._groups), row
+            self._groups.append(_Group.of([border for _, border in members]))
 
     def curves(self, wanted: Sequence[tuple[int, float]]) -> list[Curve]:
         """Curves for arcs, each given with the price of a vertex in squared pixels times points; 0: as it is."""
@@ -112,37 +110,33 @@ def _ends(points: Floats, tolerance: float) -> list[int]:
 
 @dataclass(frozen=True)
 class _Group:
-    """A borders of like size, worked on at once. M: the most ends that one of them has."""
+    """A borders of like size, worked on at once. M: the most ends that one of them has.
 
-    ends: Integers  # (A, M) points before each; behind a border's last one it is repeated
+    T = M * (M - 1) / 2 stretches, each from an end to a later one, go by that one, then by the other.
+    """
+
+    most: int  # M
     last: Integers  # (A,) place of the last end
     is_closed: npt.NDArray[np.bool_]  # (A,)
     at: Floats  # (A, M, 2) where the border is at each end
-    errors: Floats  # (A, M, M) squared distance from the line of the points from one end to a later one
-    centres: Floats  # (A, M, M, 2) of these points
-    angles: Floats  # (A, M, M) of that line
+    origins: Floats  # (A, 2) that `sums` count from
+    sums: Floats  # (6, A, M) over the points before each end
+    errors: Floats  # (A, T) squared distance of a stretch's points from its line
 
     @classmethod
-    def of(cls, borders: Sequence[Any]) -> _Group:
+    def of(cls, borders: Sequence[_Border]) -> _Group:
         most = max(len(border.ends) for border in borders)
         ends = np.stack([np.pad(b.ends, (0, most - len(b.ends)), mode="edge") for b in borders])
-        origins = np.stack([border.points.mean(axis=0) for border in borders])[:, None]
+        origins = np.stack([border.points.mean(axis=0) for border in borders])
         sums = np.stack([_sums(b.points - o)[e] for b, o, e in zip(borders, origins, ends, strict=True)])
-        count, x, y, xx, yy, xy = np.moveaxis(sums[:, None] - sums[:, :, None], 3, 0)
-        count = np.maximum(count, 1)
-        x, y = x / count, y / count
-        xx, yy, xy = xx - count * x * x, yy - count * y * y, xy - count * x * y
+        sums = np.ascontiguousarray(np.moveaxis(sums, 2, 0))
+        later, earlier = np.tril_indices(most, -1)
+        *_, xx, yy, xy = _moments(sums[:, :, later] - sums[:, :, earlier])
         errors = np.maximum((xx + yy) / 2 - np.hypot((xx - yy) / 2, xy), 0)
         at = np.stack([_at(border, end) for border, end in zip(borders, ends, strict=True)])
-        return cls(
-            ends,
-            np.array([len(border.ends) - 1 for border in borders]),
-            np.array([border.is_closed for border in borders]),
-            at,
-            errors,
-            np.stack([x, y], axis=3) + origins[:, None],
-            np.arctan2(2 * xy, xx - yy) / 2,
-        )
+        last = np.array([len(border.ends) - 1 for border in borders])
+        is_closed = np.array([border.is_closed for border in borders])
+        return cls(most, last, is_closed, at, origins, sums, errors)
 
     def vertices(self, rows: Sequence[int], prices: Sequence[float]) -> Iterator[Floats]:
         """The vertices of some borders, (K, 2) each, given the price of one; without the ends of open ones."""
@@ -163,14 +157,14 @@ class _Group:
 
     def _cheapest(self, rows: Integers, prices: Floats) -> Integers:
         """For every end the one before it on the cheapest way from the first: (rows, M)."""
-        most = self.ends.shape[1]
-        cost = np.zeros((len(rows), most))
-        before = np.zeros((len(rows), most), np.intp)
-        errors, each = self.errors[rows] + prices[:, None, None], np.arange(len(rows))
-        for end in range(1, most):
-            whole = cost[:, :end] + errors[:, :end, end]
-            before[:, end] = whole.argmin(axis=1)
-            cost[:, end] = whole[each, before[:, end]]
+        cost = np.zeros((len(rows), self.most))
+        before = np.zeros((len(rows), self.most), np.intp)
+        errors, stretches = self.errors[rows] + prices[:, None], 0
+        for end in range(1, self.most):
+            whole = cost[:, :end] + errors[:, stretches : stretches + end]
+            whole.argmin(axis=1, out=before[:, end])
+            whole.min(axis=1, out=cost[:, end])
+            stretches += end
         return before
 
     def _way(self, before: list[int], last: int, is_closed: bool) -> list[int]:
@@ -186,9 +180,8 @@ class _Group:
         Where they are nearly parallel it is between them, beside the border's end.
         """
         is_first = end == self.last[row]  # of a closed border: its first end is its last one, too
-        one, two = self.centres[row, first, end], self.centres[row, np.where(is_first, 0, end), last]
-        angles = self.angles[row, first, end], self.angles[row, np.where(is_first, 0, end), last]
-        along, on = (np.stack([np.cos(angle), np.sin(angle)], axis=1) for angle in angles)
+        one, along = self._lines(row, first, end)
+        two, on = self._lines(row, np.where(is_first, 0, end), last)
         at = self.at[row, end]
         beside = (_on_line(at, one, along) + _on_line(at, two, on)) / 2
         cross = along[:, 0] * on[:, 1] - along[:, 1] * on[:, 0]
@@ -198,6 +191,20 @@ class _Group:
             is_near = np.hypot(*(meeting - at).T) <= FARTHEST
         met: Floats = np.where(is_near[:, None], meeting, beside)
         return met.round(DECIMALS)
+
+    def _lines(self, row: Integers, first: Integers, last: Integers) -> tuple[Floats, Floats]:
+        """The centres (K, 2) of stretches, and the directions (K, 2) of their lines."""
+        x, y, xx, yy, xy = _moments(self.sums[:, row, last] - self.sums[:, row, first])
+        angle = np.arctan2(2 * xy, xx - yy) / 2
+        return np.stack([x, y], axis=1) + self.origins[row], np.stack([np.cos(angle), np.sin(angle)], axis=1)
+
+
+def _moments(sums: Floats) -> tuple[Floats, Floats, Floats, Floats, Floats]:
+    """The mean of x and y, and the central moments xx, yy and xy of points, given the sums over them (6, ...)."""
+    count, x, y, xx, yy, xy = sums
+    count = np.maximum(count, 1)
+    x, y = x / count, y / count
+    return x, y, xx - count * x * x, yy - count * y * y, xy - count * x * y
 
 
 def _sums(points: Floats) -> Floats:
