@@ -34,16 +34,16 @@ def test_defaults_are_valid() -> None:
 @pytest.mark.parametrize(
     ("wrong", "sentence"),
     [
-        ({"every": 0}, "--every must be at least 1, not 0"),
-        ({"start": -1}, "--start must be at least 0, not -1"),
-        ({"start": 7, "end": 7}, "--end 7 leaves no frame to label after --start 7"),
-        ({"seed_threshold": 1.5}, "--seed-threshold must be between 0.5 and 1, not 1.5"),
-        ({"seed_threshold": float("nan")}, "--seed-threshold must be between 0.5 and 1, not nan"),
-        ({"scale": 0.0}, "--scale must be between 0.05 and 4, not 0"),
-        ({"min_pixels": 0}, "--min-pixels must be at least 1, not 0"),
-        ({"classes": ()}, "--classes names no class"),
+        ({"every": 0}, "`every` must be at least 1, not 0"),
+        ({"start": -1}, "`start` must be at least 0, not -1"),
+        ({"start": 7, "end": 7}, "`end` 7 leaves no frame to label after `start` 7"),
+        ({"seed_threshold": 1.5}, "`seed_threshold` must be between 0.5 and 1, not 1.5"),
+        ({"seed_threshold": float("nan")}, "`seed_threshold` must be between 0.5 and 1, not nan"),
+        ({"scale": 0.0}, "`scale` must be between 0.05 and 4, not 0"),
+        ({"min_pixels": 0}, "`min_pixels` must be at least 1, not 0"),
+        ({"classes": ()}, "`classes` names no class"),
         ({"classes": ("car", "dragon")}, "dragon"),
-        ({"classes": ("road",)}, "--classes road: this class has no instances to find"),
+        ({"classes": ("road",)}, "`classes` road: this class has no instances to find"),
     ],
 )
 def test_what_cannot_be_asked_for_is_refused_in_a_sentence(wrong: dict[str, Any], sentence: str) -> None:

@@ -331,7 +331,7 @@ def bomb() -> str:
             "dogs.json",
             b'{"categories": [{"id": 1, "name": "dog"}], "images": [{"id": 1}],'
             b' "annotations": [{"image_id": 1, "category_id": 1}]}',
-            "label 'dog' is no Cityscapes class; --map dog=none leaves it out; where one is a class, put that",
+            "label 'dog' is no Cityscapes class; `map` dog=none leaves it out; where one is a class, put that",
         ),
         ("cut.xml", b"<annotations><meta>", "no XML that can be read"),
         ("bomb.xml", bomb().encode(), "no XML that can be read (DTDForbidden"),

@@ -175,7 +175,7 @@ def test_what_is_too_large_for_scratch_fails_alone(tmp_path: Path, server: Troub
     fill(tmp_path, "a")
     small = AnnotationJob((IN,), OUT, storage=StorageOptions(tmp_path / "scratch", scratch_gb=1e-6))
     (found,) = [event.record for event in annotate(small) if isinstance(event, SourceEnded)]
-    assert "more than --scratch-gb" in (found.error or "")
+    assert "more than `scratch_gb`" in (found.error or "")
 
 
 def test_listing_is_lazy_and_in_pages(server: Trouble, monkeypatch: pytest.MonkeyPatch) -> None:

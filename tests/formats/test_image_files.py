@@ -147,7 +147,7 @@ def test_an_object_that_is_none_is_named_and_can_be_left_out(one: Any, why: str,
     sentence = refused(path)
     assert f"({NAME}: object 1: " in sentence or f"{NAME}: object 1: " in sentence
     assert why in sentence
-    assert "--skip-bad" in sentence
+    assert "`skip_bad`" in sentence
     (truth,) = truths(path, skip_bad=True)
     assert len(truth.instances) == 1
     assert skipped(path, skip_bad=True)[SKIPPED] == 1
@@ -269,7 +269,7 @@ def test_shapes_of_labelme_are_objects(tmp_path: Path) -> None:
 @pytest.mark.parametrize("points", [[], [[6, 4]], [[6, 4], [6, 6], [7, 7]]])
 def test_a_circle_has_two_points(tmp_path: Path, points: list[list[float]]) -> None:
     path = labelme(tmp_path, shape("bus", points, "circle"), shape("car", BOX))
-    assert "--skip-bad" in refused(path)
+    assert "`skip_bad`" in refused(path)
     (truth,) = truths(path, skip_bad=True)
     assert truth.instances.class_ids.tolist() == [CAR]
 
@@ -446,7 +446,10 @@ def test_classes_without_a_name_are_mapped_by_number(tmp_path: Path) -> None:
 def test_sizes_are_those_of_images_elsewhere_where_they_are_named(tmp_path: Path) -> None:
     path = yolo(tmp_path / "set", a=f"0 {LEFT_HALF}")
     (path / "images").rename(tmp_path / "pictures")
-    assert "a.txt: no image of this name tells its size; --images names the folder of images" in refused(path)
+    assert (
+        "a.txt: no image of this name tells its size; `image_folder` names the folder of images"
+        in refused(path)
+    )
     (truth,) = truths(path, image_folder=tmp_path / "pictures")
     assert truth.instances.frame.size == SIZE
 

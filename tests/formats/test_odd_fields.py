@@ -84,8 +84,8 @@ def assert_said(path: Path) -> None:
         except FormatError as error:
             sentence = str(error).removeprefix(str(path))
             assert not PYTHON.search(sentence), sentence
-            assert len(sentence) < 400 or "--map" in sentence, sentence  # labels are told whole, to be pasted
-            assert not (skip_bad and "--skip-bad" in sentence)
+            assert len(sentence) < 400 or "`map`" in sentence, sentence  # labels are told whole, to be pasted
+            assert not (skip_bad and "`skip_bad`" in sentence)
 
 
 def test_all_unknown_labels_of_cvat_are_told_at_once(tmp_path: Path) -> None:

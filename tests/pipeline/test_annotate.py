@@ -259,13 +259,13 @@ def test_too_little_memory_is_told_with_its_remedy(
 
     monkeypatch.setattr(toy, "maps", no_memory)
     list(annotate(job(write_video(tmp_path / "drive.mp4"), out=tmp_path / "labels")))
-    assert "smaller --batch-size" in record(tmp_path / "labels", "drive")["error"]
+    assert "smaller `batch_size`" in record(tmp_path / "labels", "drive")["error"]
 
 
 def test_no_frame_to_label_is_a_fault(tmp_path: Path, toy: ToyRuntime) -> None:
     beyond = DetectionOptions(start=1000)
     list(annotate(job(write_video(tmp_path / "drive.mp4"), out=tmp_path / "labels", detection=beyond)))
-    assert "--start" in record(tmp_path / "labels", "drive")["error"]
+    assert "`start`" in record(tmp_path / "labels", "drive")["error"]
 
 
 def test_a_class_that_the_weights_do_not_know_is_refused(tmp_path: Path, toy: ToyRuntime) -> None:
@@ -431,7 +431,7 @@ def test_where_one_recording_can_not_be_written_the_others_go_on(
     videos = [write_video(tmp_path / f"{name}.mp4", frames=6) for name in "abc"]
     states = {name: state for name, (state, _) in ended(job(*videos, out=out)).items()}
     assert states == {"a": "done", "b": "failed", "c": "done"}
-    assert "--out" in record(out, "b")["error"]
+    assert "`out`" in record(out, "b")["error"]
     assert run_json(out)["state"] == "done"
 
 

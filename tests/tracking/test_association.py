@@ -290,7 +290,7 @@ def test_what_is_left_out_is_counted_with_what_keeps_it(tmp_path: Path) -> None:
     assert ids == [1] * 8
     [(what, count)] = losses.items()
     assert count == 3
-    assert "--min-track 1" in what
+    assert "`min_track` 1" in what
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])

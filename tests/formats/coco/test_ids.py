@@ -189,7 +189,7 @@ def test_all_unknown_labels_are_told_at_once_with_options_to_paste(tmp_path: Pat
     path = saved(tmp_path, annotation(), annotation(category_id=2), names=("traffic cone", "dog's"))
     with pytest.raises(FormatError) as fault:
         list(read_instances("coco", path))
-    assert """--map 'traffic cone=none' --map 'dog'"'"'s=none' leaves them out""" in str(fault.value)
+    assert """`map` 'traffic cone=none' `map` 'dog'"'"'s=none' leaves them out""" in str(fault.value)
 
 
 def test_spaces_around_names_of_labels_do_not_matter(tmp_path: Path) -> None:
@@ -263,7 +263,7 @@ def refusal(path: Path) -> str | None:
     try:
         list(coco_reader.read(path))
     except FormatError as error:
-        if "--skip-bad" in str(error):
+        if "`skip_bad`" in str(error):
             assert len(list(coco_reader.read(path, Reading(bad=BadEntries(True))))) <= 2
         return str(error)
     return None
