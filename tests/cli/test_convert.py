@@ -12,7 +12,7 @@ from annotator import __version__
 from annotator.formats.mots import writer as mots
 from annotator.formats.sniffing import read_labels
 from cli.convert import command
-from tests.evaluation.test_sides import IN_VIDEO, VIDEO, WRITERS, labelled, stored
+from tests.formats.test_comparison import IN_VIDEO, VIDEO, WRITERS, labelled, stored
 from tests.helpers.builders import Labels
 from tests.helpers.commands import Run, assert_one_sentence, in_process
 

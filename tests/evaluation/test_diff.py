@@ -17,7 +17,7 @@ from annotator.instances import Instances
 from annotator.labels import BY_NAME
 from annotator.options import ConversionJob
 from annotator.pipeline.convert import convert
-from tests.evaluation.test_sides import WRITERS, stored
+from tests.formats.test_comparison import WRITERS, stored
 from tests.helpers.builders import Labels, Recording, frame_ref
 from tests.helpers.scenes import scene
 

@@ -24,7 +24,7 @@ from annotator.instances import Instances
 from annotator.labels import BY_NAME
 from annotator.options import METRICS
 from annotator.store import Store
-from tests.evaluation.test_sides import WRITERS
+from tests.formats.test_comparison import WRITERS
 from tests.helpers.builders import REAL_DATA, Labels, Recording, finish, frame_ref, needs_real_data
 from tests.helpers.scenes import scene
 

@@ -26,8 +26,8 @@ from annotator.options import RUN_FOLDER, ConversionJob, CvatOptions, ReadingOpt
 from annotator.pipeline.convert import STRANGE, Converted, convert
 from annotator.store import Store
 from annotator.tracking import associate
-from tests.evaluation.test_sides import IN_IMAGES, IN_VIDEO, LEFT, TRACKED, VIDEO, WRITERS, labelled, stored
 from tests.formats.test_all_formats import BESIDE, CAR, PERSON, SQUARE, any_labels, expected, instances
+from tests.formats.test_comparison import IN_IMAGES, IN_VIDEO, LEFT, TRACKED, VIDEO, WRITERS, labelled, stored
 from tests.helpers.builders import Labels, Recording, add_recording, frame_ref
 from tests.helpers.fake_detector import ROOT
 

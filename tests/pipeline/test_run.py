@@ -19,7 +19,7 @@ from annotator.pipeline.retrack import retrack
 from annotator.pipeline.run import Run
 from annotator.store.lock import LOCK_FILE
 from annotator.store.records import SourceRecord, read_records
-from tests.evaluation.test_sides import IN_VIDEO, VIDEO, WRITERS, labelled
+from tests.formats.test_comparison import IN_VIDEO, VIDEO, WRITERS, labelled
 from tests.helpers.builders import Recording
 
 DRIVE = Recording("drive", True, Path("/data/drive.mp4"))

@@ -17,7 +17,6 @@ from annotator import masks
 from annotator.errors import FormatError
 from annotator.formats.coco import reader as coco_reader
 from annotator.formats.coco import writer as coco_writer
-from annotator.formats.mots import writer as mots
 from annotator.instances import Instances
 from tests.formats.test_all_formats import (
     BESIDE,
@@ -176,18 +175,3 @@ def test_annotations_that_fit_nowhere_are_refused(tmp_path: Path, wrong: dict[st
     path.write_text(json.dumps(foreign(**wrong)))
     with pytest.raises(FormatError):
         list(read_instances("coco", path))
-
-
-def test_mots_lines_hold_cars_and_persons_and_count_the_others(tmp_path: Path) -> None:
-    labels = Labels([instances(k, (SQUARE, CAR, 0.9, 5), (BESIDE, BUS, 0.8, 2)) for k in range(2)])
-    written = mots.write(labels, VIDEO, tmp_path)
-    counts = masks.encode(SQUARE)["counts"].decode()
-    assert (tmp_path / mots.FILE).read_text() == f"0 1000 1 8 10 {counts}\n1 1000 1 8 10 {counts}\n"
-    assert written.losses == {mots.OTHER_CLASSES: 2}
-
-
-def test_mots_ids_run_out_in_a_sentence(tmp_path: Path) -> None:
-    labels = Labels([instances(k, (SQUARE, PERSON, 0.9, 0)) for k in range(1001)])
-    with pytest.raises(FormatError, match=r"1000 objects of a class, and there are more of person"):
-        mots.write(labels, VIDEO, tmp_path)
-    assert list(tmp_path.iterdir()) == []
