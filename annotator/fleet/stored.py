@@ -68,8 +68,9 @@ def annotate_stored(job: AnnotationJob, detector: Detector | None = None) -> Gen
 
 def asked_of(job: AnnotationJob, detector: Detector) -> dict[str, Any]:
     """All that shapes labels but the recording itself, as a marker keeps it."""
+    checkpoint = detector.runtime.checkpoint
     asked = {
-        **fingerprint("", detector.runtime.checkpoint.sha256, detector.made_with),
+        **fingerprint("", checkpoint.sha256, checkpoint.head_sha256, detector.made_with),
         "tracking": asdict(job.tracking),
         "publishing": asdict(job.publishing),
         "formats": sorted(job.formats),
@@ -155,7 +156,7 @@ def _known(
     before = marker.get("asked") or {}
     redone = ("tracking", "publishing", "formats", "preview")  # from the store, without detection
     changes = [
-        f"{named(key)} {before.get(key)} (not {shaped_by.get(key)})"
+        f"{named(key)} {before.get(key, 'none')} (not {shaped_by.get(key, 'none')})"
         for key in {**before, **shaped_by}
         if key not in redone and before.get(key) != shaped_by.get(key)
     ]

@@ -79,6 +79,7 @@ class Worker:
         runtime, spec = self._detector.runtime, self._detector.spec
         checkpoint = SimpleNamespace(
             sha256=runtime.checkpoint.sha256,
+            head_sha256=runtime.checkpoint.head_sha256,
             spec=SimpleNamespace(architecture=spec.architecture, class_ids=spec.class_ids),
         )
         return SimpleNamespace(

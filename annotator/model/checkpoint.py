@@ -51,10 +51,15 @@ class Checkpoint:
 
     spec: NetworkSpec  # how the network is built and read
     build: Callable[[], SpatialEmbeddingNetwork] = field(repr=False)  # raises CheckpointError
-    sha256: str  # of the file, or of that and its head's
+    sha256: str  # of the file
     provenance: dict[str, Any]  # what training wrote: data, steps, options
     quantized: QuantizedGraph | None = None
-    head: InstanceHead | None = None
+    head: InstanceHead | None = None  # that lies beside the file
+
+    @property
+    def head_sha256(self) -> str | None:
+        """A hash of the instance head, which shapes labels as the weights do; None without one."""
+        return None if self.head is None else hashlib.sha256(to_bytes(self.head)).hexdigest()
 
     @classmethod
     def of(
@@ -85,11 +90,9 @@ def load_checkpoint(path: Path | None = None) -> Checkpoint:
     read = _read_safetensors if path.suffix.lower() == ".safetensors" else _read_authors
     spec, state, provenance = read(path)
     quantized = _quantized(path, state, provenance)
-    head, of_head = None, b""
-    if (beside := head_path(path)).is_file():
-        head = load_head(beside, state, len(spec.class_ids))
-        of_head = to_bytes(head)
-    sha256 = hashlib.sha256(content + of_head).hexdigest()
+    beside = head_path(path)
+    head = load_head(beside, state, len(spec.class_ids)) if beside.is_file() else None
+    sha256 = hashlib.sha256(content).hexdigest()
     checkpoint = Checkpoint(spec, partial(_network, path, spec, state), sha256, provenance, quantized, head)
     if quantized is None:  # the network will be needed, and faults in it are told here
         _ = checkpoint.network

@@ -195,7 +195,10 @@ def leave_trace(folder: Path, trace: str) -> bool:
 
 def fingerprint_of(source: Source, detector: Detector) -> dict[str, Any]:
     """All that shapes the labels of a source."""
-    return fingerprint(content_hash(source.files), detector.runtime.checkpoint.sha256, detector.made_with)
+    checkpoint = detector.runtime.checkpoint
+    return fingerprint(
+        content_hash(source.files), checkpoint.sha256, checkpoint.head_sha256, detector.made_with
+    )
 
 
 def expected_frames(source: Source, options: DetectionOptions) -> int | None:
@@ -214,6 +217,7 @@ def run_metadata(job: AnnotationJob, detector: Detector, findings: Findings) -> 
         "weights": {
             "file": "default" if job.weights is None else str(job.weights),
             "sha256": checkpoint.sha256,
+            "head_sha256": checkpoint.head_sha256,
             "architecture": checkpoint.spec.architecture,
             "classes": [BY_ID[i].name for i in checkpoint.spec.class_ids],
         },

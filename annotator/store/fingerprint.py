@@ -14,13 +14,25 @@ ENDS = 1 << 16  # bytes read at either end of a recording
 IMAGE_ENDS = 1 << 12  # bytes read at either end of an image of a folder: there may be very many
 
 
-def fingerprint(recording: str, weights_sha256: str, options: DetectionOptions) -> dict[str, Any]:
-    """The fingerprint of a source with this `identity`; batch size and device don't belong to it."""
+def fingerprint(
+    recording: str, weights_sha256: str, head_sha256: str | None, options: DetectionOptions
+) -> dict[str, Any]:
+    """The fingerprint of a source with this `identity`; batch size and device don't belong to it.
+
+    Weights without an instance head have no entry for one.
+    """
     asked = {
         spec.flag_of(name): getattr(options, name) for name, spec in options_of(DetectionOptions).items()
     }
     asked["--classes"] = None if options.class_ids is None else ",".join(map(str, options.class_ids))
-    return {"version": annotator.__version__, "weights": weights_sha256, "recording": recording, **asked}
+    head = {} if head_sha256 is None else {"instance head": head_sha256}
+    return {
+        "version": annotator.__version__,
+        "weights": weights_sha256,
+        **head,
+        "recording": recording,
+        **asked,
+    }
 
 
 def named(key: str) -> str:

@@ -119,7 +119,7 @@ class Store:
         """Raise UsageError, saying what differs, when the store was made with another fingerprint."""
         made_with, asked = self.fingerprint, json.loads(_json(dict(fingerprint)))
         changes = [
-            f"{named(key)} {_brief(made_with.get(key))} (not {_brief(asked.get(key))})"
+            f"{named(key)} {_brief(made_with.get(key, 'none'))} (not {_brief(asked.get(key, 'none'))})"
             for key in {**made_with, **asked}
             if made_with.get(key) != asked.get(key)
         ]

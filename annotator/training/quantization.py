@@ -23,6 +23,7 @@ from annotator.errors import AnnotatorError, UsageError
 from annotator.files import atomic_file
 from annotator.masks import iou
 from annotator.model.checkpoint import Checkpoint, QuantizedGraph, load_checkpoint, save_checkpoint
+from annotator.model.instance_head import head_path, to_bytes
 from annotator.model.network import padded
 from annotator.model.preprocess import processed_size, resize
 from annotator.options import QuantizationJob
@@ -53,7 +54,7 @@ class Quantized:
 
 
 def quantize(job: QuantizationJob) -> Quantized:
-    """Write weights with a graph of eight bits, unless it finds other objects than they do.
+    """Write weights with a graph of eight bits, and their instance head, unless it finds other objects than they do.
 
     Raises UsageError for weights, images or labels that can't be read or without NNCF, AnnotatorError where the graph
     is refused.
@@ -87,6 +88,9 @@ def quantize(job: QuantizationJob) -> Quantized:
         save_checkpoint(
             temporary, checkpoint.network, checkpoint.provenance, quantized=replace(graph, report=report)
         )
+    if checkpoint.head is not None:
+        with atomic_file(head_path(job.out)) as temporary:
+            temporary.write_bytes(to_bytes(checkpoint.head))
     return Quantized(job.out, len(calibration), agreement, ap50)
 
 

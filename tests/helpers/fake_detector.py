@@ -65,7 +65,7 @@ def write_video(
 
 def toy_checkpoint(sha256: str = "c0ffee") -> Any:
     spec = SimpleNamespace(architecture="toy", class_ids=(PERSON, CAR), n_sigma=2, trained_size=(48, 64))
-    return SimpleNamespace(spec=spec, sha256=sha256)
+    return SimpleNamespace(spec=spec, sha256=sha256, head_sha256=None)
 
 
 @dataclass

@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
@@ -20,6 +21,7 @@ from safetensors.torch import load_file, save_file
 from annotator.errors import CheckpointError, ExitCode
 from annotator.labels import BY_NAME, INSTANCE_CLASSES
 from annotator.model.checkpoint import default_weights, load_checkpoint, save_checkpoint
+from annotator.model.instance_head import InstanceHead, digest, head_path, to_bytes
 from annotator.model.network import NetworkSpec, SpatialEmbeddingNetwork, erfnet_spec
 from annotator.options import TrainingOptions
 from annotator.training.initialization import spec_of
@@ -134,6 +136,21 @@ def test_the_model_in_the_package_loads_without_being_named() -> None:
     assert default.sha256 == hashlib.sha256(default_weights().read_bytes()).hexdigest()
     assert default.spec.class_ids == INSTANCE_CLASSES
     assert default.spec.n_sigma == 2
+
+
+def test_the_hash_of_a_head_is_its_own(tmp_path: Path) -> None:
+    path = save_ours(tmp_path / "net.safetensors", CARS)
+    assert load_checkpoint(path).head_sha256 is None
+    bare = load_checkpoint(path)
+    zero = np.zeros(1, np.float32)
+    head = InstanceHead(
+        zero, zero, zero.reshape(1, 1, 1), zero[None], np.zeros((1, 1, 2), np.float32), np.zeros((1, 2), np.float32),
+        np.ones(1, np.bool_), digest(bare.network.body), {},
+    )  # fmt: skip
+    head_path(path).write_bytes(to_bytes(head))
+    loaded = load_checkpoint(path)
+    assert loaded.sha256 == bare.sha256
+    assert loaded.head_sha256 == hashlib.sha256(head_path(path).read_bytes()).hexdigest()
 
 
 # ---- the authors' files

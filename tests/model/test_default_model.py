@@ -36,6 +36,16 @@ def test_it_is_small_and_says_what_it_is() -> None:
     assert default_weights().with_name("README.md").exists()
 
 
+def test_it_has_an_instance_head_that_judges_what_it_saw_enough_of() -> None:
+    head = load_checkpoint().head
+    assert head is not None
+    names = [BY_ID[k].name for k in INSTANCE_CLASSES]
+    judged = {name for name, is_judged in zip(names, head.is_judged, strict=True) if is_judged}
+    assert judged == {"person", "rider", "car", "motorcycle", "bicycle"}
+    assert head.provenance["images"] > 500
+    assert {"instances", "sources"} < set(head.provenance)
+
+
 def test_it_comes_in_eight_bits_which_cost_little_and_labelling_takes_them() -> None:
     checkpoint = load_checkpoint()
     assert checkpoint.quantized is not None

@@ -204,6 +204,20 @@ def test_other_weights_and_a_changed_recording_are_noticed(tmp_path: Path, toy: 
         list(annotate(job(video, out=out)))
 
 
+def test_a_run_is_not_gone_on_with_when_an_instance_head_has_come_or_gone(
+    tmp_path: Path, toy: ToyRuntime
+) -> None:
+    video, out = write_video(tmp_path / "drive.mp4"), tmp_path / "labels"
+    list(annotate(job(video, out=out)))
+    with_head = toy_checkpoint()
+    with_head.head_sha256 = "beef"
+    with pytest.raises(UsageError, match=r"made with instance head none \(not beef\)"):
+        list(annotate(job(video, out=out), ToyDetector(ToyRuntime(with_head))))
+    list(annotate(job(video, out=out, overwrite=True), ToyDetector(ToyRuntime(with_head))))
+    with pytest.raises(UsageError, match=r"made with instance head beef \(not none\)"):
+        list(annotate(job(video, out=out)))
+
+
 def test_a_run_is_not_gone_on_with_at_another_precision(tmp_path: Path, toy: ToyRuntime) -> None:
     video, out = write_video(tmp_path / "drive.mp4"), tmp_path / "labels"
     list(annotate(job(video, out=out)))

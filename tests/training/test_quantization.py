@@ -52,6 +52,7 @@ def test_weights_get_their_graph_and_a_report(
     made = load_checkpoint(tmp_path / "q.safetensors")
     assert made.quantized is not None
     assert made.quantized.structure == graph.structure
+    assert made.head_sha256 == load_checkpoint().head_sha256 is not None
     assert made.provenance["int8"] == {"images": 4, "compared": 2, "agreement": 1.0, "AP50": None}
     assert len(learned) == 4
     assert quantize("--images", images, "--out", tmp_path / "q.safetensors") == 2  # is there already
