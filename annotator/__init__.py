@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from annotator.detection import Detector
     from annotator.errors import AnnotatorError
     from annotator.evaluation.report import evaluate
+    from annotator.frames import FrameRef
     from annotator.instances import GroundTruth, Instances
     from annotator.library import read_labels, track, write_labels
     from annotator.options import AnnotationJob, CvatOptions, DetectionOptions, TrackingOptions, TrainingJob
@@ -30,6 +31,7 @@ __all__ = [
     "CvatOptions",
     "DetectionOptions",
     "Detector",
+    "FrameRef",
     "GroundTruth",
     "Instances",
     "TrackingOptions",
@@ -46,6 +48,7 @@ _MODULES = {
     "annotator.detection": ("Detector",),
     "annotator.errors": ("AnnotatorError",),
     "annotator.evaluation.report": ("evaluate",),
+    "annotator.frames": ("FrameRef",),
     "annotator.instances": ("Instances", "GroundTruth"),
     "annotator.library": ("read_labels", "track", "write_labels"),
     "annotator.options": (

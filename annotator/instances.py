@@ -15,7 +15,20 @@ from annotator.masks import Rle
 
 @dataclass(frozen=True)
 class Instances:
-    """The N instances of one frame, score descending. Masks may overlap; exporters resolve that."""
+    """The N instances of one frame, score descending. Masks may overlap; exporters resolve that.
+
+    Masks are run-length codes as pycocotools has them.
+
+    >>> from fractions import Fraction
+    >>> import numpy as np
+    >>> from annotator import FrameRef, Instances
+    >>> from pycocotools.mask import encode
+    >>> frame = FrameRef(index=0, pts=0, time_base=Fraction(1, 25), size=(4, 6))
+    >>> masks = [encode(np.asfortranarray(np.eye(4, 6, k, np.uint8))) for k in (0, 2)]
+    >>> found = Instances.of(frame, masks, class_ids=[24, 26], scores=[0.6, 0.9])
+    >>> found.class_ids.tolist(), len(found.select(np.flatnonzero(found.scores > 0.8)))
+    ([26, 24], 1)
+    """
 
     frame: FrameRef
     masks: tuple[Rle, ...]  # N run-length masks of size frame.size

@@ -24,6 +24,11 @@ def read_labels(path: str | Path) -> Iterator[GroundTruth]:
 
     Frames have an index, and a name where they are images. Raises UsageError for a path that isn't there or holds no
     known labels, FormatError or SourceError for labels that can't be read.
+
+    >>> from annotator import read_labels
+    >>> truth = next(read_labels("labels/drive/coco.json"))
+    >>> truth.instances.frame.index, truth.instances.class_ids.tolist(), truth.ignore_regions
+    (0, [26, 24], ())
     """
     return sniffing.read_labels(Path(path))
 
@@ -33,6 +38,11 @@ def track(frames: Iterable[Instances], options: TrackingOptions | None = None) -
 
     The whole recording is looked at before the first frame comes out, in memory that doesn't grow with it. Tracks
     given before are forgotten; instances between the found ones are filled in, as the options say.
+
+    >>> from annotator import read_labels, track
+    >>> untracked = (truth.instances.with_tracks([0] * len(truth.instances)) for truth in read_labels("labels"))
+    >>> sorted({int(track_id) for found in track(untracked) for track_id in found.track_ids})
+    [1, 2]
     """
     with _stored(frames) as store:
         associate(store, options or TrackingOptions())
@@ -50,6 +60,10 @@ def write_labels(
 
     `name` is what files call the recording. Returns the files and folders of the formats. Raises UsageError for an
     unknown format, FormatError for labels that one can't hold, OutputError where files can't be written.
+
+    >>> from annotator import read_labels, write_labels
+    >>> [path.name for path in write_labels((truth.instances for truth in read_labels("labels")), "out", "mots")]
+    ['mots.txt']
     """
     if unknown := [each for each in formats if each not in FORMATS]:
         raise UsageError(f"{unknown[0]!r} is no format; choose from {', '.join(FORMATS)}")

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 import annotator
-from annotator import Instances, TrackingOptions, read_labels, track, write_labels
+from annotator import AnnotationJob, Instances, TrackingOptions, annotate, read_labels, track, write_labels
 from annotator.errors import UsageError
 from annotator.video import Loader, find_sources
+from tests.helpers import fake_detector
 from tests.helpers.fake_detector import CAR, ROOT, ToyDetector, ToyRuntime, write_video
 from tests.test_architecture import HEAVY
 
@@ -51,6 +52,32 @@ def test_a_name_that_is_not_there_is_none() -> None:
 
 def test_the_examples_of_the_docstring_hold() -> None:
     assert doctest.testmod(annotator).failed == 0
+
+
+WITH_EXAMPLES = (
+    *("DetectionOptions", "Detector", "Instances"),
+    *("annotate", "evaluate", "read_labels", "track", "write_labels"),
+)
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with drive.mp4, and labels of it in labels/."""
+    folder = tmp_path_factory.mktemp("workplace")
+    video = write_video(folder / "drive.mp4")
+    list(annotate(AnnotationJob((video,), folder / "labels", ("coco",)), ToyDetector(ToyRuntime())))
+    return folder
+
+
+@pytest.mark.parametrize("name", WITH_EXAMPLES)
+def test_the_examples_of_a_name_hold(name: str, workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_detector.install(monkeypatch)
+    monkeypatch.chdir(workplace)
+    [example] = (
+        each for each in doctest.DocTestFinder().find(getattr(annotator, name), name) if each.name == name
+    )
+    assert example.examples
+    assert doctest.DocTestRunner().run(example).failed == 0
 
 
 def test_instances_get_tracks(found: list[Instances]) -> None:

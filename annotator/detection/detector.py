@@ -34,6 +34,12 @@ class Detector:
     """A network on a device, with the options of detection.
 
     Raises UsageError when a class is asked for that the weights don't know.
+
+    >>> import numpy as np
+    >>> from annotator import DetectionOptions, Detector
+    >>> detector = Detector.load(device="cpu", options=DetectionOptions(classes=("car", "person")))
+    >>> len(detector.detect(np.zeros((120, 240, 3), np.uint8)))  # an image (H, W, 3), RGB
+    0
     """
 
     runtime: Runtime

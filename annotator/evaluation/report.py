@@ -139,6 +139,12 @@ def evaluate(
     Without `metrics` all that apply: tracks only where both sides have identities. Labels are read once, frame by
     frame. Only the eight classes are judged, and of these what truth labels. Where masks must not overlap (tracks and
     edits) the best scored keeps the pixels. Raises UsageError for labels that can't be read or compared.
+
+    >>> from pathlib import Path
+    >>> from annotator import evaluate
+    >>> report = evaluate(Path("labels"), Path("labels/drive/coco.json"), ["coco"])
+    >>> round(report.figure("car.AP"), 3)
+    1.0
     """
     comparison = compare(prediction, truth, reading, pairing)
     chosen = set(metrics or METRICS)

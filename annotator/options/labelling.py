@@ -29,7 +29,15 @@ RUNTIMES = ("auto", "torch", "openvino")
 
 @dataclass(frozen=True)
 class DetectionOptions:
-    """How frames become instances. All of it shapes the labels, so all of it is in a store's fingerprint."""
+    """How frames become instances. All of it shapes the labels, so all of it is in a store's fingerprint.
+
+    >>> from annotator import DetectionOptions
+    >>> DetectionOptions(scale=0.5, classes=("person", "car")).class_ids
+    (24, 26)
+    >>> DetectionOptions(scale=0)
+    Traceback (most recent call last):
+    annotator.errors.UsageError: `scale` must be between 0.05 and 4, not 0
+    """
 
     GROUP: ClassVar[str] = "Detection"
 

@@ -46,6 +46,12 @@ def annotate(job: AnnotationJob, detector: Detector | None = None) -> Generator[
     Without a `detector` the job's weights are loaded. Close the generator to stop: what is
     labelled stays, and the same job goes on from there. Raises UsageError before anything is labelled,
     OutputError when labels can't be written.
+
+    >>> from pathlib import Path
+    >>> from annotator import AnnotationJob, annotate
+    >>> *_, last = annotate(AnnotationJob((Path("drive.mp4"),), out=Path("run"), formats=("coco",)))
+    >>> last.record.state, last.record.frames
+    ('done', 24)
     """
     findings = find(job.inputs)
     part = job.part
