@@ -86,9 +86,7 @@ def lacking(there: Iterable[Any], needed: Iterable[str]) -> str | None:
         names = ", ".join(missing)
         return f"it lacks the label{'s' * (len(missing) > 1)} {one_line(names)}, which cvat_labels.json has"
     for name in needed:
-        if missing := sorted(
-            cvat_writer.ATTRIBUTES.keys() - {each.name for each in by_name[name].attributes}
-        ):
+        if missing := sorted(cvat_writer.NEEDED - {each.name for each in by_name[name].attributes}):
             identity = ", without which nothing tells identities when tracks come back" * ("uid" in missing)
             names = ", ".join(missing)
             return (

@@ -21,6 +21,7 @@ from annotator.formats.cvat import writer as cvat_writer
 from annotator.formats.cvat.xml_stream import parts
 from annotator.options import CvatOptions, PushJob
 from annotator.pipeline.run import require_run
+from annotator.review.doubted import DoubtedLabels
 from annotator.store import Recording, Store
 
 IMPORT_FORMAT = "CVAT 1.1"
@@ -278,7 +279,7 @@ def _write(store: Store, recording: Recording, folder: Path) -> None:
     """Write the tracks as they were published, but in one file, as one task has them."""
     published = store.progress.published.get("cvat")
     options = CvatOptions(**((published and published.options) or {}))
-    cvat_writer.write(store, recording, folder, replace(options, split_frames=None))
+    cvat_writer.write(DoubtedLabels.of(store), recording, folder, replace(options, split_frames=None))
 
 
 def _frames(store: Store) -> Frames:

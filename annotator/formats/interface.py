@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from annotator.errors import FormatLimitError
 from annotator.files import find_files
@@ -32,6 +32,14 @@ class LabelReader(Protocol):
 
     def instances(self) -> Iterator[Instances]:
         """The instances of every labelled frame, in the same order."""
+
+
+@runtime_checkable
+class DoubtReader(LabelReader, Protocol):
+    """Labels of which is known, too, how likely a person would change each of them."""
+
+    def doubts(self, index: int) -> Sequence[float]:
+        """The probabilities of the instances of the frame of this index, in their order."""
 
 
 class RecordingInfo(Protocol):
@@ -179,6 +187,7 @@ class Format:
     outputs: tuple[str, ...] = ()  # what `write` leaves in the folder of a recording
     options: type[Any] | None = None  # a frozen record, of how it is written
     estimate_size: SizeEstimate | None = None  # where options and content make it much larger or smaller
+    shows_doubts: bool = False  # whether `write` makes something of a DoubtReader
     has_tracks: bool = True
     is_cityscapes: bool = False  # labelled as Cityscapes is: void around, images in a tree of their own
     is_file_an_image: bool = False  # a folder of them is checked as one

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
+import numpy.typing as npt
 
 from annotator import masks
 from annotator.escape import encodable
@@ -84,6 +85,10 @@ class LabelSummary:
 
         No two share a pixel (the best scored has it), none is empty, and one of a track has its class.
         """
+        return self.published(found)[0]
+
+    def published(self, found: Instances) -> tuple[Instances, npt.NDArray[np.int64]]:
+        """The same (K of N instances), and which of them these are: their places (K,) in `found`."""
         shown = masks.visible(found.masks, found.frame.size)
         seen = np.flatnonzero(masks.areas(shown) > 0)
         class_ids = [
@@ -91,7 +96,7 @@ class LabelSummary:
             for track_id, class_id in zip(found.track_ids.tolist(), found.class_ids.tolist(), strict=True)
         ]
         disjoint = replace(found, masks=tuple(shown), class_ids=np.array(class_ids, np.uint8))
-        return disjoint.select(seen)
+        return disjoint.select(seen), seen
 
 
 def lost(found: Instances, shown: Instances) -> dict[str, int]:

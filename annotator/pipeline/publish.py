@@ -17,6 +17,7 @@ from annotator.formats.registry import ALWAYS, WRITABLE
 from annotator.options import CvatOptions
 from annotator.pipeline.events import Event, StepStarted
 from annotator.pipeline.run import locked
+from annotator.review.doubted import DoubtedLabels
 from annotator.store import FILE_NAME as STORE
 from annotator.store import Progress, Publication, Recording, RunFolder, Store
 
@@ -64,7 +65,8 @@ def publish(
             continue
         yield StepStarted(source.name, f"publish {name}" + _size(form, store, source, chosen))
         try:
-            written = form.write(store, source, folder, chosen)
+            labels = DoubtedLabels.of(store) if form.shows_doubts else store
+            written = form.write(labels, source, folder, chosen)
         except FormatError as error:
             refused.append(str(error))
             continue

@@ -18,7 +18,7 @@ from annotator.store import Store
 from cli.cvat import _Sent
 from tests.helpers.builders import add_recording, frame_ref
 from tests.helpers.commands import Answer, Run, assert_one_sentence
-from tests.helpers.cvat_runs import BUS, CAR, FRAMES, PERSON, SIZE, labelled, only_task
+from tests.helpers.cvat_runs import BUS, CAR, FRAMES, OURS, PERSON, SIZE, labelled, only_task
 from tests.helpers.fake_cvat import FakeCvat
 from tests.helpers.fake_detector import draw, write_video
 
@@ -92,6 +92,26 @@ def test_what_people_edited_is_left_alone_unless_told(run: Path, server: FakeCva
     assert only_task(server).tracks[0].label == "bus"
     assert cvat("push", run, "--url", server.url, "--replace").returncode == 0
     assert [track.label for track in only_task(server).tracks] == ["car"]
+
+
+def test_doubts_are_sent_and_come_back_without_harm(run: Path, server: FakeCvat, cvat: Run) -> None:
+    cvat("push", run, "--url", server.url)
+    sent = [key.attributes["doubt"] for track in only_task(server).tracks for key in track.keyframes.values()]
+    assert sent
+    assert all(0 <= int(doubt) <= 100 for doubt in sent)
+    assert cvat("pull", run, "--url", server.url, "--out", run.parent / "back").returncode == 0
+    assert diff(run, run.parent / "back").total("kept") == 2 * FRAMES
+    assert cvat("push", run, "--url", server.url).stdout == "drive: task 1: is there already\n"
+
+
+def test_a_project_that_was_made_without_doubt_takes_the_rest(run: Path, server: FakeCvat, cvat: Run) -> None:
+    old = [
+        {**label, "attributes": [each for each in label["attributes"] if each["name"] != "doubt"]}
+        for label in OURS
+    ]
+    server.projects[1] = {"name": "old", "labels": old}
+    assert cvat("push", run, "--url", server.url, "--project", "old").returncode == 0
+    assert len(only_task(server).tracks) == 2
 
 
 def test_a_push_that_broke_off_goes_on(run: Path, server: FakeCvat, cvat: Run) -> None:

@@ -77,4 +77,5 @@ CVAT = Format(
     ("cvat.xml", "cvat"),
     CvatOptions,
     _estimate_size,
+    shows_doubts=True,
 )

@@ -82,7 +82,8 @@ class Keyframes:
     def _merged(self, until: int) -> Shape:
         """The last keyframe with all that is to be said until the next one: attributes hold on in CVAT."""
         review = dict.fromkeys(remark for shape in self._waiting[:until] for remark in shape.review)
-        return self._waiting[0]._replace(review=tuple(review))
+        doubts = [shape.doubt for shape in self._waiting[:until] if shape.doubt is not None]
+        return self._waiting[0]._replace(review=tuple(review), doubt=max(doubts, default=None))
 
     def _farthest(self, low: int, high: int) -> int:
         """The farthest of some waiting shapes that does as the next keyframe; the nearest is known to do."""

@@ -33,6 +33,7 @@ class Shape(NamedTuple):
     score: float
     z_order: int
     review: tuple[str, ...] = ()  # what a person may want to look at
+    doubt: int | None = None  # percent: how likely a person would change it; None: not known
 
 
 def shapes_of(shown: Instances, losses: Counter[str], options: CvatOptions) -> list[list[Shape]]:
@@ -79,10 +80,10 @@ def _depths(outlined: Sequence[Polygons], size: tuple[int, int]) -> list[int]:
 
 def polygon(shape: Shape, attributes: str) -> str:
     """The XML of a shape: a <polygon>, or a <mask> if it is one."""
-    values = "".join(
-        f'<attribute name="{name}">{escape(str(value))}</attribute>'
-        for name, value in (("uid", shape.uid), ("score", shape.score), ("review", "; ".join(shape.review)))
-    )
+    said = {"uid": shape.uid, "score": str(shape.score), "review": "; ".join(shape.review)}
+    if shape.doubt is not None:
+        said["doubt"] = str(shape.doubt)
+    values = "".join(f'<attribute name="{name}">{escape(value)}</attribute>' for name, value in said.items())
     tag, points = ("mask", _runs(shape.exact)) if shape.is_mask else ("polygon", _points(shape.ring))
     return f'<{tag} {attributes} {points} z_order="{shape.z_order}">{values}</{tag}>\n'
 

@@ -11,7 +11,7 @@ where one of them might go on with the other. The reader is in `cvat_reader`.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -28,7 +28,7 @@ from annotator.formats.cvat.check import check_cvat
 from annotator.formats.cvat.shapes import Shape, polygon, shapes_of
 from annotator.formats.cvat.tracks import TrackBuffer, Tracks
 from annotator.formats.findings import verify_sound
-from annotator.formats.interface import LabelReader, RecordingInfo, Written
+from annotator.formats.interface import DoubtReader, LabelReader, RecordingInfo, Written
 from annotator.formats.names import CVAT_LABELS
 from annotator.formats.summary import LabelSummary, lost, text
 from annotator.frames import FrameRef
@@ -40,18 +40,32 @@ FILE = "cvat.xml"
 FOLDER = "cvat"  # of the files of a recording that is split
 HEAD = '<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n<version>1.1</version>\n'
 TAIL = "</annotations>\n"
+LINE = "\n"  # between the values of an attribute
 OVERLAP = 5  # frames that two files of a video have in common, as CVAT's jobs have
 SAMPLE = 50  # frames by which the size of a long recording's file is judged
+
+
+class Attribute(NamedTuple):
+    """An attribute that shapes of every label have."""
+
+    mutable: bool  # along a track
+    drawn_by_hand: str  # its value in what people draw; that of a number must be one
+    input_type: str = "text"
+    values: tuple[str, ...] = ()  # of a number, as CVAT wants them: least, most, step, in whole numbers
+
+    @property
+    def all_values(self) -> tuple[str, ...]:
+        """What CVAT is told of them; it refuses empty ones."""
+        return self.values or (self.drawn_by_hand,)
+
+
 ATTRIBUTES = {
-    "uid": False,
-    "score": True,
-    "review": True,
-}  # of every label: whether it may change along a track
-DRAWN_BY_HAND = {
-    "uid": "",
-    "score": "1",
-    "review": "",
-}  # their values in what people draw; CVAT needs a number
+    "uid": Attribute(False, ""),
+    "score": Attribute(True, "1"),
+    "review": Attribute(True, ""),
+    "doubt": Attribute(True, "0", "number", ("0", "100", "1")),  # filters of CVAT compare numbers
+}
+NEEDED = ATTRIBUTES.keys() - {"doubt"}  # a hint, which labels made for earlier versions don't have
 
 
 def write(
@@ -61,7 +75,7 @@ def write(
     goal, labels_goal = folder / (FOLDER if options.split_frames else FILE), folder / CVAT_LABELS
     losses, instances = Counter[str](), 0
     summary = LabelSummary.of(reader)
-    shapes = _Shapes(summary, losses, options)
+    shapes = _Shapes(summary, losses, options, reader.doubts if isinstance(reader, DoubtReader) else None)
     with (atomic_folder if options.split_frames else atomic_file)(goal) as temporary, ExitStack() as stack:
         to_come = _files(temporary, summary, source, options)
         open_: list[_File] = []
@@ -110,13 +124,13 @@ class _First:
 def label_specification(labels: Iterable[Label]) -> bytes:
     """The label file of a CVAT task ("Raw"): JSON with the attributes that the shapes carry."""
 
-    def attribute(name: str, mutable: bool) -> dict[str, Any]:
+    def attribute(name: str, of: Attribute) -> dict[str, Any]:
         return {
             "name": name,
-            "mutable": mutable,
-            "input_type": "text",
-            "default_value": DRAWN_BY_HAND[name],
-            "values": [DRAWN_BY_HAND[name]],
+            "mutable": of.mutable,
+            "input_type": of.input_type,
+            "default_value": of.drawn_by_hand,
+            "values": of.all_values,
         }
 
     specification = [
@@ -124,7 +138,7 @@ def label_specification(labels: Iterable[Label]) -> bytes:
             "name": label.name,
             "color": _color(label),
             "type": "any",
-            "attributes": [attribute(name, mutable) for name, mutable in ATTRIBUTES.items()],
+            "attributes": [attribute(name, of) for name, of in ATTRIBUTES.items()],
         }
         for label in labels
     ]
@@ -149,10 +163,12 @@ class _Shapes:
     summary: LabelSummary
     losses: Counter[str]
     options: CvatOptions
+    doubts: Callable[[int], Sequence[float]] | None = None  # of a frame's instances, as far as that is known
     _seen: dict[int, int] = field(default_factory=dict)  # by track id: the last frame
 
     def of(self, found: Instances) -> list[DrawnObject]:
-        shown = self.summary.disjoint(found)
+        shown, places = self.summary.published(found)
+        doubts = None if self.doubts is None else self.doubts(found.frame.index)
         self.losses.update(lost(found, shown))
         looks = dict(zip(found.track_ids.tolist(), found.class_ids.tolist(), strict=True))
         drawn = []
@@ -160,7 +176,9 @@ class _Shapes:
             track_id, class_id = int(shown.track_ids[k]), int(shown.class_ids[k])
             review = tuple(self._review(track_id, class_id, looks[track_id], found.frame.index))
             review = ("not found, filled in",) if shown.interpolated[k] else review
-            drawn.append(DrawnObject(track_id, class_id, [shape._replace(review=review) for shape in shapes]))
+            doubt = None if doubts is None else round(100 * doubts[places[k]])
+            shapes = [shape._replace(review=review, doubt=doubt) for shape in shapes]
+            drawn.append(DrawnObject(track_id, class_id, shapes))
         return drawn
 
     def _review(self, track_id: int, class_id: int, looks_like: int, index: int) -> Iterator[str]:
@@ -284,9 +302,9 @@ class _Video:
 
 def _meta(summary: LabelSummary, source: RecordingInfo, frames: range) -> str:
     attributes = "".join(
-        f"<attribute><name>{name}</name><mutable>{mutable}</mutable><input_type>text</input_type>"
-        f"<default_value>{DRAWN_BY_HAND[name]}</default_value><values>{DRAWN_BY_HAND[name]}</values></attribute>"
-        for name, mutable in ATTRIBUTES.items()
+        f"<attribute><name>{name}</name><mutable>{of.mutable}</mutable><input_type>{of.input_type}</input_type>"
+        f"<default_value>{of.drawn_by_hand}</default_value><values>{LINE.join(of.all_values)}</values></attribute>"
+        for name, of in ATTRIBUTES.items()
     )
     labels = "".join(
         f"<label><name>{label.name}</name><color>{_color(label)}</color><type>any</type>"

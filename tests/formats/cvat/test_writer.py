@@ -191,10 +191,13 @@ def test_the_label_file_makes_a_task_that_knows_every_label_and_attribute(tmp_pa
         "uid": False,
         "score": True,
         "review": True,
+        "doubt": True,
     }
     assert all(attribute["values"] for attribute in car["attributes"]), "CVAT refuses empty values"
     drawn_by_hand = {a["name"]: a["default_value"] for a in car["attributes"]}
-    assert drawn_by_hand == {"uid": "", "score": "1", "review": ""}, "CVAT's export to COCO needs a number"
+    assert drawn_by_hand == {"uid": "", "score": "1", "review": "", "doubt": "0"}, (
+        "CVAT's export to COCO needs a number"
+    )
     defaults = root.iterfind("meta/task/labels/label[1]/attributes/attribute/default_value")
     assert [default.text or "" for default in defaults] == list(drawn_by_hand.values())
     in_meta = [name.text for name in root.iterfind("meta/task/labels/label/name")]
@@ -204,6 +207,37 @@ def test_the_label_file_makes_a_task_that_knows_every_label_and_attribute(tmp_pa
 def test_a_shape_tells_its_score(tmp_path: Path) -> None:
     (track,) = published(tmp_path, CASES["one object"]).iterfind("track")
     assert track.findtext("polygon/attribute[@name='score']") == "0.9"
+
+
+class DoubtedLabels(Labels):
+    """Labels of which frame k's instances are doubted by 0.1 k, and the next of a frame by 0.005 more."""
+
+    def doubts(self, index: int) -> list[float]:
+        return [0.1 * index + 0.005 * place for place in range(9)]
+
+
+def doubts_of(track: ET.Element) -> list[str | None]:
+    return [shape.findtext("attribute[@name='doubt']") for shape in track.iterfind("polygon[@outside='0']")]
+
+
+def test_a_shape_says_in_percent_how_likely_a_person_would_change_it(tmp_path: Path) -> None:
+    frames = [
+        instances(k, (SQUARE, CAR, 0.9, 1), (SQUARE, BUS, 0.8, 2), (BESIDE, CAR, 0.7, 3)) for k in range(3)
+    ]
+    car, beside = published(tmp_path, DoubtedLabels(frames)).iterfind("track")  # the bus is hidden by the car
+    assert doubts_of(car) == ["0", "10", "20"]
+    assert doubts_of(beside) == ["1", "11", "21"]
+
+
+def test_a_keyframe_has_the_highest_doubt_until_the_next(tmp_path: Path) -> None:
+    frames = [instances(k, (SQUARE, CAR, 0.9, 1)) for k in range(4)]
+    (track,) = published(tmp_path, DoubtedLabels(frames), options=CvatOptions()).iterfind("track")
+    assert doubts_of(track) == ["20", "30"]
+
+
+def test_nothing_is_said_of_doubt_where_none_is_known(tmp_path: Path) -> None:
+    (track,) = published(tmp_path, CASES["one object"]).iterfind("track")
+    assert doubts_of(track) == [None] * len(doubts_of(track))
 
 
 def test_holes_are_filled_cut_in_or_drawn_as_masks(tmp_path: Path) -> None:
