@@ -30,10 +30,10 @@ from annotator.labels import BY_ID, INSTANCE_CLASSES, INSTANCES_PER_CLASS, LABEL
 from annotator.masks import Rle
 
 FOLDER = "cityscapes"
-PALETTE_BGR = np.zeros((256, 3), np.uint8)
+PALETTE = np.zeros((256, 3), np.uint8)  # RGB
 for _label in LABELS:
     if _label.id >= 0:
-        PALETTE_BGR[_label.id] = _label.colour[::-1]
+        PALETTE[_label.id] = _label.colour
 
 # By which id the pixels of every id are read; those of 0 are left out.
 VOID = -1
@@ -59,12 +59,13 @@ def write(reader: LabelReader, source: RecordingInfo, folder: Path) -> Written:
                 raise FormatLimitError(
                     f"{source.path}: two images would both be labelled as {stem}; rename one"
                 )
-            label_map = np.ascontiguousarray(masks.paint(shown.masks, shown.frame.size))
+            label_map = cv2.transpose(masks.paint(shown.masks, shown.frame.size).T)
             ids = np.array([0, *numbers.of(shown)], np.uint16)
-            classes = (ids // INSTANCES_PER_CLASS).astype(np.uint8)
+            classes = (ids // INSTANCES_PER_CLASS).astype(np.uint8)[label_map]
+            colours = cv2.merge([cv2.LUT(classes, channel) for channel in PALETTE.T.copy()])
             _save(temporary / f"{stem}_gtFine_instanceIds.png", ids[label_map], check=True)
-            _save(temporary / f"{stem}_gtFine_labelIds.png", classes[label_map])
-            _save(temporary / f"{stem}_gtFine_color.png", PALETTE_BGR[classes][label_map])
+            _save(temporary / f"{stem}_gtFine_labelIds.png", classes)
+            _save(temporary / f"{stem}_gtFine_color.png", colours)
             losses.update(lost(found, shown))
             instances += len(shown)
             frames += 1
@@ -162,10 +163,7 @@ def _instances(frame: FrameRef, rles: dict[int, Rle], file: Path) -> Instances:
 
 def _save(path: Path, pixels: npt.NDArray[Any], check: bool = False) -> None:
     """Write a PNG; `check` reads it back."""
-    done, content = cv2.imencode(".png", pixels)
-    verify(done, path, "it can't be coded")
-    path.write_bytes(content.tobytes())
+    path.write_bytes(png.encode(pixels))
     if check:
-        back = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
-        is_equal = back is not None and back.dtype == pixels.dtype and np.array_equal(back, pixels)
+        is_equal = np.array_equal(png.decode_grey(path.read_bytes(), 8 * pixels.dtype.itemsize), pixels)
         verify(is_equal, path, "it is not read as it was written")

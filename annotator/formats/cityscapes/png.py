@@ -1,8 +1,9 @@
-"""Plain grey PNGs, decoded in less than half of the time that libpng takes.
+"""Plain PNGs of labels, encoded in an eighth and decoded in less than half of the time that libpng takes.
 
 Pictures of labels repeat themselves: nearly all of the time goes into inflating rows, one by one, and into their
 checksums. So zlib-ng inflates them at once, and FFmpeg, which ignores checksums, undoes the filters of a PNG that
-is stored without compression: of all rows, or of those that matter.
+is stored without compression: of all rows, or of those that matter. Encoding takes the difference to the row above
+everywhere, which is 0 nearly everywhere; zlib-ng makes smaller files of it than libpng does by its fast settings.
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ BLOCK = struct.Struct(
 )  # of bytes that are stored: whether it is the last, their number, and its complement
 CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}  # by colour type
 MOST_IN_BLOCK = (1 << 16) - 1
+GREY, RGB = 0, 2  # colour types
+UP = 2  # the filter that takes the difference to the row above
+EFFORT = 3  # of zlib-ng: more takes longer and saves next to nothing
 PIXELS: dict[int, np.dtype[Any]] = {8: np.dtype(np.uint8), 16: np.dtype(">u2")}  # by bits
 
 
@@ -36,6 +40,27 @@ class Rows(NamedTuple):
     width: int
     bits: int
     filtered: npt.NDArray[np.uint8]  # (H, 1 + bytes of a row): a filter, then differences that it undoes
+
+
+def encode(pixels: npt.NDArray[Any]) -> bytes:
+    """The PNG file of pixels (H, W) uint8 or uint16, grey, or (H, W, 3) uint8, RGB."""
+    height, width = pixels.shape[:2]
+    bits = 8 * pixels.dtype.itemsize
+    rows = np.ascontiguousarray(pixels, PIXELS[bits]).view(np.uint8).reshape(height, -1)
+    filtered = np.empty((height, 1 + rows.shape[1]), np.uint8)
+    filtered[:, 0] = UP
+    filtered[0, 1:] = rows[0]
+    np.subtract(rows[1:], rows[:-1], out=filtered[1:, 1:])
+    head = HEAD.pack(width, height, bits, GREY if pixels.ndim == 2 else RGB, 0, 0, 0)
+    parts = [SIGNATURE]
+    for kind, content in (
+        (b"IHDR", head),
+        (b"IDAT", zlib_ng.compress(filtered.data, EFFORT)),
+        (b"IEND", b""),
+    ):
+        checksum = zlib_ng.crc32(content, zlib_ng.crc32(kind))
+        parts += [LENGTH.pack(len(content)), kind, content, LENGTH.pack(checksum)]
+    return b"".join(parts)
 
 
 def decode_grey(content: bytes, bits: int) -> npt.NDArray[Any]:

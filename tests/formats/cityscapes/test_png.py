@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import struct
 import zlib
 
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from PIL import Image
 
 from annotator.formats.cityscapes import png
 
@@ -43,6 +45,21 @@ def test_any_pixels_with_any_filter(pixels: np.ndarray, png_filter: int) -> None
 def test_a_picture_of_more_bytes_than_one_block_stores(dtype: type) -> None:
     pixels = np.random.default_rng(0).integers(0, np.iinfo(dtype).max, (300, 401)).astype(dtype)
     assert np.array_equal(decoded(written(pixels)), pixels)
+
+
+@given(
+    st.one_of(
+        st.sampled_from([np.uint8, np.uint16]).flatmap(lambda dtype: arrays.arrays(dtype, SIZES)),
+        arrays.arrays(np.uint8, SIZES.map(lambda size: (*size, 3))),
+    )
+)
+def test_what_is_encoded_is_read_by_others(pixels: np.ndarray) -> None:
+    content = png.encode(pixels)
+    found = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+    assert found.dtype == pixels.dtype
+    assert np.array_equal(found if pixels.ndim == 2 else found[..., ::-1], pixels)
+    with Image.open(io.BytesIO(content)) as picture:  # which checks checksums
+        picture.verify()
 
 
 def test_some_rows_alone() -> None:
