@@ -7,7 +7,7 @@ columns of the frame, with the same integers and the same rounding, so that both
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from typing import Any
 
@@ -37,6 +37,17 @@ def require_ring(ring: npt.NDArray[np.float64]) -> None:
         raise ValueError("a polygon with a point that is no number")
     if farthest > FARTHEST:
         raise ValueError(f"a polygon that reaches beyond {FARTHEST:,} pixels")
+
+
+def are_short(rings: Sequence[npt.NDArray[np.float64]]) -> bool:
+    """Whether all are rings that can be filled, none of which is long: looked at all at once, and not too closely."""
+    if not all(ring.ndim == 2 and ring.shape[1] == 2 and len(ring) > 2 for ring in rings):
+        return False
+    farthest = np.abs(np.concatenate(rings)).max() if rings else 0
+    most = max(map(len, rings), default=0)
+    return bool(
+        farthest <= FARTHEST and most * (SCALE * 2 * farthest + 1) <= LONG
+    )  # not where it is no number
 
 
 def is_long(ring: npt.NDArray[np.float64]) -> bool:

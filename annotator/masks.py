@@ -17,12 +17,12 @@ import pycocotools.mask as coco
 from annotator import filling
 from annotator.errors import LabelFileError
 from annotator.limits import MOST_PIXELS, require_frame_size
+from annotator.run_lengths import decompress
 
 Rle = dict[str, Any]  # {"size": [H, W], "counts": bytes}
 Window = tuple[npt.NDArray[np.bool_], int, int]  # a mask within a box, top and left of the box
 
 MERGED_ONE_BY_ONE = 32  # masks for which that is faster
-SHORT_RUN = 24  # pixels on average: shorter ones are painted pixel by pixel, which is faster and takes memory
 SPECK = 0.01  # of a mask: smaller parts are left out, smaller holes are filled
 
 
@@ -118,7 +118,7 @@ def from_counts(counts: Sequence[bytes], size: tuple[int, int]) -> list[Rle]:
     require_frame_size(*size)
     rles = [{"size": list(size), "counts": of_mask} for of_mask in counts]
     if rles:
-        lengths, first = _decompress(counts)
+        lengths, first = decompress(counts)
         if np.any(lengths < 0) or np.any(np.add.reduceat(lengths, first) != size[0] * size[1]):
             raise ValueError("its runs don't add up to the frame")
         is_empty = lengths == 0
@@ -134,6 +134,8 @@ def fill(rings: Sequence[npt.NDArray[np.float64]], size: tuple[int, int]) -> lis
     Raises ValueError for what is no ring, or beyond the limits.
     """
     require_frame_size(*size)
+    if filling.are_short(rings):
+        return list(coco.frPyObjects([ring.ravel().tolist() for ring in rings], *size)) if rings else []
     filled: list[Rle] = []
     for ring in rings:
         filling.require_ring(ring)
@@ -194,25 +196,34 @@ def intersections(
 
 def paint(rles: Sequence[Rle], size: tuple[int, int]) -> npt.NDArray[np.int32]:
     """A label map (H, W) of masks given best first: k + 1 where mask k is the first that covers, else 0."""
-    columns = np.zeros((size[1], size[0]), np.int32)
-    flat = columns.ravel()
-    for k, lengths in reversed([*enumerate(_lengths_of_all(rles))]):
-        bounds = np.cumsum(lengths)
-        starts, on = bounds[:-1:2], lengths[1::2]
-        if on.sum() < SHORT_RUN * len(on):
-            flat[np.arange(on.sum()) + np.repeat(starts - np.cumsum(on) + on, on)] = k + 1
-        else:
-            for start, end in zip(starts.tolist(), bounds[1::2].tolist(), strict=True):
-                flat[start:end] = k + 1
-    return columns.T
+    bounds, labels = _painted_runs(rles, size)
+    return np.repeat(labels, np.diff(bounds)).reshape(size[1], size[0]).T
 
 
 def visible(rles: Sequence[Rle], size: tuple[int, int]) -> list[Rle]:
     """The masks made disjoint, best first on top. One that is fully hidden stays in its place, empty."""
     if are_disjoint(rles):
         return list(rles)
-    shown = encode_label_map(paint(rles, size))
-    return [shown.get(k + 1) or empty(size) for k in range(len(rles))]
+    bounds, labels = _painted_runs(rles, size)
+    order = np.argsort(labels, kind="stable")
+    of_label = np.split(order, np.searchsorted(labels[order], np.arange(1, len(rles) + 1)))[1:]
+    return [_from_runs(bounds[runs], bounds[runs + 1], size) for runs in of_label]
+
+
+def _painted_runs(
+    rles: Sequence[Rle], size: tuple[int, int]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]:
+    """`paint` without its pixels: the bounds (E + 1,) of runs down the columns, and the label of each (E,)."""
+    ends = [np.cumsum(lengths) for lengths in _lengths_of_all(rles)]
+    bounds = np.sort(np.concatenate([np.array([0, size[0] * size[1]]), *ends]))
+    bounds = bounds[np.append(True, bounds[1:] > bounds[:-1])]
+    labels = np.zeros(len(bounds) - 1, np.int32)
+    for k in reversed(range(len(rles))):
+        first, last = (np.searchsorted(bounds, ends[k][begin::2]) for begin in (0, 1))
+        often = last - first[: len(last)]
+        before = np.cumsum(often) - often
+        labels[np.arange(often.sum()) + np.repeat(first[: len(last)] - before, often)] = k + 1
+    return bounds, labels
 
 
 def are_disjoint(rles: Sequence[Rle]) -> bool:
@@ -227,7 +238,7 @@ def _merged(rles: Sequence[Rle]) -> Rle:
     """The pixels of any of N >= 1 masks. pycocotools goes through all that it has so far once for every mask."""
     if len(rles) <= MERGED_ONE_BY_ONE:
         return dict(coco.merge(list(rles)))
-    lengths, first = _decompress([rle["counts"] for rle in rles])
+    lengths, first = decompress([rle["counts"] for rle in rles])
     is_on = (np.arange(len(lengths)) - np.repeat(first, np.diff(first, append=len(lengths)))) % 2 == 1
     ends = np.cumsum(lengths) - np.repeat(
         np.append(0, np.cumsum(lengths))[first], np.diff(first, append=len(lengths))
@@ -310,7 +321,7 @@ def sample_pixels(
     """(N, R, C) whether N masks of one size have the pixels where their rows (N, R) and columns (N, C) cross."""
     if not rles:
         return np.zeros((0, rows.shape[1], columns.shape[1]), np.bool_)
-    lengths, first = _decompress([rle["counts"] for rle in rles])
+    lengths, first = decompress([rle["counts"] for rle in rles])
     bounds = np.cumsum(lengths)
     begins = np.append(0, bounds)[first]
     # Down the columns they ascend if rows and columns do, and are found faster.
@@ -400,50 +411,5 @@ def _lengths_of_all(rles: Sequence[Rle]) -> list[npt.NDArray[np.int64]]:
     """The lengths of all runs of each of N masks, off first."""
     if not rles:
         return []
-    lengths, first = _decompress([rle["counts"] for rle in rles])
+    lengths, first = decompress([rle["counts"] for rle in rles])
     return np.split(lengths, first[1:])
-
-
-def _decompress(counts: Sequence[bytes]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.intp]]:
-    """The lengths of the runs of N >= 1 masks one behind the other, and the first of each mask: (N,).
-
-    Compressed counts are numbers of 5 bits a character, low bits first; bit 6 says that more follow, and
-    the sign of a number is bit 5 of its last character. From the fourth on they are differences to the
-    number two before.
-    """
-    codes = np.frombuffer(b"".join(counts), np.uint8) - np.uint8(48)  # characters below wrap to above 63
-    is_last = codes & 0x20 == 0  # of the characters of a number
-    last = np.flatnonzero(is_last)
-    behind = np.cumsum([len(of_mask) for of_mask in counts])
-    begin = np.append(0, np.searchsorted(last, behind))  # the first number of each mask, and behind all
-    is_cut = np.any(np.diff(begin) == 0) or np.any(last[begin[1:] - 1] != behind - 1)
-    if is_cut or codes.max() > 63:
-        raise ValueError("its counts are cut off or not compressed RLE")
-    numbers = _numbers(codes, last, np.flatnonzero(~is_last))
-    begin, runs = begin[:-1], np.diff(begin)
-    is_on = ((np.arange(len(numbers)) - np.repeat(begin, runs)) & 1).astype(np.bool_)
-    first = numbers[begin]
-    numbers[begin] = 0  # no later one is a difference to it
-    on = np.cumsum(np.where(is_on, numbers, 0))
-    off = np.cumsum(numbers) - on
-    lengths = np.where(is_on, on - np.repeat(on[begin], runs), off - np.repeat(off[begin], runs))
-    lengths[begin] = first
-    return lengths, begin
-
-
-def _numbers(
-    codes: npt.NDArray[np.uint8], last: npt.NDArray[np.intp], low: npt.NDArray[np.intp]
-) -> npt.NDArray[np.int64]:
-    """The numbers (K,) that characters hold, given each one's last character, and the few that come before."""
-    numbers = ((codes.take(last) << 3).view(np.int8) >> 3).astype(np.int64)  # 5 bits and their sign
-    if len(low):
-        of = np.searchsorted(last, low)
-        first = np.flatnonzero(np.append(True, of[1:] != of[:-1]))
-        count = np.diff(first, append=len(low))
-        if count.max() > 5:  # the sixth may not be followed: pycocotools shifts numbers of 32 bits
-            raise ValueError("its counts hold a number that is too large")
-        place = np.arange(len(low)) - np.repeat(first, count)
-        bits = (codes.take(low) & 0x1F).astype(np.int64) << 5 * place
-        long = of[first]
-        numbers[long] = (numbers[long] << 5 * count) + np.add.reduceat(bits, first)
-    return numbers

@@ -25,6 +25,7 @@ FLOORS = [  # design/house.md: lowest first, and so within a floor; a name cover
         "annotator.limits",
         "annotator.files",
         "annotator.filling",
+        "annotator.run_lengths",
         "annotator.masks",
     ],
     ["annotator.options", "annotator.frames", "annotator.polygons", "annotator.model"],

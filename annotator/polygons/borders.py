@@ -107,8 +107,9 @@ class _Edges:
     def start_at_nodes(self) -> npt.NDArray[np.bool_]:
         """Whether a half-edge starts where three or four borders meet: (N,)."""
         forth, back = 4 * self.starts + self.direction, 4 * self.ends + (self.direction + 2) % 4
-        corners, borders = np.unique(np.unique(np.concatenate([forth, back])) >> 2, return_counts=True)
-        return borders[np.searchsorted(corners, self.starts)] > 2
+        edges = np.sort(np.concatenate([forth, back]))
+        corners = edges[np.append(True, edges[1:] > edges[:-1])] >> 2
+        return np.searchsorted(corners, self.starts, "right") - np.searchsorted(corners, self.starts) > 2
 
     def pixel_edges(self) -> Integers:
         """The number of the pixel edge, one for both of its half-edges: (N,)."""

@@ -156,10 +156,11 @@ class _Search:
         while (wrong := self._wrong(rings)).any():
             self._levels[wrong] = np.maximum(self._levels[wrong] - 2, 0)
             rings = self._shared()
-        rings = self._thinned(rings)
+        rings, filled = self._thinned(rings)
         if self._limits.max_vertices is not None:
             rings = self._cut(rings, self._limits.max_vertices)
-        return rings, self._overlap(rings, range(len(rings)))
+            filled = fill_all(rings, self._size)
+        return rings, self._overlap(filled, range(len(rings)))
 
     def _cut(self, rings: list[Ring], most: int) -> list[Ring]:
         """Rings of few vertices at any price; neighbours follow."""
@@ -169,7 +170,7 @@ class _Search:
             if not long.any():
                 return rings
             forced[long] = np.maximum(forced[long], self._levels[long]) + 2
-            cut = self._thinned(self._shared(forced))
+            cut, _ = self._thinned(self._shared(forced))
             rings = [new if _is_solid(new) else old for new, old in zip(cut, rings, strict=True)]
 
     def _search(self) -> None:
@@ -181,12 +182,12 @@ class _Search:
             wanted = [(arc, price) for piece, price in zip(pieces, prices, strict=True) for arc in piece.arcs]
             curves = iter(self._simplifier.curves(wanted))
             rings = [piece.ring({arc: next(curves) for arc in piece.arcs}) for piece in pieces]
-            return self._overlap(rings, of) >= self._limits.min_iou
+            return self._overlap(fill_all(rings, self._size), of) >= self._limits.min_iou
 
         self._levels = _highest(np.full(len(self._pieces), LEVELS), fit)
 
-    def _thinned(self, rings: list[Ring]) -> list[Ring]:
-        """The rings without such vertices as no other ring has and the bound can do without."""
+    def _thinned(self, rings: list[Ring]) -> tuple[list[Ring], list[Rle]]:
+        """The rings without such vertices as no other ring has and the bound can do without, and what they fill."""
         orders = [removal_order(*each) for each in zip(rings, are_alone(rings), strict=True)]
 
         def without(k: int, count: int) -> Ring:
@@ -194,14 +195,15 @@ class _Search:
 
         def fit(of: Integers, counts: Integers) -> npt.NDArray[np.bool_]:
             thin = [without(*each) for each in zip(of.tolist(), counts.tolist(), strict=True)]
-            return self._overlap(thin, of) >= self._limits.min_iou
+            return self._overlap(fill_all(thin, self._size), of) >= self._limits.min_iou
 
         counts = _highest(np.array([len(order) for order in orders], int), fit)
         while True:
             thin = [without(*each) for each in enumerate(counts.tolist())]
-            wrong = self._meeting(thin) & (counts > 0)
+            filled = fill_all(thin, self._size)
+            wrong = self._meeting(filled) & (counts > 0)
             if not wrong.any():
-                return thin
+                return thin, filled
             counts[wrong] = 0
 
     def _shared(self, forced: Integers | None = None) -> list[Ring]:
@@ -219,21 +221,20 @@ class _Search:
 
     def _wrong(self, rings: Sequence[Ring]) -> npt.NDArray[np.bool_]:
         """Whose level must go down: those that fall short of the bound or overlap others."""
-        falls_short = self._overlap(rings, range(len(rings))) < self._limits.min_iou
-        return np.asarray((falls_short | self._meeting(rings)) & (self._levels > 0))
-
-    def _meeting(self, rings: Sequence[Ring]) -> npt.NDArray[np.bool_]:
-        """Which rings share pixels with another one that they should not."""
         filled = fill_all(rings, self._size)
+        falls_short = self._overlap(filled, range(len(rings))) < self._limits.min_iou
+        return np.asarray((falls_short | self._meeting(filled)) & (self._levels > 0))
+
+    def _meeting(self, filled: Sequence[Rle]) -> npt.NDArray[np.bool_]:
+        """Which rings share pixels with another one that they should not, given what they fill."""
         if masks.are_disjoint(filled):
-            return np.zeros(len(rings), np.bool_)
+            return np.zeros(len(filled), np.bool_)
         meet = (masks.iou(filled, filled) > 0) & (masks.iou(self._exact, self._exact) == 0)
         return np.asarray(meet.any(axis=1))
 
-    def _overlap(self, rings: Sequence[Ring], of: Sequence[int] | Integers) -> Floats:
-        """IoU of rings with the parts that they stand for, given by number: (N,)."""
-        exact = [self._exact[k] for k in of]
-        return masks.iou(fill_all(rings, self._size), exact).diagonal()
+    def _overlap(self, filled: Sequence[Rle], of: Sequence[int] | Integers) -> Floats:
+        """IoU of what rings fill with the parts that they stand for, given by number: (N,)."""
+        return masks.iou(filled, [self._exact[k] for k in of]).diagonal()
 
     def _prices(self, levels: Integers) -> Floats:
         return np.where(levels > 0, self._lowest * STEP**levels, 0)

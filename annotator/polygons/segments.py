@@ -32,6 +32,7 @@ class Simplifier:
         self._corner = np.array(size[::-1], np.float64)  # of the frame, below and right
         self._groups: list[_Group] = []
         self._place: dict[int, tuple[int, int]] = {}  # by arc: its group, and row in it
+        self._known: dict[tuple[int, float], Curve] = {}  # by arc and price
         by_size: dict[int, list[tuple[int, _Border]]] = {}
         for arc in sorted(wanted):
             if (border := _Border.of(arcs[arc])) is not None:
@@ -43,17 +44,16 @@ class Simplifier:
 
     def curves(self, wanted: Sequence[tuple[int, float]]) -> list[Curve]:
         """Curves for arcs, each given with the price of a vertex in squared pixels times points; 0: as it is."""
-        curves = [self._arcs[arc] for arc, _ in wanted]
-        of_group: dict[int, list[tuple[int, int, float]]] = {}
-        for k, (arc, price) in enumerate(wanted):
-            if price > 0 and arc in self._place:
-                group, row = self._place[arc]
-                of_group.setdefault(group, []).append((k, row, price))
+        of_group: dict[int, list[tuple[int, float]]] = {}
+        for arc, price in wanted:
+            if price > 0 and arc in self._place and (arc, price) not in self._known:
+                of_group.setdefault(self._place[arc][0], []).append((arc, price))
         for group, requests in of_group.items():
-            places, rows, prices = zip(*requests, strict=True)
-            for k, vertices in zip(places, self._groups[group].vertices(rows, prices), strict=True):
-                curves[k] = _between_ends(curves[k], np.clip(vertices, 0, self._corner))
-        return curves
+            rows, prices = zip(*((self._place[arc][1], price) for arc, price in requests), strict=True)
+            for request, vertices in zip(requests, self._groups[group].vertices(rows, prices), strict=True):
+                within = np.clip(vertices, 0, self._corner)
+                self._known[request] = _between_ends(self._arcs[request[0]], within)
+        return [self._known.get(request, self._arcs[request[0]]) for request in wanted]
 
 
 def _between_ends(arc: Curve, vertices: Floats) -> Curve:
