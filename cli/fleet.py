@@ -35,8 +35,9 @@ def command() -> None:
 def report(run: Path, as_json: bool, **values: Any) -> int:
     """Say how far a run is, and write fleet.json and fleet.csv into it.
 
-    DIR is the --out of spatialemb-annotate, also while it runs. What shards (--shard 3/8) have recorded is put
-    together in run.json when none of them is running any more.
+    DIR is the --out of spatialemb-annotate, also while it runs: a folder, or the address of a storage, which tells
+    only of recordings that are done or have failed. What shards (--shard 3/8) have recorded is put together in
+    run.json when none of them is running any more.
 
     \b
     Exit codes: 0 all recordings are labelled, 1 some are not, 2 wrong usage, 3 none is.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Generator
 
-from annotator.errors import UsageError
 from annotator.fleet.stored import annotate_stored, is_stored
 from annotator.options import AnnotationJob
 from annotator.pipeline.annotate import annotate as annotate_here
@@ -14,11 +13,6 @@ from annotator.pipeline.events import Event
 def annotate(job: AnnotationJob) -> Generator[Event, None, None]:
     """Label every pending source of a job, as `annotator.pipeline.annotate` does, wherever things lie."""
     if job.engine.engine == "ray":
-        if is_stored(job):
-            raise UsageError(
-                "`engine` ray: takes inputs and `out` on a disk that all its machines share; for object storage start"
-                " a command on each machine, with `shard` 1/N to N/N"
-            )
         from annotator.fleet.ray_engine import annotate_on_ray
 
         return annotate_on_ray(job)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -38,16 +38,51 @@ class StoredRecording:
         """The same; a Path joins its slashes."""
         return Path(self.address)
 
-    def fetch(self, folder: Path) -> Source:
-        """Copy it to a folder of this machine. Raises StorageError, SourceError."""
-        if not self.is_folder:
-            file = folder / PurePosixPath(self.key or self.storage.url).name
-            self.storage.fetch(self.key, self.size, file)
-            return Video(file, self.name)
-        goal = folder / (PurePosixPath(self.key or self.storage.url).name or "images")
-        for image in images_of(self):
-            self.storage.fetch(image.key, image.size, goal / PurePosixPath(image.key).name)
-        return ImageFolder(goal, self.name)
+    def fetch(self, folder: Path, beat: Callable[[], None] | None = None) -> Source:
+        """Copy it to a folder of this machine; `beat` is called as it comes. Raises StorageError, SourceError."""
+        if self.is_folder:
+            for image in images_of(self):
+                goal = folder / self._file_name / PurePosixPath(image.key).name
+                self.storage.fetch(image.key, image.size, goal, beat)
+        else:
+            self.storage.fetch(self.key, self.size, folder / self._file_name, beat)
+        return self.source_in(folder)
+
+    def source_in(self, folder: Path) -> Source:
+        """The copy that was fetched to a folder."""
+        kind = ImageFolder if self.is_folder else Video
+        return kind(folder / self._file_name, self.name)
+
+    @property
+    def _file_name(self) -> str:
+        return PurePosixPath(self.key or self.storage.url).name or "images"
+
+
+@dataclass(frozen=True)
+class LocalRecording:
+    """A recording of this machine, or of a disk that all share."""
+
+    source: Source
+
+    @property
+    def name(self) -> str:
+        """Its name in the run."""
+        return self.source.name
+
+    @property
+    def path(self) -> Path:
+        """Where it lies."""
+        return self.source.path
+
+    @property
+    def size(self) -> int:
+        """Bytes of its files."""
+        return sum(file.stat().st_size for file in self.source.files)
+
+    @property
+    def version(self) -> str:
+        """When it was changed."""
+        return max((str(file.stat().st_mtime_ns) for file in self.source.files), default="")
 
 
 def recordings(storage: Storage) -> Iterator[StoredRecording]:

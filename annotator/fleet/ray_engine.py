@@ -1,7 +1,7 @@
 """Labelling on a Ray cluster: actors detect in chunks, a task finishes each recording, and whoever dies is replaced.
 
 The driver is the only one that writes the run's records. Chunks lie beside the labels, on the disk that all machines
-share, so that what a lost machine had finished is not lost.
+share or in the storage, so that what a lost machine had finished is not lost.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import time
 from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -18,8 +18,14 @@ from annotator.detection import Detector
 from annotator.errors import OutputError, RecordingOutputError, UsageError
 from annotator.escape import one_line
 from annotator.fleet.cluster import connected, count_of_workers, require_same_versions
+from annotator.fleet.listing import LocalRecording, StoredRecording
+from annotator.fleet.markers import StoredLabels, asked_of, output_of, record_failure
 from annotator.fleet.metrics import Metrics
-from annotator.fleet.worker import Detected, Plan, Span, Worker, finish
+from annotator.fleet.scratch import scratch_of
+from annotator.fleet.storage import Storage
+from annotator.fleet.stored import found, is_stored, places_of
+from annotator.fleet.tasks import InStorage, SharedFolder, Span, Task
+from annotator.fleet.worker import Detected, Finished, Plan, Worker, finish, unproven
 from annotator.options import AnnotationJob, Attempts
 from annotator.pipeline.annotate import describe_failure, run_metadata
 from annotator.pipeline.events import (
@@ -31,11 +37,13 @@ from annotator.pipeline.events import (
     SourceTaken,
 )
 from annotator.pipeline.run import Run, versions
-from annotator.store import Store
-from annotator.video import Source, find
+from annotator.store.records import SourceRecord
+from annotator.video import Findings, find
 
 TURN_S = 1.0
 START_S = 120.0  # for the first worker
+FILL_S = 1.0  # of listing at once, before workers are looked after again
+TIDY_S = 10.0
 BEAT_S = 5.0  # between two questions whether a worker gets on
 
 
@@ -44,26 +52,55 @@ def annotate_on_ray(job: AnnotationJob) -> Generator[Event, None, None]:
 
     Raises UsageError for a cluster that can't be used, OutputError when labels can't be written.
     """
-    findings = find(job.inputs)
+    out = output_of(job.out)
+    places = places_of(job)
+    are_here = not is_stored(job)
+    findings = find(job.inputs) if are_here else Findings([], [])
     part = job.part
     sources = [source for source in findings.sources if part is None or part.holds(source.name)]
+    recordings = map(LocalRecording, sources) if are_here else found(places, job)
     with connected(job) as ray:
         count, needs = count_of_workers(ray, job)
         crew = _Crew(ray, job, count, needs)
         facts = crew.first_facts()
-        with Run(job.out, run_metadata(job, facts, findings), sources, part) as run:
+        folder = scratch_of(job) / "labels" if out else job.out
+        with Run(folder, run_metadata(job, facts, findings), sources, part) as run:
             yield RunStarted(run, tuple(findings.passed_over))
+            driver = _Driver(ray, job, run, crew, out)
             try:
-                yield from _Driver(ray, job, run, crew, facts).work_off(sources)
+                yield from driver.work_off(_tasks(recordings, job, run, out, asked_of(job, facts)))
             finally:
                 crew.dismiss()
+
+
+def _tasks(
+    recordings: Iterable[StoredRecording | LocalRecording],
+    job: AnnotationJob,
+    run: Run,
+    out: Storage | None,
+    asked: dict[str, Any],
+) -> Iterator[Task | SourceRecord]:
+    """What there is to do, or what a storage says of a recording that is done. Raises what `known` raises."""
+    for recording in recordings:
+        if recording.name in job.past.ended:
+            continue
+        there = StoredLabels.of(out, recording.name, asked, recording.version) if out else None
+        known = there.known(job) if there else None
+        if is_stored(job):
+            run.add(recording, known)
+        if known is not None:
+            yield known
+        elif there is not None:
+            yield Task(recording, InStorage(there, job.overwrite))
+        else:
+            yield Task(recording, SharedFolder(run.folder(recording)))
 
 
 @dataclass
 class _Recording:
     """A recording under work."""
 
-    source: Source
+    task: Task
     plan: Plan | None = None
     waiting: deque[Span] = field(default_factory=deque)
     chunks: list[Detected] = field(default_factory=list)
@@ -163,6 +200,9 @@ class _Crew:
 
     def dismiss(self) -> None:
         """Let all go: living actors hold their CPUs."""
+        tidied = [member.actor.tidy.remote() for member in self.members if member.is_checked]
+        with suppress(Exception):
+            self._ray.wait(tidied, num_returns=len(tidied), timeout=TIDY_S)
         for member in self.members:
             with suppress(Exception):
                 self._ray.kill(member.actor)
@@ -171,26 +211,22 @@ class _Crew:
 class _Driver:
     """Hands out the work, and records how it went."""
 
-    def __init__(self, ray: Any, job: AnnotationJob, run: Run, crew: _Crew, facts: Any) -> None:
-        self._ray, self._job, self._run, self._crew, self._facts = ray, job, run, crew, facts
+    def __init__(self, ray: Any, job: AnnotationJob, run: Run, crew: _Crew, out: Storage | None) -> None:
+        self._ray, self._job, self._run, self._crew, self._out = ray, job, run, crew, out
         self._finish = ray.remote(finish).options(num_cpus=0, max_retries=job.faults.retries)
         self._calls: dict[Any, _Call] = {}
         self._events: deque[Event] = deque()
         self._metrics = Metrics()
+        self._is_all_taken = False
 
-    def work_off(self, sources: list[Source]) -> Generator[Event, None, None]:
-        """Label sources, some at a time, in their order as far as can be."""
-        waiting = deque(source for source in sources if source.name not in self._job.past.ended)
+    def work_off(self, tasks: Iterator[Task | SourceRecord]) -> Generator[Event, None, None]:
+        """Label recordings, some at a time, in their order as far as can be."""
         active: list[_Recording] = []
-        while waiting or active:
-            while waiting and len(active) < 2 * len(self._crew.members):
-                source = waiting.popleft()
-                self._run.started(source)
-                self._events.append(SourceTaken(source.name))
-                active.append(_Recording(source))
+        while active or not self._is_all_taken:
+            self._fill(active, tasks)
             self._hand_out(active)
             ready, _ = self._ray.wait(list(self._calls), timeout=TURN_S) if self._calls else ([], [])
-            if not self._calls:
+            if not self._calls and active:
                 time.sleep(TURN_S / 10)
             for reference in ready:
                 self._take(reference, self._calls.pop(reference))
@@ -199,28 +235,51 @@ class _Driver:
             while self._events:
                 yield self._events.popleft()
 
+    def _fill(self, active: list[_Recording], tasks: Iterator[Task | SourceRecord]) -> None:
+        """Take in as many recordings as workers may soon need, as far as their listing doesn't take long."""
+        begun = time.monotonic()
+        while len(active) < 2 * len(self._crew.members) and time.monotonic() - begun < FILL_S:
+            task = next(tasks, None)
+            if task is None:
+                self._is_all_taken = True
+                return
+            if isinstance(task, SourceRecord):
+                self._events.append(SourceEnded(task, changed=False))
+                continue
+            self._run.started(task)
+            self._events.append(SourceTaken(task.name))
+            active.append(_Recording(task))
+
     def _hand_out(self, active: list[_Recording]) -> None:
         idle = self._crew.idle()
         for recording in active:
-            folder, source = self._run.folder(recording.source), recording.source
+            task = recording.task
             if recording.is_over:
                 continue
             if recording.plan is None and not recording.under_work and (member := next(idle, None)):
-                self._call(
-                    member.actor.plan.remote(source, folder, self._past(recording)), recording, None, member
-                )
+                self._call(member.actor.plan.remote(task, self._past(recording)), recording, None, member)
             while recording.waiting and (member := next(idle, None)):
                 span = recording.waiting.popleft()
-                self._call(member.actor.detect.remote(source, folder, span), recording, span, member)
+                self._call(member.actor.detect.remote(task, span), recording, span, member)
             if recording.plan is not None and not recording.waiting and not recording.under_work:
+                if again := unproven(recording.chunks):
+                    recording.chunks = [chunk for chunk in recording.chunks if chunk not in again]
+                    recording.waiting.extend(
+                        replace(chunk.span, enters=False, is_anew=True) for chunk in again
+                    )
+                    continue
                 reference = self._finish.remote(
-                    source, folder, self._job, self._facts, tuple(recording.chunks)
+                    task,
+                    replace(self._job, past=Attempts()),
+                    recording.plan,
+                    tuple(recording.chunks),
+                    self._run.elapsed(task.name),
                 )
                 self._call(reference, recording, None, None)
 
     def _past(self, recording: _Recording) -> Attempts:
         """What a worker should know of a recording: what died of it, and whether its labels are of this run."""
-        name = recording.source.name
+        name = recording.task.name
         begun = frozenset([name]) if recording.deaths else self._job.past.begun
         return Attempts(begun=begun, deaths={name: recording.deaths})
 
@@ -259,14 +318,14 @@ class _Driver:
             recording.plan = found
             recording.waiting.extend(found.spans)
             if found.spans:
-                self._events.append(SourceStarted(recording.source.name, found.frames))
+                self._events.append(SourceStarted(recording.task.name, found.frames))
         elif isinstance(found, Detected):
             recording.chunks.append(found)
             self._metrics.frames(found.frames)
             frames = sum(chunk.frames for chunk in recording.chunks)
-            self._events.append(FramesLabelled(recording.source.name, frames, found.frames, found.instances))
+            self._events.append(FramesLabelled(recording.task.name, frames, found.frames, found.instances))
         else:
-            self._finished(recording, bool(found))
+            self._finished(recording, found)
 
     def _died(self, call: _Call, why: str) -> None:
         """A worker or its machine is gone: another one tries again, unless the recording has had its tries."""
@@ -280,7 +339,7 @@ class _Driver:
             times = "once" if len(recording.deaths) == 1 else f"{len(recording.deaths)} times"
             self._end(
                 recording,
-                f"{recording.source.path}: given up, as its process ended {times} (last: {why}); check the file, and"
+                f"{recording.task.path}: given up, as its process ended {times} (last: {why}); check the file, and"
                 " convert it or leave it out",
             )
         elif call.span is not None:
@@ -293,22 +352,23 @@ class _Driver:
                 raise error  # nothing more can be written
             return
         if not recording.is_over:
-            path = self._run.record(recording.source).path
-            self._end(recording, describe_failure(error, path, self._run.folder(recording.source)))
+            path = self._run.record(recording.task).path
+            self._end(recording, describe_failure(error, path, self._run.folder(recording.task)))
 
     def _end(self, recording: _Recording, why: str) -> None:
         recording.is_over = True
         recording.waiting.clear()
         self._metrics.failure()
-        self._run.failed(recording.source, why)
-        self._events.append(SourceEnded(self._run.record(recording.source), changed=True))
+        self._run.failed(recording.task, why)
+        record = self._run.record(recording.task)
+        record_failure(record, self._out)
+        self._events.append(SourceEnded(record, changed=True))
 
-    def _finished(self, recording: _Recording, changed: bool) -> None:
+    def _finished(self, recording: _Recording, found: Finished) -> None:
         recording.is_over = True
-        with Store.read(self._run.folder(recording.source)) as store:
-            self._run.count(recording.source, store)
-        self._run.done(recording.source, changed)
-        self._events.append(SourceEnded(self._run.record(recording.source), changed))
+        self._run.counted(recording.task, found.counts)
+        self._run.done(recording.task, found.changed)
+        self._events.append(SourceEnded(self._run.record(recording.task), found.changed))
 
     def _watch(self) -> None:
         """Ask workers whether they get on, and end those that don't."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,9 @@ from typing import Any
 from annotator.errors import ExitCode, UsageError
 from annotator.escape import encodable, read_object
 from annotator.files import atomic_file, write_json
+from annotator.fleet.address import url_of
+from annotator.fleet.markers import FAILURE, MARKER
+from annotator.fleet.storage import Storage
 from annotator.pipeline.run import Run
 from annotator.store.lock import RUN_FILE
 from annotator.store.records import (
@@ -24,6 +28,7 @@ from annotator.store.records import (
     SourceRecord,
     read_records,
     record_files,
+    record_of,
 )
 
 JSON_NAME, CSV_NAME = "fleet.json", "fleet.csv"
@@ -104,8 +109,15 @@ class FleetReport:
 def report(out: Path, csv_file: Path | None = None) -> FleetReport:
     """Report on a run, and write fleet.json and a CSV; records of shards go into run.json where nobody works any more.
 
-    Raises UsageError when there is no run, OutputError when the files can't be written.
+    Of a storage it tells what has a marker: what is still to come isn't known there. Into one that can only be read
+    nothing is written but a CSV that is asked for. Raises UsageError when there is no run, StorageError when a storage
+    doesn't answer, OutputError when files can't be written.
     """
+    url = url_of(out)
+    return _on_storage(Storage(url), csv_file) if url else _on_folder(out, csv_file)
+
+
+def _on_folder(out: Path, csv_file: Path | None) -> FleetReport:
     files = [path for path in record_files(out) if path.is_file()]
     if not files:
         raise UsageError(f"{out}: no run is here; name the `out` of spatialemb-annotate")
@@ -117,6 +129,30 @@ def report(out: Path, csv_file: Path | None = None) -> FleetReport:
     _take_in(out, files)
     write_json(out / JSON_NAME, found.as_json())
     _write_csv(found.rows, csv_file or out / CSV_NAME)
+    return found
+
+
+def _on_storage(storage: Storage, csv_file: Path | None) -> FleetReport:
+    marks: dict[str, str] = {}  # of each recording; the marker of labels counts more than that of a failure
+    for stored in storage.find():
+        name, _, file = stored.key.rpartition("/")
+        if name and (file == MARKER or (file == FAILURE and name not in marks)):
+            marks[name] = stored.key
+    if not marks:
+        raise UsageError(f"{storage.name}: no labels are here; name the `out` of spatialemb-annotate")
+    rows = []
+    for name, content in zip(marks, storage.read_jsons(marks.values()), strict=True):
+        state = DONE if marks[name].endswith(MARKER) else FAILED
+        said = (content or {}).get("record")
+        known = said if isinstance(said, dict) else {}
+        record = record_of({"path": storage.name, **known, "name": name, "state": state})
+        rows.append(_row(record or SourceRecord(name, storage.name, state)))
+    found = FleetReport(sorted(rows, key=lambda row: row.name), {})
+    if storage.is_writable:
+        storage.write_json(JSON_NAME, found.as_json())
+        storage.write(CSV_NAME, _csv(found.rows).encode())
+    if csv_file is not None:
+        _write_csv(found.rows, csv_file)
     return found
 
 
@@ -156,10 +192,16 @@ def _take_in(out: Path, files: Sequence[Path]) -> None:
 
 
 def _write_csv(rows: Sequence[Row], path: Path) -> None:
-    with atomic_file(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        lines = csv.DictWriter(file, list(Row.__dataclass_fields__), lineterminator="\n")
-        lines.writeheader()
-        lines.writerows(
-            {key: encodable(value) if isinstance(value, str) else value for key, value in asdict(row).items()}
-            for row in rows
-        )
+    with atomic_file(path) as temporary:
+        temporary.write_bytes(_csv(rows).encode())
+
+
+def _csv(rows: Sequence[Row]) -> str:
+    text = io.StringIO(newline="")
+    lines = csv.DictWriter(text, list(Row.__dataclass_fields__), lineterminator="\n")
+    lines.writeheader()
+    lines.writerows(
+        {key: encodable(value) if isinstance(value, str) else value for key, value in asdict(row).items()}
+        for row in rows
+    )
+    return text.getvalue()

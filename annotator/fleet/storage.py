@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
 from annotator.errors import AnnotatorError, SourceError, UsageError
 from annotator.escape import one_line, to_json
 from annotator.fleet.address import KNOWN, READ_ONLY, shown
+from annotator.video.media import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 
 Result = TypeVar("Result")
 TRIES = 8
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
 PAGE = 1000  # objects that are listed at once
+AT_ONCE = 16  # that are read at once
 FINAL = (
     FileNotFoundError,
     PermissionError,
@@ -79,6 +83,8 @@ class Storage:
         try:
             if hasattr(self._files, "call_s3"):
                 yield from self._find_in_pages()
+            elif self._names_a_recording() and (whole := self.one()) is not None:
+                yield Stored("", whole.size, whole.version)
             else:
                 yield from self._find_by_folder(self._root)
         except FileNotFoundError as error:
@@ -92,13 +98,17 @@ class Storage:
             return None
         return self._stored(found, key) if found.get("type") != "directory" else None
 
-    def fetch(self, key: str, size: int, to: Path) -> None:
-        """Copy an object to a file of this machine, which appears whole or not at all."""
+    def __reduce__(self) -> tuple[type[Storage], tuple[str]]:
+        # Another process has credentials of its own.
+        return Storage, (self.url,)
+
+    def fetch(self, key: str, size: int, to: Path, beat: Callable[[], None] | None = None) -> None:
+        """Copy an object to a file of this machine, which appears whole or not at all; `beat` is called as it comes."""
         to.parent.mkdir(parents=True, exist_ok=True)
         temporary = to.with_name(f".{to.name}"[:200] + ".part")
 
         def get() -> None:
-            self._files.get_file(self.path(key), str(temporary))
+            self._files.get_file(self.path(key), str(temporary), callback=_callback(beat))
             got = temporary.stat().st_size
             if size >= 0 and got != size:
                 raise ConnectionError(f"{got} of {size} bytes came")
@@ -135,9 +145,22 @@ class Storage:
             return None
         return content if isinstance(content, dict) else None
 
+    def read_jsons(self, keys: Iterable[str]) -> Iterator[dict[str, Any] | None]:
+        """`read_json` of each key in turn, some at once where the storage can do that."""
+        if not getattr(self._files, "async_impl", False):
+            yield from map(self.read_json, keys)
+            return
+        left = iter(keys)
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            while some := list(islice(left, PAGE)):
+                yield from pool.map(self.read_json, some)
+
     def write_json(self, key: str, content: object) -> None:
         """Write a JSON object under this key."""
-        data = to_json(content, indent=2).encode() + b"\n"
+        self.write(key, to_json(content, indent=2).encode() + b"\n")
+
+    def write(self, key: str, data: bytes) -> None:
+        """Write an object under this key."""
         if not hasattr(self._files, "call_s3"):
             with suppress(Exception):
                 self._files.makedirs(self.path(key).rpartition("/")[0], exist_ok=True)
@@ -147,6 +170,10 @@ class Storage:
         """Remove an object, if it is there."""
         with suppress(FileNotFoundError):
             self._patiently(lambda: self._files.rm_file(self.path(key)), key)
+
+    def _names_a_recording(self) -> bool:
+        """Whether the address itself looks like a file: a web server would send all of it as if it were a listing."""
+        return PurePosixPath(self._root).suffix.lower() in {*VIDEO_SUFFIXES, *IMAGE_SUFFIXES}
 
     def _find_in_pages(self) -> Iterator[Stored]:
         bucket, _, prefix = self._root.partition("/")
@@ -223,6 +250,13 @@ class Storage:
             time.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE_S)
         raise AssertionError
+
+
+def _callback(beat: Callable[[], None] | None) -> Any:
+    """What fsspec calls as data come."""
+    from fsspec.callbacks import Callback
+
+    return Callback(hooks={"beat": lambda *_, **__: beat()} if beat else {})
 
 
 def _said(error: Exception) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import platform
-import shutil
 import socket
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,6 +15,8 @@ from typing import Any
 
 from annotator.detection import Detector
 from annotator.errors import SourceError
+from annotator.fleet.scratch import Scratch
+from annotator.fleet.tasks import Span, Task, chunk_folder
 from annotator.frames import Gap
 from annotator.options import AnnotationJob, Attempts
 from annotator.pipeline.annotate import (
@@ -23,22 +26,18 @@ from annotator.pipeline.annotate import (
     require_bounds,
     track,
 )
-from annotator.pipeline.publish import publish, unpublish
-from annotator.pipeline.run import versions
-from annotator.review.preview import remove
+from annotator.pipeline.events import Event
+from annotator.pipeline.publish import publish
+from annotator.pipeline.run import counts_of, versions
 from annotator.store import FILE_NAME as STORE_NAME
-from annotator.store import Store
+from annotator.store import Recording, Store
+from annotator.store.records import SourceRecord
 from annotator.video import Loader, Source
+from annotator.video.container import Video
+from annotator.video.decoding import Flaw
+from annotator.video.seeking import PacketList, packets_of
 
-CHUNKS = ".chunks"  # in the folder of a recording, until it is finished
-
-
-@dataclass(frozen=True)
-class Span:
-    """Frames start to end - 1 of a recording, at the steps of its run; to its end where that is None."""
-
-    start: int
-    end: int | None
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -47,6 +46,8 @@ class Plan:
 
     frames: int | None  # as far as the recording can tell
     spans: tuple[Span, ...]  # none where all is detected
+    shaped_by: Mapping[str, Any]  # the fingerprint of its store
+    is_video: bool
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,16 @@ class Detected:
     is_in_order: bool
     remarks: tuple[str, ...]
     gaps: tuple[Gap, ...]  # those behind its last frame: the store of no frame doesn't keep them
+    is_as_listed: bool  # so that chunks behind it can begin at keyframes
+    has_entered: bool  # it began at one itself
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What became of a recording."""
+
+    changed: bool  # False: nothing was left to do
+    counts: Mapping[str, Any]  # as `counts_of` has them
 
 
 class Worker:
@@ -72,6 +83,8 @@ class Worker:
         torch.set_num_threads(threads)
         self._job = job
         self._detector = load(job.weights, job.device, job.detection)
+        self._scratch = Scratch(job)
+        self._listed: tuple[Any, PacketList | None] | None = None
         self._done = 0
 
     def facts(self) -> Any:
@@ -100,34 +113,58 @@ class Worker:
         """A number that changes with every batch of frames."""
         return self._done
 
-    def plan(self, source: Source, folder: Path, past: Attempts) -> Plan:
+    def tidy(self) -> None:
+        """Leave nothing on this machine that only this process needed."""
+        self._scratch.tidy()
+
+    def _beat(self) -> None:
+        self._done += 1
+
+    def plan(self, task: Task, past: Attempts) -> Plan:
         """Look at a recording and its labels so far. Raises SourceError, UsageError."""
         job = replace(self._job, past=past)
-        require_bounds(source, folder, job)
-        shaped_by = fingerprint_of(source, self._detector)
-        overwrite = job.overwrite and source.name not in past.begun
-        if overwrite:
-            unpublish(folder)
-            remove(folder)
-            shutil.rmtree(folder / CHUNKS, ignore_errors=True)
-        with Store.open(folder, shaped_by, overwrite) as store:
-            if store.progress.detected:
-                return Plan(store.frame_count, ())
-            options, known = job.detection, store.next_index()
-        expected = expected_frames(source, options)
-        step = job.engine.chunk_frames * options.every
-        behind = options.start + (expected or 1) * options.every
-        # Always at the same frames, so that chunks of a run that was killed are known again.
-        starts = [k for k in range(options.start, behind, step) if k + step > known] or [behind]
-        # The last one goes to the end: how many frames there are shows when they are decoded.
-        return Plan(
-            expected, tuple(Span(a, b) for a, b in zip(starts, [*starts[1:], options.end], strict=True))
-        )
+        with task.reading(self._scratch, self._beat) as source:
+            with task.labels.folder(self._scratch) as folder:
+                require_bounds(source, folder, job)
+                shaped_by = fingerprint_of(source, self._detector)
+                overwrite = job.overwrite and source.name not in past.begun
+                if overwrite:
+                    task.labels.forget()
+                expected = expected_frames(source, job.detection)
+                if task.labels.are_detected():
+                    return Plan(expected, (), shaped_by, source.is_video)
+                with Store.open(folder, shaped_by, overwrite) as store:
+                    if store.progress.detected:
+                        return Plan(store.frame_count, (), shaped_by, source.is_video)
+                    known = store.next_index()
+            spans = _spans(job, expected or 1, known)
+            return Plan(expected, spans, shaped_by, source.is_video)
 
-    def detect(self, source: Source, folder: Path, span: Span) -> Detected:
+    def detect(self, task: Task, span: Span) -> Detected:
         """Detect in a chunk, into a store of its own, which goes on where it stopped. Raises SourceError."""
+        with task.reading(self._scratch, self._beat) as source:
+            shaped_by = fingerprint_of(source, self._detector)
+            with task.labels.chunk(span, shaped_by, self._scratch) as folder:
+                if isinstance(source, Video) and span.has_others:
+                    source = replace(source, packets=self._packets_of(source.path), enters=span.enters)
+                try:
+                    return self._detect(source, folder, shaped_by, span)
+                except Flaw as flaw:
+                    log.info("%s: frame %d is decoded from the start: %s", task.name, span.start, flaw)
+                    source, span = Video(source.path, source.name), replace(span, is_anew=True)
+                    return self._detect(source, folder, shaped_by, span)
+
+    def _packets_of(self, path: Path) -> PacketList | None:
+        """The packets of the video that this process is at."""
+        status = path.stat()
+        mark = (path, status.st_size, status.st_mtime_ns)
+        if self._listed is None or self._listed[0] != mark:
+            self._listed = mark, packets_of(path)
+        return self._listed[1]
+
+    def _detect(self, source: Source, folder: Path, shaped_by: Mapping[str, Any], span: Span) -> Detected:
         options = self._detector.options
-        with Store.open(_chunk(folder, span), fingerprint_of(source, self._detector)) as store:
+        with Store.open(folder, shaped_by, overwrite=span.is_anew) as store:
             # The frame before is seen again: how far things moved since is measured by it.
             after = max(store.next_index() - 1, span.start - options.every)
             if after < options.start:
@@ -138,10 +175,10 @@ class Worker:
             ) as batches:
                 for found in self._detector.stream(batches, after=after):
                     store.add(found, batches.take_gaps())
-                    self._done += 1
+                    self._beat()
                 gaps = batches.take_gaps()
             store.add([], gaps)
-            self._done += 1
+            self._beat()
             return Detected(
                 span,
                 store.frame_count,
@@ -149,40 +186,80 @@ class Worker:
                 source.is_in_order,
                 tuple(source.remarks),
                 tuple(gaps),
+                isinstance(source, Video) and source.is_as_listed,
+                isinstance(source, Video) and source.entry_of(first) is not None,
             )
 
 
-def _chunk(folder: Path, span: Span) -> Path:
-    return folder / CHUNKS / f"{span.start:08}"
+def _spans(job: AnnotationJob, expected: int, known: int) -> tuple[Span, ...]:
+    """The chunks of a recording of so many frames, but for those that lie below frame `known`."""
+    options = job.detection
+    step = job.engine.chunk_frames * options.every
+    behind = options.start + expected * options.every
+    # Always at the same frames, so that chunks of a run that was killed are known again.
+    starts = [k for k in range(options.start, behind, step) if k + step > known] or [behind]
+    # The last one goes to the end: how many frames there are shows when they are decoded.
+    ends = [*starts[1:], options.end]
+    # The first one decodes what is before it too, so that every packet is decoded by one of them.
+    return tuple(
+        Span(a, b, has_others=len(starts) > 1, enters=a > starts[0])
+        for a, b in zip(starts, ends, strict=True)
+    )
+
+
+def unproven(chunks: Iterable[Detected]) -> list[Detected]:
+    """Chunks that began at a keyframe though one before them isn't as listed: their frames may have other numbers."""
+    is_listed, found = True, []
+    for chunk in sorted(chunks, key=lambda chunk: chunk.span.start):
+        if chunk.has_entered and not is_listed:
+            found.append(chunk)
+        is_listed &= chunk.is_as_listed
+    return found
 
 
 def finish(
-    source: Source, folder: Path, job: AnnotationJob, facts: Any, chunks: tuple[Detected, ...]
-) -> bool:
-    """Put chunks together, associate and publish; False when nothing was left to do. Raises what the verbs raise."""
-    worked = bool(chunks)
-    with Store.open(folder, fingerprint_of(source, facts)) as store:
-        if not store.progress.detected:
-            _merge(store, source, folder, job, sorted(chunks, key=lambda chunk: chunk.span.start))
-        for step in (
-            track(source, store, job.tracking),
-            publish(source, store, folder, job.formats, job.publishing),
-            *([preview(source, store, folder)] if job.preview else []),
-        ):
-            while True:
-                try:
-                    next(step)
-                except StopIteration as end:
-                    worked |= bool(end.value)
-                    break
-    shutil.rmtree(folder / CHUNKS, ignore_errors=True)
-    return worked
+    task: Task, job: AnnotationJob, plan: Plan, chunks: tuple[Detected, ...], seconds: float
+) -> Finished:
+    """Put chunks together, associate and publish; `seconds` were spent before. Raises what the verbs raise."""
+    begun, scratch = time.monotonic(), Scratch(job)
+    ordered = sorted(chunks, key=lambda chunk: chunk.span.start)
+    changed = bool(chunks)
+    named = Recording(task.name, task.path, plan.is_video)
+    with task.labels.folder(scratch) as folder:
+        task.labels.gather(folder, [chunk.span for chunk in ordered], plan.shaped_by)
+        with Store.open(folder, plan.shaped_by) as store:
+            if not store.progress.detected:
+                _merge(store, task, folder, job, ordered)
+            changed |= _drain(track(named, store, job.tracking))
+            changed |= _drain(publish(named, store, folder, job.formats, job.publishing))
+            if job.preview:
+                with task.reading(scratch, _nobody) as source:
+                    changed |= _drain(preview(source, store, folder))
+                scratch.tidy()
+            counts = counts_of(store)
+        seconds = round(seconds + time.monotonic() - begun, 3)
+        record = SourceRecord(task.name, task.address or str(task.path), seconds=seconds, **counts)
+        task.labels.keep(folder, record)
+    return Finished(changed, counts)
 
 
-def _merge(store: Store, source: Source, folder: Path, job: AnnotationJob, chunks: list[Detected]) -> None:
+def _drain(step: Generator[Event, None, bool]) -> bool:
+    """What a step returns, whatever it tells on the way."""
+    while True:
+        try:
+            next(step)
+        except StopIteration as end:
+            return bool(end.value)
+
+
+def _nobody() -> None:
+    """Nobody is told."""
+
+
+def _merge(store: Store, source: Task, folder: Path, job: AnnotationJob, chunks: list[Detected]) -> None:
     """Fill the store of a recording with what its chunks hold."""
     for chunk in chunks:
-        place = _chunk(folder, chunk.span)
+        place = chunk_folder(folder, chunk.span)
         if not (place / STORE_NAME).is_file():
             store.add([], chunk.gaps)
             continue

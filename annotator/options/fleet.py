@@ -58,7 +58,9 @@ class StorageOptions:
     scratch_gb: float | None = field(
         default=None,
         metadata=option(
-            "Largest recording that is fetched to --scratch, in GB  [default: what is free there]", minimum=0
+            "Largest recording that is fetched to --scratch, in GB; on Ray, all that a machine has there at a time"
+            "  [default: what is free there]",
+            minimum=0,
         ),
     )
 
@@ -73,7 +75,7 @@ class EngineOptions:
     engine: str = field(
         default=ENGINES[0],
         metadata=option(
-            "What labels: this machine, or a Ray cluster whose machines share the disk of inputs and --out.",
+            "What labels: this machine, or a Ray cluster, whose machines share a disk or use object storage.",
             choices=ENGINES,
         ),
     )

@@ -137,7 +137,7 @@ def detect(source: Source, detector: Detector, store: Store, batch_size: int) ->
     return True
 
 
-def track(source: Source, store: Store, options: TrackingOptions) -> Generator[Event, None, bool]:
+def track(source: Named, store: Store, options: TrackingOptions) -> Generator[Event, None, bool]:
     """Follow the instances of the whole recording, unless that is done with these options, or people edited tracks."""
     made_by = store.progress.tracking
     if made_by == options or isinstance(made_by, Edited):

@@ -203,19 +203,16 @@ class Run:
 
     def count(self, source: Named, store: Store) -> None:
         """Record how much the store of a source holds."""
-        progress = store.progress
-        gaps = [f"after frame {gap.after_index}: {gap.reason}" for gap in islice(store.gaps(), 20)]
-        self._records[source.name] = replace(
-            self._records[source.name],
-            frames=store.frame_count,
-            gaps=store.gap_count,
-            gap_reasons=tuple(gaps),
-            remarks=progress.remarks,
-            instances=store.instance_count,
-            tracks=store.track_count,
-            losses=_losses(progress),
-            fingerprint=store.fingerprint,
-        )
+        self.counted(source, counts_of(store))
+
+    def counted(self, source: Named, counts: Mapping[str, Any]) -> None:
+        """Record what `counts_of` said of the store of a source."""
+        self._records[source.name] = replace(self._records[source.name], **counts)
+
+    def elapsed(self, name: str) -> float:
+        """Seconds since the source of this name was begun."""
+        since = self._begun[name][1] if name in self._begun else time.monotonic()
+        return round(time.monotonic() - since, 3)
 
     def done(self, source: Named, worked: bool = True) -> None:
         """A source is labelled and published; if that needed no work, its earlier record stays."""
@@ -238,9 +235,7 @@ class Run:
         self._changed(source)
 
     def _end(self, name: str, **changes: Any) -> None:
-        since = self._begun[name][1] if name in self._begun else time.monotonic()
-        seconds = round(time.monotonic() - since, 3)
-        self._records[name] = replace(self._records[name], seconds=seconds, **changes)
+        self._records[name] = replace(self._records[name], seconds=self.elapsed(name), **changes)
 
     def _changed(self, source: Named) -> None:
         """Record a change: in run.json where that is small, else mostly in its journal."""
@@ -253,6 +248,22 @@ class Run:
         sources = [asdict(self._records[name]) for name in sorted(self._records)]
         write_json(self._file, {**self._metadata, "sources": sources})
         self._journal.clear()
+
+
+def counts_of(store: Store) -> dict[str, Any]:
+    """How much the store of a source holds, as fields of its record."""
+    progress = store.progress
+    gaps = [f"after frame {gap.after_index}: {gap.reason}" for gap in islice(store.gaps(), 20)]
+    return {
+        "frames": store.frame_count,
+        "gaps": store.gap_count,
+        "gap_reasons": tuple(gaps),
+        "remarks": progress.remarks,
+        "instances": store.instance_count,
+        "tracks": store.track_count,
+        "losses": _losses(progress),
+        "fingerprint": store.fingerprint,
+    }
 
 
 @contextmanager

@@ -50,19 +50,17 @@ def read_records(path: Path, is_over: bool = True) -> dict[str, SourceRecord]:
     """
     sources = read_object(path).get("sources")
     found = chain(sources if isinstance(sources, list) else (), Journal(path).changes())
-    records = (_record(source) for source in found if _is_record(source))
+    records = filter(None, map(record_of, found))
     return {
         record.name: replace(record, state=INTERRUPTED) if is_over and record.state == RUNNING else record
         for record in records
     }
 
 
-def _is_record(source: Any) -> bool:
-    return isinstance(source, dict) and all(ENTRIES[key](source.get(key)) for key in ("name", "path"))
-
-
-def _record(source: Mapping[str, Any]) -> SourceRecord:
-    """What run.json says of a source; what can be no such value is as if it weren't there."""
+def record_of(source: Any) -> SourceRecord | None:
+    """What JSON says of a source, None where it has no name; what can be no such value is as if it weren't there."""
+    if not isinstance(source, dict) or not all(ENTRIES[key](source.get(key)) for key in ("name", "path")):
+        return None
     known: dict[str, Any] = {
         key: value for key, value in source.items() if key in ENTRIES and ENTRIES[key](value)
     }

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from annotator.video.opening import opened
+from annotator.video.seeking import Entry
 from annotator.video.truncation import missing_bytes
 
 log = logging.getLogger(__name__)
@@ -28,8 +29,8 @@ class Damage:
     reason: str
 
 
-class _Flaw(Exception):
-    """The threaded decoder has met something that it can't vouch for."""
+class Flaw(Exception):
+    """A strict decoder has met something that it can't vouch for."""
 
 
 def decoded(path: Path, codec: str) -> Generator[Any, None, None]:
@@ -41,12 +42,12 @@ def decoded(path: Path, codec: str) -> Generator[Any, None, None]:
     done = 0
     if codec in THREADED_CODECS and not missing_bytes(path):
         try:
-            with closing(_decoded_in_threads(path)) as frames:
+            with closing(decoded_strictly(path)) as frames:
                 for frame in frames:
                     yield frame
                     done += 1
             return
-        except _Flaw:
+        except Flaw:
             log.info("%s: a flaw behind frame %d; one patient thread decodes it anew", path, done)
     else:
         log.debug("%s: one patient thread decodes it: codec %s, or bytes are missing", path, codec)
@@ -59,8 +60,8 @@ def decoded(path: Path, codec: str) -> Generator[Any, None, None]:
             yield item
 
 
-def _decoded_in_threads(path: Path) -> Generator[Any, None, None]:
-    """The frames of a sound video; _Flaw at anything else, before a frame that it could have touched."""
+def decoded_strictly(path: Path, entry: Entry | None = None) -> Generator[Any, None, None]:
+    """The frames of a sound video, from an entry on; Flaw at all else, before a frame that it could have touched."""
     import av
 
     with opened(path) as (container, stream):
@@ -69,24 +70,41 @@ def _decoded_in_threads(path: Path) -> Generator[Any, None, None]:
         sent = _Newest()
         shown = _Newest()
         try:
-            for packet in container.demux(stream):
+            for packet in _packets(container, stream, entry):
                 if _is_hollow(packet):
                     continue
                 if packet.is_corrupt:
-                    raise _Flaw("incomplete packet")
+                    raise Flaw("incomplete packet")
                 frames = packet.decode()
                 if any(frame.is_corrupt for frame in frames):
-                    raise _Flaw("damaged frame")
+                    raise Flaw("damaged frame")
                 if packet.size and not packet.is_discard:
                     sent.add(packet.pts)
                 for frame in frames:
                     shown.add(frame.pts)
                 # At the end of the file PyAV passes over an error, and all frames behind it are lost.
                 if not packet.size and shown.count != sent.count and not shown.reaches(sent):
-                    raise _Flaw("frames are lost at the end")
+                    raise Flaw("frames are lost at the end")
                 yield from frames
         except av.FFmpegError as error:
-            raise _Flaw(str(error)) from error
+            raise Flaw(str(error)) from error
+
+
+def _packets(container: Any, stream: Any, entry: Entry | None) -> Iterator[Any]:
+    """The packets of a stream, from an entry on; Flaw where that isn't met."""
+    if entry is None:
+        yield from container.demux(stream)
+        return
+    container.seek(entry.pts if entry.dts is None else entry.dts, stream=stream, backward=True)
+    packets = container.demux(stream)
+    for packet in packets:
+        if entry.is_at(packet):
+            yield packet
+            yield from packets
+            return
+        if packet.is_keyframe and packet.pts is not None and packet.pts > entry.pts:
+            break
+    raise Flaw("the keyframe to begin with isn't found")
 
 
 class _Newest:

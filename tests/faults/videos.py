@@ -133,6 +133,17 @@ def garble(path: Path, start: float, end: float, step: int = 7) -> Path:
     return path
 
 
+def garble_packet(path: Path, number: int) -> Path:
+    """The file with bytes amid a packet, counted in the order of the file, turned round."""
+    with av.open(str(path)) as file:
+        packets = [packet for packet in file.demux(video=0) if packet.size]
+        middle = packets[number].pos + packets[number].size // 2
+    data = bytearray(path.read_bytes())
+    data[middle : middle + 20] = bytes(byte ^ 0x5A for byte in data[middle : middle + 20])
+    path.write_bytes(data)
+    return path
+
+
 def blank(path: Path, *shares: tuple[float, float]) -> Path:
     """The file with zeros in stretches of it."""
     data = bytearray(path.read_bytes())

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,46 +18,37 @@ from annotator.detection import Detector
 from annotator.errors import UsageError
 from annotator.fleet.cluster import connected, require_same_versions
 from annotator.fleet.engine import annotate
-from annotator.options import AnnotationJob, DetectionOptions, EngineOptions, FaultOptions
+from annotator.options import AnnotationJob, DetectionOptions, EngineOptions, FaultOptions, StorageOptions
 from annotator.pipeline.events import FramesLabelled, SourceEnded
 from tests.faults import text_named_mp4
+from tests.fleet.test_stored import assert_promises_are_kept, labels_of, stored
 from tests.helpers.fake_detector import ToyRuntime, loader_of, write_video
+from tests.helpers.ray_cluster import two_raylets, workers
+from tests.helpers.s3_server import Trouble, s3_server
 from tests.pipeline.test_annotate import label_files
 
 ray = pytest.importorskip("ray", reason="the extra fleet is not installed")
+fsspec = pytest.importorskip("fsspec", reason="the extra s3 is not installed")
 pytestmark = pytest.mark.skipif(not Path("/proc").is_dir(), reason="processes are looked up in /proc")
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[Any]:
-    from ray.cluster_utils import Cluster
+def server() -> Iterator[Trouble]:
+    with pytest.MonkeyPatch.context() as patch, s3_server(patch) as trouble:
+        yield trouble
 
-    small = {"num_cpus": 1, "object_store_memory": 80 << 20}
-    cluster = Cluster(initialize_head=True, head_node_args=small)
-    cluster.add_node(**small)
-    ray.init(cluster.address, log_to_driver=False, logging_level="ERROR")
-    try:
+
+@pytest.fixture(scope="module")
+def cluster(server: Trouble) -> Iterator[Any]:
+    with two_raylets() as cluster:
+        ray.init(cluster.address, log_to_driver=False, logging_level="ERROR")
         yield cluster
-    finally:
         ray.shutdown()
-        cluster.shutdown()
 
 
 @pytest.fixture(autouse=True)
 def _toy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Detector, "load", loader_of(ToyRuntime(fault="SEGV@80")))
-
-
-def workers() -> list[int]:
-    """The processes of workers on this machine that are ours."""
-    found = []
-    for folder in Path("/proc").iterdir():
-        try:
-            if folder.name.isdigit() and b"ray::Worker" in (folder / "cmdline").read_bytes():
-                found.append(int(folder.name))
-        except OSError:
-            continue
-    return found
 
 
 def test_chunks_of_two_workers_are_put_together_as_one_process_would(tmp_path: Path, cluster: Any) -> None:
@@ -83,6 +76,53 @@ def contents(folder: Path) -> dict[str, list[Any]]:
             table: store.execute(f"SELECT * FROM {table} ORDER BY 1, 2").fetchall()
             for table in ("meta", "frames", "instances", "gaps", "tracks")
         }
+
+
+def test_what_is_stored_is_labelled_there_while_a_worker_is_killed(
+    tmp_path: Path, server: Trouble, cluster: Any
+) -> None:
+    files = fsspec.filesystem("s3")
+    for name, frames in (("a", 8), ("day/b", 9), ("long", 30)):
+        path = write_video(tmp_path / "in" / f"{name}.mp4", frames=frames)
+        files.put_file(str(path), f"fleet/in/{name}.mp4")
+    text_named_mp4(tmp_path / "in" / "bad.mp4")
+    files.put_file(str(tmp_path / "in" / "bad.mp4"), "fleet/in/bad.mp4")
+    job = AnnotationJob(
+        (Path("s3://fleet/in"),),
+        Path("s3://fleet/out"),
+        engine=EngineOptions("ray", chunk_frames=10),
+        storage=StorageOptions(tmp_path / "scratch", scratch_gb=1e-3),
+        formats=("coco", "cvat"),
+    )
+    server.every = {"500": 7, "slow": 11}
+    states: dict[str, tuple[str, bool]] = {}
+    is_killed = False
+    for event in annotate(job):
+        if isinstance(event, FramesLabelled) and event.name == "long" and not is_killed:
+            os.kill(workers()[0], signal.SIGKILL)
+            is_killed = True
+        if isinstance(event, SourceEnded):
+            states[event.record.name] = (event.record.state, event.changed)
+    assert is_killed
+    assert server.counts["500"] > 3
+    server.every = {}
+    assert states == {n: ("failed" if n == "bad" else "done", True) for n in ("a", "bad", "day/b", "long")}
+    objects = stored()
+    assert_promises_are_kept(objects)
+    assert not [key for key in objects if "_chunks" in key]
+    assert json.loads(objects["bad/_failed.json"])["record"]["error"].startswith("s3://fleet/in/bad.mp4: ")
+    list(annotate(AnnotationJob((tmp_path / "in",), tmp_path / "alone", formats=("coco", "cvat"))))
+    assert labels_of(objects) == label_files(tmp_path / "alone")
+    assert not list((tmp_path / "scratch").rglob("*.mp4")), "copies are gone"
+    assert not list((tmp_path / "scratch").rglob("*.sqlite"))
+    before = len(server.requests)
+    again = {e.record.name: e.changed for e in annotate(job) if isinstance(e, SourceEnded)}
+    assert again == {"a": False, "bad": True, "day/b": False, "long": False}
+    written = {path for method, path in server.requests[before:] if method in ("PUT", "POST", "DELETE")}
+    assert {path.rpartition("/")[2] for path in written} <= {"_failed.json"}
+    more = replace(job, formats=("coco", "cvat", "mots"), overwrite=False)
+    assert {e.record.name: e.changed for e in annotate(more) if isinstance(e, SourceEnded)}["long"]
+    assert "long/mots.txt" in stored()
 
 
 def test_a_worker_and_a_node_are_killed_and_bad_recordings_do_not_matter(
@@ -155,8 +195,3 @@ def test_machines_must_be_alike() -> None:
     require_same_versions(here, ("node1", 7, here))
     with pytest.raises(UsageError, match=r"machine node1 has torch 2.5 \(here 2.4\); install the same"):
         require_same_versions(here, ("node1", 7, {"python": "3.11.7", "torch": "2.5"}))
-
-
-def test_object_storage_on_ray_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="`shard`"):
-        annotate(AnnotationJob((Path("s3://fleet/in"),), tmp_path, engine=EngineOptions("ray")))

@@ -47,13 +47,19 @@ def draw(k: int, size: tuple[int, int] = (48, 64)) -> np.ndarray:
 
 
 def write_video(
-    path: Path, frames: int = 24, size: tuple[int, int] = (48, 64), codec: str = "mpeg4", b_frames: int = 0
+    path: Path,
+    frames: int = 24,
+    size: tuple[int, int] = (48, 64),
+    codec: str = "mpeg4",
+    b_frames: int = 0,
+    group: int = 12,
 ) -> Path:
-    """A small video of `draw`."""
+    """A small video of `draw`, with a keyframe for each group of frames."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=10)
         stream.codec_context.max_b_frames = b_frames
+        stream.codec_context.gop_size = group
         stream.height, stream.width = size
         stream.pix_fmt = "yuv420p"
         stream.bit_rate = 2_000_000

@@ -57,6 +57,7 @@ def s3_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Trouble]:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.port}")  # for processes that begin now
     monkeypatch.setitem(
         fsspec.config.conf,
         "s3",

@@ -1,0 +1,56 @@
+"""A disk of 10 MB fills up in the middle of a run: a sentence, the right exit code, and it goes on behind that."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.commands import Answer, assert_one_sentence
+from tests.helpers.fake_detector import ROOT, write_video
+from tests.helpers.small_disk import small_disk
+from tests.pipeline.test_annotate import label_files
+
+NAMES = [f"drive_{k}" for k in range(6)]
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    with small_disk(tmp_path / "disk", megabytes=10) as folder:
+        yield folder
+
+
+def annotate(*arguments: object) -> Answer:
+    command = [sys.executable, "-m", "tests.helpers.fake_detector", *map(str, arguments)]
+    return subprocess.run(
+        command, cwd=ROOT, env=dict(os.environ), capture_output=True, text=True, timeout=900, check=False
+    )
+
+
+def test_a_full_disk_ends_the_run_and_the_same_command_goes_on(tmp_path: Path, disk: Path) -> None:
+    for name in NAMES:
+        write_video(tmp_path / "in" / f"{name}.mp4", frames=60)
+    options = ("--shard", "1/1", "--format", "coco,cvat,mots")
+    assert annotate(tmp_path / "in", "--out", tmp_path / "undisturbed", *options).returncode == 0
+    taken = sum(path.stat().st_size for path in (tmp_path / "undisturbed").rglob("*") if path.is_file())
+    ballast = disk / "ballast"
+    ballast.write_bytes(bytes((10 << 20) - 7 * taken // 10 - (1 << 17)))  # room for some of the labels
+    out = disk / "out"
+    full = annotate(tmp_path / "in", "--out", out, *options)
+    assert full.returncode == 1, full.stderr
+    assert_one_sentence(full, str(out), "can't be written", "make room")
+    states = [source["state"] for source in json.loads((out / "run.1-of-1.json").read_text())["sources"]]
+    assert "done" in states
+    assert set(states) - {"done"}, "not all of them fit"
+    assert not [path for path in out.rglob("*") if path.name.endswith(".tmp")]
+    ballast.unlink()
+    assert annotate(tmp_path / "in", "--out", out, *options).returncode == 0
+    assert label_files(out).keys() == label_files(tmp_path / "undisturbed").keys()
+    found, undisturbed = label_files(out), label_files(tmp_path / "undisturbed")
+    records = {name for name in found if name.startswith("run.")}
+    assert all(found[name] == undisturbed[name] for name in found.keys() - records)
