@@ -15,7 +15,7 @@ from annotator.labels import class_ids
 from annotator.options import ConversionJob, CvatOptions, EditJob, PairingOptions, ReadingOptions
 
 from . import shell
-from .options import build, options_from
+from .options import RenamedOption, build, options_from
 
 CONVERT = "convert"
 PATH = click.Path(path_type=Path)
@@ -102,12 +102,30 @@ def check(paths: tuple[Path, ...]) -> int:
 @command.command()
 @click.argument("run", metavar="RUN", type=PATH)
 @click.option("--relabel", multiple=True, metavar="TRACK=CLASS", help="Give a track another class.")
-@click.option("--cut", multiple=True, metavar="TRACK@FRAME", help="Make a new track from this frame on.")
-@click.option("--join", multiple=True, metavar="TRACK,TRACK,...", help="Make one track of several.")
+@click.option(
+    "--split",
+    "--cut",
+    cls=RenamedOption,
+    multiple=True,
+    metavar="TRACK@FRAME",
+    help="Make a new track from this frame on.",
+)
+@click.option(
+    "--merge",
+    "--join",
+    cls=RenamedOption,
+    multiple=True,
+    metavar="TRACK,TRACK,...",
+    help="Make one track of several.",
+)
 @click.option("--delete", multiple=True, metavar="TRACK,...", help="Delete tracks with their objects.")
 @shell.verbose
 def edit(
-    run: Path, relabel: tuple[str, ...], cut: tuple[str, ...], join: tuple[str, ...], delete: tuple[str, ...]
+    run: Path,
+    relabel: tuple[str, ...],
+    split: tuple[str, ...],
+    merge: tuple[str, ...],
+    delete: tuple[str, ...],
 ) -> None:
     """Change tracks of a run, and publish it again.
 
@@ -118,11 +136,11 @@ def edit(
     job = EditJob(
         run,
         relabel=tuple((_number(t, "--relabel"), class_ids([name])[0]) for t, name in relabelled),
-        cut=tuple(
-            (_number(t, "--cut"), _number(frame, "--cut"))
-            for t, frame in (_pair(text, "@", "--cut takes TRACK@FRAME, as 12@340") for text in cut)
+        split=tuple(
+            (_number(t, "--split"), _number(frame, "--split"))
+            for t, frame in (_pair(text, "@", "--split takes TRACK@FRAME, as 12@340") for text in split)
         ),
-        join=tuple(tuple(_number(t, "--join") for t in text.split(",")) for text in join),
+        merge=tuple(tuple(_number(t, "--merge") for t in text.split(",")) for text in merge),
         delete=tuple(_number(t, "--delete") for text in delete for t in text.split(",")),
     )
     from annotator.pipeline import edit as editing

@@ -17,7 +17,7 @@ from annotator import options
 from annotator.options import GROUPS, group_of, options_of
 
 NAMED_OPTION = re.compile(r"`(\w+(?:=False)?)`")  # in sentences of the library
-OF_NO_RECORD = ("delete", "join", "relabel", "seconds")  # that commands declare by hand
+OF_NO_RECORD = ("delete", "merge", "relabel", "seconds")  # that commands declare by hand
 Record = TypeVar("Record")
 Command = Callable[..., Any]
 SIZE = tuple[int, int]  # (H, W) in pixels
@@ -29,6 +29,18 @@ class GroupedOption(click.Option):
     def __init__(self, *arguments: Any, group: str = "", **settings: Any) -> None:
         super().__init__(*arguments, **settings)
         self.group = group
+
+
+class RenamedOption(click.Option):
+    """An option that help lists by the first of its names; what it was called before goes on."""
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        """The line of help."""
+        before, self.opts = self.opts, self.opts[:1]
+        try:
+            return super().get_help_record(ctx)
+        finally:
+            self.opts = before
 
 
 class GroupedCommand(click.Command):

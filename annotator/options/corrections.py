@@ -48,8 +48,8 @@ class EditJob:
 
     run: Path  # with one recording, or a recording of it
     relabel: tuple[tuple[int, int], ...] = ()  # track, Cityscapes id
-    cut: tuple[tuple[int, int], ...] = ()  # track, first frame of the new one
-    join: tuple[tuple[int, ...], ...] = ()  # tracks; they get the number of the first
+    split: tuple[tuple[int, int], ...] = ()  # track, first frame of the new one
+    merge: tuple[tuple[int, ...], ...] = ()  # tracks; they get the number of the first
     delete: tuple[int, ...] = ()  # tracks, with their instances
 
     def __post_init__(self) -> None:
@@ -59,8 +59,8 @@ class EditJob:
                 raise UsageError(
                     f"`relabel` {track}={name}: this class has no instances; `delete` removes a track"
                 )
-        if any(len(set(tracks)) < 2 for tracks in self.join):
-            raise UsageError("`join` takes two tracks or more, as 3,7")
+        if any(len(set(tracks)) < 2 for tracks in self.merge):
+            raise UsageError("`merge` takes two tracks or more, as 3,7")
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ class TrackEditor:
         begin, end, last_id = self._db.execute(f"{query} WHERE track_id = ?", (track_id,)).fetchone()
         if not begin < first <= end:
             raise UsageError(
-                f"track {track_id} is seen from frame {begin} to {end}: cut it between, not at {first}"
+                f"track {track_id} is seen from frame {begin} to {end}: split it between, not at {first}"
             )
         values = (last_id + 1, track_id, first)
         self._db.execute("UPDATE tracks SET track_id = ? WHERE track_id = ? AND frame_index >= ?", values)

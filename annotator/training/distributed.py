@@ -124,9 +124,11 @@ def _in_float32(forward: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
 
 
 class SyncedBatchNorm(nn.BatchNorm2d):
-    """Batch norm over the crops of all processes, on any device; PyTorch's own works on GPUs alone.
+    """Batch norm over the crops of all processes, on any device.
 
-    With it processes that share a batch compute what one process would with the whole of it.
+    With it processes that share a batch compute what one process would with the whole of it. PyTorch's own refuses
+    tensors on CPUs, where training in several processes is to work too, and its `convert_sync_batchnorm` would take the
+    activation out of timm's BatchNormAct2d.
     """
 
     def forward(self, x: Tensor) -> Tensor:

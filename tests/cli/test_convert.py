@@ -67,7 +67,7 @@ def test_cvat_files_are_made_as_options_say(tmp_path: Path, run: Path, convert: 
 
 
 def test_tracks_are_edited(run: Path, convert: Run) -> None:
-    answer = convert("edit", run, "--relabel", "1=truck", "--cut", "2@2", "--delete", "1")
+    answer = convert("edit", run, "--relabel", "1=truck", "--split", "2@2", "--delete", "1")
     assert (answer.returncode, answer.stdout.splitlines()) == (
         0,
         [
@@ -76,8 +76,16 @@ def test_tracks_are_edited(run: Path, convert: Run) -> None:
             "track 1 is deleted from 4 frames",
         ],
     )
-    assert convert("edit", run, "--join", "2,3").stdout == "track 3 is track 2\n"
+    assert convert("edit", run, "--merge", "2,3").stdout == "track 3 is track 2\n"
     assert convert("edit", run).returncode == 0
+
+
+def test_edits_go_on_by_the_names_that_they_had(run: Path, convert: Run) -> None:
+    assert convert("edit", run, "--cut", "2@2").stdout == "track 2 is track 3 from frame 2 on\n"
+    assert convert("edit", run, "--join", "2,3").stdout == "track 3 is track 2\n"
+    shown = convert("edit", "--help").stdout
+    assert "--split" in shown
+    assert "--cut" not in shown
 
 
 def test_changes_are_told(tmp_path: Path, run: Path, convert: Run) -> None:
@@ -131,8 +139,8 @@ def test_help_tells_of_converting_and_of_the_other_commands(convert: Run) -> Non
         (["RUN", "--to", "coco", "--out", "out", "--map", "dog"], ["--map takes NAME=CLASS", "'dog'"]),
         (["edit", "RUN", "--relabel", "1"], ["--relabel takes TRACK=CLASS, as 12=truck, not '1'"]),
         (["edit", "RUN", "--relabel", "1=dog"], ["'dog' is not a Cityscapes class"]),
-        (["edit", "RUN", "--cut", "1@soon"], ["--cut: 'soon' is no number"]),
-        (["edit", "RUN", "--join", "1,x"], ["--join: 'x' is no number"]),
+        (["edit", "RUN", "--split", "1@soon"], ["--split: 'soon' is no number"]),
+        (["edit", "RUN", "--merge", "1,x"], ["--merge: 'x' is no number"]),
         (["edit", "RUN", "--delete", "77"], ["there is no track 77"]),
         (["check", "nothing"], ["nothing: is not there"]),
         (["diff", "RUN", "nothing"], ["nothing: is not there"]),

@@ -86,12 +86,12 @@ def test_tracks_get_another_class_in_all_their_frames(run: Path) -> None:
 
 
 def test_a_track_is_cut_at_a_frame(run: Path) -> None:
-    assert edit(EditJob(run, cut=((1, 2),))) == ["track 1 is track 6 from frame 2 on"]
+    assert edit(EditJob(run, split=((1, 2),))) == ["track 1 is track 6 from frame 2 on"]
     assert (spans(run)[1], spans(run)[6]) == ([0, 1], [2, 3])
 
 
 def test_tracks_are_joined_under_the_first_number(run: Path) -> None:
-    assert edit(EditJob(run, join=((4, 2),))) == ["track 2 is track 4"]
+    assert edit(EditJob(run, merge=((4, 2),))) == ["track 2 is track 4"]
     assert spans(run)[4] == [0, 1, 3, 4]
     assert 2 not in spans(run)
 
@@ -111,9 +111,9 @@ def test_deleted_tracks_leave_no_objects_and_the_others_as_they_were(run: Path) 
     ("wrong", "sentence"),
     [
         ({"relabel": ((9, TRUCK),)}, "there is no track 9"),
-        ({"cut": ((1, 0),)}, "track 1 is seen from frame 0 to 3: cut it between, not at 0"),
-        ({"cut": ((1, 4),)}, "cut it between, not at 4"),
-        ({"join": ((1, 2),)}, "tracks 1 and 2 are seen at the same time, in frame 0"),
+        ({"split": ((1, 0),)}, "track 1 is seen from frame 0 to 3: split it between, not at 0"),
+        ({"split": ((1, 4),)}, "split it between, not at 4"),
+        ({"merge": ((1, 2),)}, "tracks 1 and 2 are seen at the same time, in frame 0"),
         ({"delete": (2, 2)}, "there is no track 2"),
     ],
 )
@@ -141,7 +141,7 @@ def test_run_json_tells_the_new_counts_and_keeps_what_it_said_of_the_run(run: Pa
 
 
 def test_edited_tracks_are_not_made_anew_by_the_same_command(run: Path) -> None:
-    edit(EditJob(run, join=((4, 2),)))
+    edit(EditJob(run, merge=((4, 2),)))
     with Store.open(run / "drive", {"weights": "c0ffee"}) as store:
         assert list(track(Recording("drive", run), store, TrackingOptions())) == []
     assert spans(run)[4] == [0, 1, 3, 4]
@@ -187,7 +187,7 @@ def test_killed_on_the_way_it_is_done_or_not_done_and_the_same_command_goes_on(r
 def test_tracks_that_are_damaged_are_not_edited(run: Path, column: str) -> None:
     with closing(sqlite3.connect(run / "drive" / "labels.sqlite")) as db, db:
         db.execute(f"UPDATE tracks SET {column} = x'00' WHERE track_id = 1 AND frame_index = 1")
-    for wish in ({"cut": ((1, 2),)}, {"join": ((1, 2),)}, {"delete": (1,)}, {"relabel": ((1, TRUCK),)}):
+    for wish in ({"split": ((1, 2),)}, {"merge": ((1, 2),)}, {"delete": (1,)}, {"relabel": ((1, TRUCK),)}):
         with pytest.raises(SourceError, match=r"labels\.sqlite: is damaged"):
             edit(EditJob(run, **wish))
 
@@ -210,5 +210,5 @@ def test_deleting_is_as_if_it_had_never_been(
 def test_a_class_without_instances_and_a_join_of_one_are_refused_before_anything_is_changed() -> None:
     with pytest.raises(UsageError, match="`relabel` 1=road: this class has no instances"):
         EditJob(Path("run"), relabel=((1, BY_NAME["road"].id),))
-    with pytest.raises(UsageError, match="`join` takes two tracks or more"):
-        EditJob(Path("run"), join=((1,),))
+    with pytest.raises(UsageError, match="`merge` takes two tracks or more"):
+        EditJob(Path("run"), merge=((1,),))
