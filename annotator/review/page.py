@@ -211,12 +211,15 @@ def _row(track_id: int, track: TrackRuns, summary: LabelSummary, span: Span) -> 
     def place(index: int) -> int:
         return (index - span.first) // span.step
 
+    runs: dict[float, list[tuple[int, int]]] = {1: [], FILLED: []}  # by opacity
+    for run in track.runs:
+        runs[FILLED if run.is_filled else 1].append((place(run.first), place(run.last) + 1))
     return {
         "name": f"{class_name(class_id)} {track_id}",
         "colour": hexadecimal(class_colour(class_id)),
         "first": place(track.runs[0].first),
         "last": place(track.runs[-1].last) + 1,
-        "runs": [(place(r.first), place(r.last) + 1, FILLED if r.is_filled else 1) for r in track.runs],
+        "runs": [(opacity, spans) for opacity, spans in runs.items() if spans],
         "doubts": [(place(first), place(last) + 1) for first, last in track.doubts],
     }
 

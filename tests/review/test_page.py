@@ -75,8 +75,8 @@ def test_the_page_shows_tracks_gaps_doubt_and_all_frames(tmp_path: Path) -> None
     page = Tags(page_of(tmp_path, {"drive": source_record()}))
     [data] = page.data
     assert [index for index, _ in data["pictures"]] == list(range(12))  # type: ignore[attr-defined]
-    bars = [at for tag, at in page.tags if tag == "rect" and at.get("fill") and at.get("opacity")]
-    assert [(at["x"], at["width"]) for at in bars] == [("0", "5"), ("7", "5")]
+    [bars] = [at["d"] or "" for tag, at in page.tags if tag == "path" and at.get("opacity") == "1"]
+    assert re.findall(r"M(\d+) \d+H(\d+)", bars) == [("0", "5"), ("7", "12")]  # from, to
     rows = [at["data-frame"] for tag, at in page.tags if tag == "tr" and "data-frame" in at]
     assert len(rows) == 12  # ten instances, and two that may be missing
     assert {"5", "6"} <= set(rows)

@@ -1,6 +1,6 @@
 "use strict";
 // Frames of a recording: by its slider, its timeline (hover, click, arrow keys), and links to frames.
-for (const section of document.querySelectorAll("section[data-source]")) {
+const begin = (section) => {
   const data = JSON.parse(section.querySelector("script[type='application/json']").textContent);
   const image = section.querySelector(".picture img");
   const caption = section.querySelector(".picture figcaption");
@@ -8,7 +8,6 @@ for (const section of document.querySelectorAll("section[data-source]")) {
   const plot = section.querySelector(".timeline .plot");
   const cursor = plot && plot.querySelector(".cursor");
   const scroll = section.querySelector(".scroll[data-timeline]");
-  if (!slider) continue;
   let shown = data.first;
 
   const nearest = (frame) => {
@@ -70,13 +69,23 @@ for (const section of document.querySelectorAll("section[data-source]")) {
   }
   section.showFrame = (frame) => { show(frame); section.dispatchEvent(new Event("frame")); };
   show(data.first);
-}
+};
+
+// A recording begins when it comes near, so that a page of many opens at once.
+const begun = (section) => {
+  if (!section.showFrame && section.querySelector(".picture")) begin(section);
+  return section;
+};
+const near = new IntersectionObserver((entries) => {
+  for (const entry of entries) if (entry.isIntersecting) near.unobserve(begun(entry.target));
+}, { rootMargin: "1000px" });
+for (const section of document.querySelectorAll("section[data-source]")) near.observe(section);
 
 // Links as #s0-f40: frame 40 of the first recording.
 const follow = () => {
   const found = /^#(s\d+)-f(\d+)$/.exec(location.hash);
   const section = found && document.getElementById(found[1]);
-  if (!section || !section.showFrame) return;
+  if (!section || !begun(section).showFrame) return;
   section.showFrame(Number(found[2]));
   section.querySelector(".picture").scrollIntoView({ block: "nearest" });
 };
