@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from annotator.detection.fusion import PASSES, fused_maps
 from annotator.detection.optical_flow import OpticalFlow
 from annotator.detection.postprocessing import cluster_batch
 from annotator.detection.runtime import Runtime, load_runtime
@@ -103,8 +104,8 @@ class Detector:
                 yield list(map(flow.with_displacement, batch.images, self.instances(maps, batch.refs)))
 
     def maps(self, images: torch.Tensor) -> RawMaps:
-        """Run the network on images (B, 3, H, W) uint8 RGB on `device`."""
-        return self.runtime.maps(images, self.options.scale)
+        """Run the network on images (B, 3, H, W) uint8 RGB on `device`, as often as `quality` wants it."""
+        return fused_maps(self.runtime, images, self.options.scale, PASSES[self.options.quality])
 
     def instances(self, maps: RawMaps, frames: Sequence[FrameRef]) -> list[Instances]:
         """Cluster the raw maps of a batch, in source pixels."""

@@ -11,8 +11,13 @@ from torch.nn import functional
 def processed_size(size: tuple[int, int], scale: float | None, trained: tuple[int, int]) -> tuple[int, int]:
     """(H, W) at which an image of `size` is processed: `scale` times it, or the area of the trained size."""
     if scale is None:
-        scale = math.sqrt(trained[0] * trained[1] / (size[0] * size[1]))
+        scale = processed_scale(size, trained)
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
+
+def processed_scale(size: tuple[int, int], trained: tuple[int, int]) -> float:
+    """What multiplies the sides of an image of `size` (H, W) for it to have the area of the trained size."""
+    return math.sqrt(trained[0] * trained[1] / (size[0] * size[1]))
 
 
 def resize(images: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:

@@ -24,6 +24,7 @@ HOLES = ("fill", "keyhole", "mask")  # what becomes of holes in CVAT polygons
 DEVICES = ("auto", "cpu", "cuda")
 KNOWN_DEVICE = re.compile(r"auto|cpu|cuda(:(0|[1-9][0-9]?))?")
 PRECISIONS = ("auto", "32", "16", "bf16", "int8")  # of labelling
+QUALITIES = ("fast", "default", "best")
 RUNTIMES = ("auto", "torch", "openvino")
 
 
@@ -55,6 +56,13 @@ class DetectionOptions:
     end: int | None = field(
         default=None,
         metadata=option("Frame to stop before  [default: label to the end]", minimum=1, group="Input"),
+    )
+    quality: str = field(
+        default="default",
+        metadata=option(
+            "How long to look at a frame: fast at three quarters of the size, best twice, mirrored the second time.",
+            choices=QUALITIES,
+        ),
     )
     scale: float | None = field(
         default=None,

@@ -14,6 +14,7 @@ from annotator.files import atomic_file
 from annotator.formats.summary import LabelSummary
 from annotator.instances import Instances
 from annotator.options import DetectionOptions
+from annotator.options.labelling import QUALITIES
 from annotator.review.drawing import FrameDrawer, Picture, png
 from annotator.review.network_maps import maps_picture
 from annotator.review.preview import caption
@@ -32,8 +33,11 @@ def write_frame(store: Store, source: Source, folder: Path, index: int, weights:
     """
     found = _labels_of(store, index)
     image = frame_at(source, found.frame)
-    scale = store.fingerprint.get("--scale")
-    options = DetectionOptions(scale=scale if isinstance(scale, int | float) else None)
+    scale, quality = (store.fingerprint.get(flag) for flag in ("--scale", "--quality"))
+    options = DetectionOptions(
+        scale=scale if isinstance(scale, int | float) else None,
+        quality=quality if quality in QUALITIES else "default",
+    )
     detector = Detector.load(weights, options=options)
     pixels = torch.from_numpy(image).permute(2, 0, 1)[None].to(detector.device)
     maps = maps_picture(detector.maps(pixels), image, detector.detect(image))
