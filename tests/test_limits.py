@@ -17,7 +17,7 @@ from annotator.errors import AnnotatorError, FormatError, UsageError
 from annotator.formats.check import check
 from annotator.formats.cityscapes import mask_png
 from annotator.formats.cvat import interpolation as cvat_interpolation
-from annotator.formats.cvat import reader as cvat_reader
+from annotator.formats.cvat import track_reader
 from annotator.formats.mots import reader as mots
 from annotator.limits import require_frame_size
 from annotator.model.checkpoint import load_checkpoint
@@ -86,7 +86,7 @@ def test_what_is_made_between_keyframes_is_bounded_in_all(
 ) -> None:
     path = task(tmp_path / "a.xml", 30, (0, 0), (10, 0), (20, 1))
     assert len(list(read_instances("cvat", path))) == 30
-    monkeypatch.setattr(cvat_reader, "MOST_INTERPOLATED", 18 * 48 - 1)
+    monkeypatch.setattr(track_reader, "MOST_INTERPOLATED", 18 * 48 - 1)
     with pytest.raises(FormatError, match="of shapes between keyframes; export it from CVAT in parts"):
         list(read_instances("cvat", path))
 

@@ -13,8 +13,8 @@ from xml.etree.ElementTree import Element
 
 import numpy as np
 
+from annotator.formats.cvat.elements import SHAPES, ring_of
 from annotator.formats.cvat.interpolation import interpolate
-from annotator.formats.cvat.reader import SHAPES, ring_of
 from annotator.formats.cvat.xml_stream import faults, parts, step_of
 from annotator.polygons import Ring
 

@@ -31,8 +31,9 @@ import torch
 from annotator.detection import Detector
 from annotator.detection.openvino_runtime import OpenVinoRuntime, OpenVinoUnusable
 from annotator.formats.cvat import reader as cvat_reader
+from annotator.formats.cvat import track_reader
 from annotator.formats.frames import table as frames_csv
-from annotator.formats.mots import writer as mots
+from annotator.formats.mots import reader as mots_reader
 from annotator.formats.registry import WRITABLE
 from annotator.instances import Instances
 from annotator.masks import encode
@@ -370,10 +371,8 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what C code prints is no answer
     Detector.load = loader_of(ToyRuntime())  # type: ignore[method-assign]
-    for module in (
-        mots,
-        cvat_reader,
-    ):  # frames that are made up are work, if no fault: less of it is enough here
+    # Frames that are made up are work, if no fault: less of it is enough here.
+    for module in (mots_reader, cvat_reader, track_reader):
         module.MOST_UNLABELLED = module.LONGEST_BETWEEN = 5_000  # type: ignore[attr-defined]
     answers.write(json.dumps("ready") + "\n")
     for line in sys.stdin:

@@ -5,7 +5,7 @@ A CVAT polygon is one ring. So the parts of an object are tracks (or polygons) o
 above it (`z_order`). The uid of a tracked object is its track id. A track has keyframes where CVAT's interpolation
 needs them, and is closed one step after each stretch in which it is seen. The files of a split recording are as the
 jobs of a task: CVAT joins what they share, so an object has one group in all of them, and every shape is a keyframe
-where one of them might go on with the other. The reader is in `cvat_reader`.
+where one of them might go on with the other. The reader is in `cvat.reader`.
 """
 
 from __future__ import annotations

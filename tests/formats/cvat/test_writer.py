@@ -18,7 +18,7 @@ from annotator.errors import FormatError
 from annotator.formats.check import check
 from annotator.formats.cvat import reader as cvat_reader
 from annotator.formats.cvat import writer as cvat_writer
-from annotator.formats.cvat.reader import ring_of
+from annotator.formats.cvat.elements import ring_of
 from annotator.formats.cvat.shapes import CUT_SHORT, HOLES, SPECKS, shapes_of
 from annotator.formats.names import CVAT_LABELS
 from annotator.formats.sniffing import sniff
