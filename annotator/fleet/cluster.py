@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,6 +15,8 @@ from annotator.fleet.address import shown
 from annotator.options import AnnotationJob
 
 ALIKE = ("spatialemb-annotate", "python", "torch", "openvino", "av", "opencv-python", "numpy", "scipy")
+NO_TOKEN = ("InvalidAuthToken", "Unauthenticated")  # says only Ray's core, on stderr
+OF_RAY, MOST_HEARD = ".cc:", 1 << 16  # what marks its lines; bytes
 WITHOUT_TOKEN = (
     "a cluster that asks for a token needs RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH"
 )
@@ -36,18 +40,51 @@ def connected(job: AnnotationJob) -> Iterator[Any]:
     settings: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False, "include_dashboard": False}
     if address != "local":
         del settings["include_dashboard"]
-    try:
-        ray.init(address, **settings)
-    except Exception as error:
-        said = shown(one_line(str(error) or type(error).__name__))[:300]
+    with _heard() as said_aside:
+        try:
+            ray.init(address, **settings)
+            fault = None
+        except Exception as error:
+            fault = shown(one_line(str(error) or type(error).__name__))[:300]
+    if fault is not None:
+        place = f"`address` {shown(one_line(address))}"
+        if any(sign in "".join(said_aside) for sign in NO_TOKEN):
+            raise UsageError(
+                f"{place}: this Ray cluster asks for a token, and the one here is missing or another; set"
+                " RAY_AUTH_MODE=token, and its RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH"
+            )
         raise UsageError(
-            f"`address` {shown(one_line(address))}: no Ray cluster can be joined there ({said}); check"
-            f" that it runs, that its version of Ray is {ray.__version__}, and its token: {WITHOUT_TOKEN}"
-        ) from None
+            f"{place}: no Ray cluster can be joined there ({fault}); check that it runs, that its version of Ray is"
+            f" {ray.__version__}, and its token: {WITHOUT_TOKEN}"
+        )
     try:
         yield ray
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def _heard() -> Iterator[list[str]]:
+    """A block of which the lines that Ray's core writes to stderr are in the list behind it; others come out then."""
+    lines: list[str] = []
+    sys.stderr.flush()
+    real = os.dup(2)
+    try:
+        with tempfile.TemporaryFile() as aside:
+            os.dup2(aside.fileno(), 2)
+            try:
+                yield lines
+            finally:
+                sys.stderr.flush()
+                os.dup2(real, 2)
+                aside.seek(0)
+                for line in aside.read(MOST_HEARD).decode(errors="replace").splitlines(keepends=True):
+                    if OF_RAY in line:
+                        lines.append(line)
+                    else:
+                        os.write(real, line.encode())
+    finally:
+        os.close(real)
 
 
 def count_of_workers(ray: Any, job: AnnotationJob) -> tuple[int, dict[str, float]]:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.helpers.commands import Answer, assert_one_sentence
-from tests.helpers.fake_detector import ROOT, write_video
+from cli.annotate import command
+from tests.helpers.commands import assert_one_sentence, in_process
+from tests.helpers.fake_detector import install, write_video
 from tests.helpers.small_disk import small_disk
 from tests.pipeline.test_annotate import label_files
 
@@ -25,14 +23,11 @@ def disk(tmp_path: Path) -> Iterator[Path]:
         yield folder
 
 
-def annotate(*arguments: object) -> Answer:
-    command = [sys.executable, "-m", "tests.helpers.fake_detector", *map(str, arguments)]
-    return subprocess.run(
-        command, cwd=ROOT, env=dict(os.environ), capture_output=True, text=True, timeout=900, check=False
-    )
-
-
-def test_a_full_disk_ends_the_run_and_the_same_command_goes_on(tmp_path: Path, disk: Path) -> None:
+def test_a_full_disk_ends_the_run_and_the_same_command_goes_on(
+    tmp_path: Path, disk: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    install(monkeypatch)
+    annotate = in_process(command, capsys)
     for name in NAMES:
         write_video(tmp_path / "in" / f"{name}.mp4", frames=60)
     options = ("--shard", "1/1", "--format", "coco,cvat,mots")

@@ -175,6 +175,23 @@ def test_no_cluster_at_an_address_is_said(tmp_path: Path, monkeypatch: pytest.Mo
         pass
 
 
+def test_a_token_that_is_missing_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+
+    def refuse(address: str, **settings: Any) -> None:
+        os.write(2, b"someone else\n")
+        os.write(2, b"[W 7 7] gcs_client.cc:210: Unauthenticated: RPC error: InvalidAuthToken: missing\n" * 9)
+        raise ConnectionError("Failed to connect to Ray cluster")
+
+    monkeypatch.setattr(ray, "init", refuse)
+    job = AnnotationJob((tmp_path,), tmp_path, engine=EngineOptions("ray", address="10.0.0.1:6379"))
+    with pytest.raises(UsageError, match="asks for a token, and the one here is missing"), connected(job):
+        pass
+    assert capfd.readouterr().err == "someone else\n"
+
+
 def test_without_an_address_no_stale_cluster_is_joined(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
