@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import io
+import logging
 import os
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
 from annotator.errors import UsageError
 from annotator.escape import one_line
 from annotator.fleet.address import shown
 from annotator.options import AnnotationJob
+
+log = logging.getLogger(__name__)
 
 ALIKE = ("spatialemb-annotate", "python", "torch", "openvino", "av", "opencv-python", "numpy", "scipy")
 NO_TOKEN = ("InvalidAuthToken", "Unauthenticated")  # says only Ray's core, on stderr
@@ -58,9 +62,20 @@ def connected(job: AnnotationJob) -> Iterator[Any]:
             f" {ray.__version__}, and its token: {WITHOUT_TOKEN}"
         )
     try:
-        yield ray
+        with redirect_stdout(_Log()):  # where Ray writes what raylets say, amid the summary that others read
+            yield ray
     finally:
         ray.shutdown()
+
+
+class _Log(io.TextIOBase):
+    """In place of a stream: what is written to it is logged."""
+
+    def write(self, text: str) -> int:
+        """Log it."""
+        if text.strip():
+            log.info("%s", one_line(text.strip()))
+        return len(text)
 
 
 @contextmanager

@@ -51,7 +51,7 @@ def main() -> int:
             for goal, what in ((4, "worker"), (12, "raylet")):
                 while done(out) < goal and command.poll() is None:
                     time.sleep(0.2)
-                print(f"{done(out)} recordings are done: kill -9 of a {what}", flush=True)
+                print(f"kill -9 of a {what} when {done(out)} recordings have labels", flush=True)
                 if what == "worker":
                     os.kill(workers()[0], signal.SIGKILL)
                 else:

@@ -192,6 +192,18 @@ def test_a_token_that_is_missing_is_said(
     assert capfd.readouterr().err == "someone else\n"
 
 
+def test_what_raylets_say_is_not_in_the_way_of_a_summary(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", lambda address, **settings: None)
+    monkeypatch.setattr(ray, "shutdown", lambda: None)
+    with connected(AnnotationJob((tmp_path,), tmp_path, engine=EngineOptions("ray"))):
+        print("(raylet) A worker died")
+    print("{}")
+    assert capfd.readouterr().out == "{}\n"
+
+
 def test_without_an_address_no_stale_cluster_is_joined(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
