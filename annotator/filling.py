@@ -41,13 +41,11 @@ def require_ring(ring: npt.NDArray[np.float64]) -> None:
 
 def are_short(rings: Sequence[npt.NDArray[np.float64]]) -> bool:
     """Whether all are rings that can be filled, none of which is long: looked at all at once, and not too closely."""
-    if not all(ring.ndim == 2 and ring.shape[1] == 2 and len(ring) > 2 for ring in rings):
+    if not all(ring.ndim == 2 and ring.shape[1] == 2 and 2 < len(ring) <= MOST_VERTICES for ring in rings):
         return False
-    farthest = np.abs(np.concatenate(rings)).max() if rings else 0
+    farthest = np.abs(np.concatenate(rings)).max() if rings else 0  # nan: a point that is no number
     most = max(map(len, rings), default=0)
-    return bool(
-        farthest <= FARTHEST and most * (SCALE * 2 * farthest + 1) <= LONG
-    )  # not where it is no number
+    return bool(farthest <= FARTHEST and most * (SCALE * 2 * farthest + 1) <= LONG)
 
 
 def is_long(ring: npt.NDArray[np.float64]) -> bool:

@@ -126,6 +126,8 @@ def candidates(
     scores: list[float] = []
     clusters: list[Cluster] = []
     for channel in channels:
+        if np.count_nonzero(logits[channel] > 0) <= min_pixels:
+            continue  # nothing can be found, and nothing need be decoded
         foreground = Foreground.of(raw, spec.n_sigma, channel, grid)
         fields = Fields(x, y, logits[channel])
         for found in cluster(foreground, options.seed_threshold, min_pixels):
