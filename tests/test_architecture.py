@@ -27,6 +27,7 @@ FLOORS = [  # design/house.md: lowest first, and so within a floor; a name cover
         "annotator.filling",
         "annotator.run_lengths",
         "annotator.masks",
+        "annotator.interpolation",
     ],
     ["annotator.options", "annotator.frames", "annotator.polygons", "annotator.model"],
     ["annotator.instances", "annotator.video"],

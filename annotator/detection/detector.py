@@ -15,8 +15,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from annotator.detection.carrying import carry
 from annotator.detection.fusion import PASSES, fused_maps
-from annotator.detection.optical_flow import OpticalFlow
+from annotator.detection.optical_flow import Grey, OpticalFlow, displaced, small_grey
 from annotator.detection.postprocessing import cluster_batch
 from annotator.detection.runtime import Runtime, load_runtime
 from annotator.errors import UsageError
@@ -28,6 +29,8 @@ from annotator.options import DetectionOptions
 from annotator.video import Batch
 
 Item = TypeVar("Item")
+# Frames between two that the network sees, and the small pictures of all of them with these.
+Stretch = tuple[list[FrameRef], list[Grey]]
 
 
 @dataclass(frozen=True)
@@ -98,10 +101,32 @@ class Detector:
         Frames up to index `after` are known already: only their pixels are followed from. While instances are made
         of one batch, a thread runs the network on the next.
         """
+        if self.options.fill_every:
+            yield from self._filled(batches, after)
+            return
         flow = OpticalFlow()
         with closing(self._with_maps(_unknown(batches, after, flow))) as ahead:
             for batch, maps in ahead:
                 yield list(map(flow.with_displacement, batch.images, self.instances(maps, batch.refs)))
+
+    def _filled(self, batches: Iterable[Batch], after: int) -> Iterator[list[Instances]]:
+        """`stream` of batches of all frames, of which the network sees every N-th: with masks carried between these.
+
+        Frames come out up to one that the network saw, which is where to go on from.
+        """
+        stretches = deque[Stretch]()
+        before: Instances | None = None
+        with closing(self._with_maps(_seen(batches, self.options, stretches))) as ahead:
+            for batch, maps in ahead:
+                between, pictures = stretches.popleft()
+                [found] = self.instances(maps, batch.refs)
+                carried: list[Instances] = []
+                if before is not None:
+                    carried = carry(before, found, between, pictures)
+                    found = displaced(pictures[-2], pictures[-1], found)
+                before = found
+                if found.frame.index > after:
+                    yield [*carried, found]
 
     def maps(self, images: torch.Tensor) -> RawMaps:
         """Run the network on images (B, 3, H, W) uint8 RGB on `device`, as often as `quality` wants it."""
@@ -118,6 +143,21 @@ class Detector:
             coming = ((batch, network.submit(self.maps, batch.images)) for batch in batches)
             for batch, maps in _one_ahead(coming):
                 yield batch, maps.result()
+
+
+def _seen(batches: Iterable[Batch], options: DetectionOptions, stretches: deque[Stretch]) -> Iterator[Batch]:
+    """The frames that the network sees, one by one; what lies before each goes into `stretches`."""
+    between: list[FrameRef] = []
+    pictures: list[Grey] = []
+    for batch in batches:
+        for k, ref in enumerate(batch.refs):
+            pictures.append(small_grey(batch.images[k]))
+            if (ref.index - options.start) % options.every:
+                between.append(ref)
+                continue
+            stretches.append((between, pictures))
+            between, pictures = [], pictures[-1:]
+            yield Batch((ref,), batch.images[k : k + 1])
 
 
 def _unknown(batches: Iterable[Batch], after: int, flow: OpticalFlow) -> Iterator[Batch]:

@@ -46,25 +46,52 @@ class OpticalFlow:
 
     def update(self, image: torch.Tensor) -> None:
         """Take a frame (3, H, W), uint8 RGB, without instances."""
-        self._before = _small(image)
+        self._before = small_grey(image)
 
     def with_displacement(self, image: torch.Tensor, found: Instances) -> Instances:
         """The instances of the next frame (3, H, W), uint8 RGB, with how far each moved since the last one."""
-        before, after = self._before, _small(image)
+        before, after = self._before, small_grey(image)
         self._before = after
-        if before is None or before.shape != after.shape or not len(found):
-            return found
-        points, owners = _points(found)
-        scale = after.shape[1] / found.frame.size[1]
-        here = ((points + 0.5) * scale - 0.5).astype(np.float32)
-        of_instance = [np.flatnonzero(owners == k) for k in range(len(found))]
-        ways = np.stack([_ways(before, after, here, of_instance, level) for level in LEVELS])
-        unlike = [_unlike(before, after, here, of_instance, way) for way in ways]
-        best = np.argmin(unlike, axis=0)
-        return replace(found, displacement=ways[best, np.arange(len(found))] / scale)
+        return found if before is None else displaced(before, after, found)
 
 
-def _small(image: torch.Tensor) -> Grey:
+def displaced(before: Grey, after: Grey, found: Instances) -> Instances:
+    """The instances of a frame with how far each moved since the one before, given both as small pictures."""
+    if before.shape != after.shape or not len(found):
+        return found
+    here, of_instance, scale = _points_within(after, found)
+    ways = np.stack([_ways(before, after, here, of_instance, level) for level in LEVELS])
+    unlike = [_unlike(before, after, here, of_instance, way) for way in ways]
+    best = np.argmin(unlike, axis=0)
+    return replace(found, displacement=ways[best, np.arange(len(found))] / scale)
+
+
+def paths(pictures: Sequence[Grey], found: Instances) -> npt.NDArray[np.float64]:
+    """(T, N, 2) how far the instances of the first of T small pictures have moved by each of them, in pixels x and y.
+
+    An instance that is lost is nan from there on.
+    """
+    here, of_instance, scale = _points_within(pictures[0], found)
+    at = np.zeros((len(pictures), len(found), 2))
+    for k in range(1, len(pictures)):
+        step = -_ways(pictures[k], pictures[k - 1], here, of_instance, LEVELS[0]).astype(np.float64)
+        at[k] = at[k - 1] + step / scale
+        for points, way in zip(of_instance, step, strict=True):
+            if not np.isnan(way[0]):
+                here[points] += way.astype(np.float32)
+    return at
+
+
+def _points_within(picture: Grey, found: Instances) -> tuple[Floats, list[Indices], float]:
+    """Points (P, 2) on the masks in a small picture of their frame, which are of each, and its pixels per pixel."""
+    points, owners = _points(found)
+    scale = picture.shape[1] / found.frame.size[1]
+    here = ((points + 0.5) * scale - 0.5).astype(np.float32)
+    return here, [np.flatnonzero(owners == k) for k in range(len(found))], scale
+
+
+def small_grey(image: torch.Tensor) -> Grey:
+    """A frame (3, H, W), uint8 RGB, as the small picture that points are followed in."""
     grey = cv2.cvtColor(image.permute(1, 2, 0).cpu().numpy(), cv2.COLOR_RGB2GRAY)
     scale = math.sqrt(PIXELS / grey.size)
     if scale < 1:

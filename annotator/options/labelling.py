@@ -25,6 +25,7 @@ DEVICES = ("auto", "cpu", "cuda")
 KNOWN_DEVICE = re.compile(r"auto|cpu|cuda(:(0|[1-9][0-9]?))?")
 PRECISIONS = ("auto", "32", "16", "bf16", "int8")  # of labelling
 QUALITIES = ("fast", "default", "best")
+LONGEST_CARRY = 60  # frames from one that the network sees to the next: masks are carried no farther
 RUNTIMES = ("auto", "torch", "openvino")
 
 
@@ -49,6 +50,13 @@ class DetectionOptions:
         ),
     )
     every: int = field(default=1, metadata=option("Label every N-th frame.", minimum=1, group="Input"))
+    fill_every: bool = field(
+        default=False,
+        metadata=option(
+            "With --every: carry masks to the frames between by optical flow, marked as interpolated.",
+            group="Input",
+        ),
+    )
     start: int = field(
         default=0,
         metadata=option("First frame to label, counted from 0 as decoded.", minimum=0, group="Input"),
@@ -109,6 +117,10 @@ class DetectionOptions:
         check(self)
         if self.end is not None and self.end <= self.start:
             raise UsageError(f"`end` {self.end} leaves no frame to label after `start` {self.start}")
+        if self.fill_every and not 1 < self.every <= LONGEST_CARRY:
+            raise UsageError(
+                f"`fill_every` fills between every 2nd to every {LONGEST_CARRY}th frame, and `every` is {self.every}"
+            )
         if self.classes is not None:
             ids = class_ids(self.classes)
             if not ids:
@@ -301,6 +313,11 @@ class AnnotationJob:
             raise UsageError("nothing to label: name a video, an image folder, or a folder of recordings")
         if not KNOWN_DEVICE.fullmatch(self.device):
             raise UsageError(f"`device` does not know {self.device!r}; choose from auto, cpu, cuda, cuda:N")
+        if self.detection.fill_every and self.engine.engine == "ray":
+            raise UsageError(
+                "`fill_every` follows recordings from frame to frame, and `engine` ray cuts them into chunks;"
+                " leave one of them out"
+            )
         if not self.formats:
             raise UsageError(f"`formats` names no format; choose from {', '.join(FORMATS)}")
         _ = self.part

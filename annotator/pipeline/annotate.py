@@ -122,9 +122,10 @@ def detect(source: Source, detector: Detector, store: Store, batch_size: int) ->
     if frames:
         log.info("%s: goes on behind frame %d, with %d frames in the store", source.name, last, frames)
     first = max(options.start, last)  # the last one is read again, so that nothing behind it gets lost
-    with Loader(source, detector.device, batch_size, first, options.end, options.every) as batches:
+    step = 1 if options.fill_every else options.every
+    with Loader(source, detector.device, batch_size, first, options.end, step) as batches:
         for found in detector.stream(batches, after=last):
-            store.add(found, batches.take_gaps())
+            store.add(found, batches.take_gaps(), carried=options.fill_every)
             frames += len(found)
             yield FramesLabelled(source.name, frames, len(found), sum(map(len, found)))
         store.add([], batches.take_gaps())
@@ -132,7 +133,7 @@ def detect(source: Source, detector: Detector, store: Store, batch_size: int) ->
         raise SourceError(f"{source.path}: no frame to label; look at `start` and `end`, or at the file")
     progress = store.progress.with_remarks("detect", tuple(source.remarks))
     # Times out of order can't be put in order without those of the frames between.
-    goes_by_index = options.every > 1 and not source.is_in_order
+    goes_by_index = step > 1 and not source.is_in_order
     store.update(replace(progress, detected=True, goes_by_index=goes_by_index))
     return True
 
@@ -213,7 +214,8 @@ def expected_frames(source: Source, options: DetectionOptions) -> int | None:
     if length is None:
         return None
     end = length if options.end is None else min(options.end, length)
-    return max(0, -(-(end - options.start) // options.every))
+    seen = max(0, -(-(end - options.start) // options.every))
+    return (seen - 1) * options.every + 1 if options.fill_every and seen else seen
 
 
 def run_metadata(job: AnnotationJob, detector: Detector, findings: Findings) -> dict[str, Any]:

@@ -24,6 +24,8 @@ def fingerprint(
     asked = {
         spec.flag_of(name): getattr(options, name) for name, spec in options_of(DetectionOptions).items()
     }
+    if not options.fill_every:  # as before there was that
+        del asked["--fill-every"]
     asked["--classes"] = None if options.class_ids is None else ",".join(map(str, options.class_ids))
     head = {} if head_sha256 is None else {"instance head": head_sha256}
     return {

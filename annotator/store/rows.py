@@ -16,7 +16,7 @@ from annotator.labels import LABELS
 from annotator.limits import FARTHEST, MOST_FRAMES
 from annotator.masks import from_counts
 from annotator.store.database import Row
-from annotator.store.schema import FOUND, INTERPOLATED, KINDS
+from annotator.store.schema import FOUND, KINDS, UNSEEN
 
 COUNTS = 4  # place in a row of an instance
 AT_ONCE = 1 << 16  # bytes of masks whose rows are taken at once
@@ -30,8 +30,8 @@ def row_of_frame(frame: FrameRef) -> Row:
     return frame.index, frame.pts, base.numerator, base.denominator, *frame.size, encodable(frame.name)
 
 
-def rows_of_instances(found: Instances) -> Iterator[Row]:
-    """Rows of `instances`."""
+def rows_of_instances(found: Instances, unseen: int) -> Iterator[Row]:
+    """Rows of `instances`; those that are interpolated are of the kind `unseen`."""
     columns = (
         found.masks,
         found.class_ids,
@@ -51,7 +51,7 @@ def rows_of_instances(found: Instances) -> Iterator[Row]:
             bytes(mask["counts"]),
             features.astype("<f2").tobytes(),
             *(None if np.isnan(way) else float(way) for way in moved),
-            INTERPOLATED if interpolated else FOUND,
+            unseen if interpolated else FOUND,
         )
 
 
@@ -128,7 +128,7 @@ def _split(frames: Sequence[FrameRef], rows: Sequence[Row], lengths: Sequence[in
     _require(min(known, default=0) >= -FARTHEST and max(known, default=0) <= FARTHEST, "an odd motion")
     masks = from_counts(counts, frames[0].size)
     classes, tracks = np.array(class_ids, np.uint8), np.array(track_ids, np.int32)
-    score, interpolated = np.array(scores, np.float32), np.array(kinds) == INTERPOLATED
+    score, interpolated = np.array(scores, np.float32), np.isin(kinds, UNSEEN)
     moved = np.array([moved_x, moved_y], np.float32).T
     begin = 0
     for frame, length in zip(frames, lengths, strict=True):

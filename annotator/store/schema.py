@@ -29,7 +29,12 @@ SCHEMA = """
     ) WITHOUT ROWID;
     CREATE UNIQUE INDEX tracks_by_id ON tracks (track_id, frame_index);
 """
-FOUND, LEFT_OUT, INTERPOLATED, RESHAPED = range(4)  # kinds of instances
-KINDS = frozenset((FOUND, LEFT_OUT, INTERPOLATED, RESHAPED))
+# Kinds of instances. CARRIED ones were found before and after, and carried here by optical flow: to association they
+# are found.
+FOUND, LEFT_OUT, INTERPOLATED, RESHAPED, CARRIED, CARRIED_LEFT_OUT = range(6)
+KINDS = frozenset(range(6))
 MADE = (INTERPOLATED, RESHAPED)  # by association
+LEFT_OUT_OF = {FOUND: LEFT_OUT, CARRIED: CARRIED_LEFT_OUT}
+HIDDEN = tuple(LEFT_OUT_OF.values())  # in the labels
+UNSEEN = (INTERPOLATED, CARRIED, CARRIED_LEFT_OUT)  # in their frame
 FRAME_COLUMNS = "frame_index, pts, time_base_numerator, time_base_denominator, height, width, name"

@@ -35,7 +35,15 @@ from annotator.store.rows import (
     rows_of_tracks,
     rows_to_instances,
 )
-from annotator.store.schema import FILE_NAME, FOUND, FRAME_COLUMNS, LEFT_OUT, MADE
+from annotator.store.schema import (
+    CARRIED,
+    FILE_NAME,
+    FRAME_COLUMNS,
+    HIDDEN,
+    INTERPOLATED,
+    LEFT_OUT_OF,
+    MADE,
+)
 
 SLICE = 64  # frames that a reader holds at once
 
@@ -131,10 +139,11 @@ class Store:
 
     # ---- writing
 
-    def add(self, batch: Sequence[Instances], gaps: Iterable[Gap] = ()) -> None:
+    def add(self, batch: Sequence[Instances], gaps: Iterable[Gap] = (), carried: bool = False) -> None:
         """Add frames, with the gaps found on the way to them, in one transaction: all of it or nothing.
 
-        Instances that have a track keep it. Raises ValueError for a frame that is there.
+        Instances that have a track keep it. With `carried`, interpolated ones stay whatever association makes of them.
+        Raises ValueError for a frame that is there.
         """
         with self._db.transaction():
             try:
@@ -142,7 +151,8 @@ class Store:
                 self._db.executemany("INSERT INTO frames VALUES (?, ?, ?, ?, ?, ?, ?)", frames)
             except sqlite3.IntegrityError as error:
                 raise ValueError("a frame twice") from error
-            instances = chain.from_iterable(map(rows_of_instances, batch))
+            unseen = CARRIED if carried else INTERPOLATED
+            instances = chain.from_iterable(rows_of_instances(found, unseen) for found in batch)
             self._db.executemany("INSERT INTO instances VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", instances)
             tracks = chain.from_iterable(map(rows_of_tracks, batch))
             self._db.executemany("INSERT INTO tracks VALUES (?, ?, ?)", tracks)
@@ -179,10 +189,11 @@ class Store:
                 ]
                 self._db.executemany("INSERT INTO temp.made VALUES (?, ?, ?, ?, ?, x'', NULL, NULL, ?)", made)
             self._replace_tracks()
-            self._db.execute(
-                f"UPDATE instances SET kind = {LEFT_OUT} WHERE kind = {FOUND} AND NOT EXISTS (SELECT 1 FROM tracks"
-                " WHERE frame_index = instances.frame_index AND position = instances.position)"
-            )
+            for kind, left_out in LEFT_OUT_OF.items():
+                self._db.execute(
+                    f"UPDATE instances SET kind = {left_out} WHERE kind = {kind} AND NOT EXISTS (SELECT 1 FROM tracks"
+                    " WHERE frame_index = instances.frame_index AND position = instances.position)"
+                )
 
     def _begin_assignments(self) -> None:
         for name in ("assignments", "made"):
@@ -196,7 +207,8 @@ class Store:
         """Put the temporary tables in place of what an association before made."""
         self._db.execute("DELETE FROM tracks")
         self._db.execute(f"DELETE FROM instances WHERE kind IN {MADE}")
-        self._db.execute(f"UPDATE instances SET kind = {FOUND} WHERE kind != {FOUND}")
+        for kind, left_out in LEFT_OUT_OF.items():
+            self._db.execute(f"UPDATE instances SET kind = {kind} WHERE kind = {left_out}")
         self._db.execute("INSERT INTO instances SELECT * FROM temp.made")
         unknown = self._db.one(
             "SELECT frame_index, position FROM temp.assignments"
@@ -283,7 +295,7 @@ class Store:
     @property
     def instance_count(self) -> int:
         """Instances in all of them, as they are labelled."""
-        return self._db.count(f"SELECT count(*) FROM instances WHERE kind != {LEFT_OUT}")
+        return self._db.count(f"SELECT count(*) FROM instances WHERE kind NOT IN {HIDDEN}")
 
     @property
     def track_count(self) -> int:
@@ -326,7 +338,7 @@ class Store:
 
     def instances(self) -> Iterator[Instances]:
         """The instances of every frame as they are labelled, in frame order, with their track ids."""
-        return self._instances(f"kind != {LEFT_OUT}")
+        return self._instances(f"kind NOT IN {HIDDEN}")
 
     def detections(self) -> Iterator[Instances]:
         """The instances of every frame as they were found, whatever association made of them.

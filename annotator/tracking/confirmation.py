@@ -10,11 +10,12 @@ from typing import NamedTuple
 import numpy as np
 
 from annotator.instances import Instances
+from annotator.interpolation import MaskInterpolator
 from annotator.labels import BY_ID
 from annotator.masks import Rle, areas, intersections, union
 from annotator.options import TrackingOptions
 from annotator.store import INTERPOLATED, RESHAPED, AddedInstance, FrameTracks
-from annotator.tracking.gap_filling import MaskInterpolator, is_unoccupied, split_merged_mask
+from annotator.tracking.gap_filling import is_unoccupied, split_merged_mask
 from annotator.tracking.parameters import CONFIDENCE, CONFIRMATION
 from annotator.tracking.sequence import confidence_weight
 from annotator.tracking.windows import Ids, TimedFrame

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from annotator import masks
 from annotator.frames import FrameRef
 from annotator.instances import Instances
+from annotator.interpolation import MaskInterpolator
 from annotator.labels import BY_NAME
 from annotator.options import TrackingOptions
 from annotator.store import Store
@@ -26,7 +27,6 @@ from annotator.tracking import associate
 from annotator.tracking.association import associate_frames
 from annotator.tracking.boosting import stitching_trees
 from annotator.tracking.detections import Detections
-from annotator.tracking.gap_filling import MaskInterpolator
 from annotator.tracking.parameters import CONFIRMATION, WINDOWS
 from annotator.tracking.sequence import SequenceTracker
 from annotator.tracking.windows import with_provisional_ids, with_times
