@@ -32,7 +32,8 @@ def command(clip: Path | None, as_json: bool, **values: Any) -> None:
     """Measure how fast labelling is here, with each runtime and precision that is there.
 
     CLIP is a video or a folder of images; without it, the sample drive is rendered. Frames a second, CPU seconds and
-    memory are those of the whole command; the stages are measured one after another, in CPU milliseconds a frame.
+    memory are those of the whole command, and "idle" is the share of its cores' time that it left unused; the stages
+    are measured one after another, in CPU milliseconds a frame.
     Nothing is kept.
 
     \b
@@ -57,7 +58,7 @@ def command(clip: Path | None, as_json: bool, **values: Any) -> None:
 def table(measured: Sequence[Speed]) -> str:
     """A line for every runtime, in columns."""
     stages = list(measured[0].stages)
-    head = ["runtime", "precision", "frames/s", "CPU ms", *stages, "but network", "peak MB"]
+    head = ["runtime", "precision", "frames/s", "CPU ms", "idle", *stages, "but network", "peak MB"]
     rows = [head, *(_row(speed) for speed in measured)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
@@ -74,6 +75,7 @@ def _row(speed: Speed) -> list[str]:
         speed.precision,
         f"{speed.frames_per_s:.2f}",
         f"{1000 * speed.cpu_s_per_frame:.0f}",
+        f"{speed.idle_share:.0%}",
         *(f"{1000 * seconds:.0f}" for seconds in speed.stages.values()),
         f"{others:.0%}",
         "-" if speed.peak_mb is None else f"{speed.peak_mb:.0f}",

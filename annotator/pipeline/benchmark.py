@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import sys
 import tempfile
 import time
@@ -44,6 +45,7 @@ class Speed:
     frames: int
     frames_per_s: float  # of the whole command, by the clock
     cpu_s_per_frame: float  # of the whole command, on all cores
+    idle_share: float  # of the time of the cores that this process may use, while the whole command ran
     stages: dict[str, float]  # CPU seconds a frame of each of STAGES, one after another
     peak_mb: float | None  # memory of the process; None where the system doesn't tell
 
@@ -78,6 +80,7 @@ def measure(clip: Path, job: BenchmarkJob, options: DetectionOptions) -> Speed:
         frames,
         frames / wall,
         cpu / frames,
+        max(0.0, 1 - cpu / (wall * _cores())),
         {stage: stages[stage] / frames for stage in STAGES},
         peak,
     )
@@ -138,6 +141,13 @@ def _in_process(work: Callable[..., Result], *arguments: object) -> Result:
     """What work returns in a process of its own, whose memory is only its own."""
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
         return process.submit(work, *arguments).result()
+
+
+def _cores() -> int:
+    """How many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _peak_mb() -> float | None:

@@ -47,6 +47,7 @@ def test_each_runtime_that_is_there_is_measured_stage_by_stage(
         assert list(run["stages"]) == list(benchmark.STAGES)
         assert all(seconds >= 0 for seconds in run["stages"].values())
         assert run["stages"]["publishing"] > 0
+        assert 0 <= run["idle_share"] < 1
     assert list(tmp_path.iterdir()) == [clip]  # nothing is kept
 
 
