@@ -72,19 +72,20 @@ class _Edges:
 
     @classmethod
     def of(cls, window: Integers) -> _Edges:
-        height, width = window.shape[0] - 1, window.shape[1] - 1
-        corner = np.arange(height * width).reshape(height, width)
+        width = window.shape[1] - 1
         above, below = window[:-1, 1:-1], window[1:, 1:-1]
         before, behind = window[1:-1, :-1], window[1:-1, 1:]
         found = []
+        # By both sides of a pixel edge: where its half-edge starts, from the first corner of the edge, and its way.
         for one, other, sides in (
-            (above, below, ((below, corner[:, :-1], 0), (above, corner[:, 1:], 2))),
-            (before, behind, ((before, corner[:-1], 1), (behind, corner[1:], 3))),
+            (above, below, ((below, 0, 0), (above, 1, 2))),
+            (before, behind, ((before, 0, 1), (behind, width, 3))),
         ):
-            places = np.nonzero(one != other)
+            rows, columns = np.divmod(np.flatnonzero(one != other), one.shape[1])
+            corners = rows * width + columns
             for label, start, way in sides:
-                labels = label[places]
-                numbers = 4 * start[places] + way
+                labels = label[rows, columns]
+                numbers = 4 * (corners + start) + way
                 found.append((numbers[labels != 0], labels[labels != 0]))
         numbers, labels = (np.concatenate(column) for column in zip(*found, strict=True))
         order = np.argsort(numbers)
