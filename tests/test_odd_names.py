@@ -15,6 +15,7 @@ from PIL import Image
 import cli.annotate
 import cli.convert
 import cli.evaluate
+import cli.review
 import cli.track
 from annotator import masks
 from annotator.instances import Instances
@@ -93,8 +94,11 @@ def test_whatever_they_are_called_recordings_go_through_all_commands(tmp_path: P
     assert scored.returncode == 0, scored.stderr
     assert json.loads((tmp_path / "e.json").read_text())
     assert run(cli.convert.command, "diff", out, tmp_path / "to run").returncode == 0
+    looked_at = run(cli.review.command, out)
+    assert looked_at.returncode == 0, looked_at.stderr
     for record in records:
         labels = out / record["name"]
+        assert {"preview.mp4", "review.csv"} <= {path.name for path in labels.iterdir()}
         assert run(cli.convert.command, "edit", labels, "--relabel", "1=truck").returncode == 0
 
 

@@ -14,6 +14,7 @@ from PIL import Image
 
 from annotator.errors import SourceError
 from annotator.instances import Instances
+from annotator.masks import encode as encode_mask
 from annotator.options import DetectionOptions
 from annotator.review.preview import FILES, PREVIEW, is_current, preview_pictures, remove, write_preview
 from annotator.review.recording import open_source
@@ -62,6 +63,37 @@ def test_frame_k_of_the_preview_shows_the_labels_of_frame_k(store: Store, source
     off = np.array([np.mean(car_in(picture)) - (11 + k) for k, picture in shown.items()])
     assert np.abs(off).max() < 2.5
     assert abs(off.mean()) < 0.4  # it moves by a pixel a frame
+
+
+def test_each_picture_is_of_the_frame_whose_labels_it_shows(tmp_path: Path) -> None:
+    """Frames say their number in bars of light and dark, also where a codec sends them in another order."""
+    path = tmp_path / "numbers.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=10, options={"bf": "3", "g": "12"})
+        stream.height, stream.width, stream.pix_fmt = 48, 64, "yuv420p"
+        for k in range(40):
+            image = np.full((48, 64, 3), 16, np.uint8)
+            for bit in range(6):
+                image[:24, 8 + 8 * bit : 16 + 8 * bit] = 235 if k >> bit & 1 else 16
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        container.mux(stream.encode())
+    source = open_source(path, "numbers")
+    with Store.open(tmp_path / "labels", {"made": "here"}) as store:
+        for frame in source.frames(every=3):
+            marked = np.zeros((48, 64), bool)
+            marked[30:46, 8 : 9 + frame.ref.index] = True  # as wide as its number
+            store.add([Instances.of(frame.ref, [encode_mask(marked)], [26], [0.9])])
+        finish(store)
+        write_preview(store, source, tmp_path / "labels")
+        shown = dict(preview_pictures(tmp_path / "labels", store.frames()))
+    assert sorted(shown) == list(range(0, 40, 3))
+    for index, picture in shown.items():
+        bars = [picture[8:16, 20 + 16 * bit : 28 + 16 * bit].mean() > 128 for bit in range(6)]
+        assert sum(lit << bit for bit, lit in enumerate(bars)) == index
+        assert (
+            np.ptp(picture[72:84].astype(int), axis=2).mean(0)[16 + 2 * index] > 35
+        )  # the last column of the mask
+        assert np.ptp(picture[72:84].astype(int), axis=2).mean(0)[16 + 2 * index + 6] < 35
 
 
 def test_browsers_play_it(store: Store, source: Source) -> None:
