@@ -1,5 +1,6 @@
 """The whole command against that of another commit: python -m tests.benchmarks.bench_commit CLIP [--against COMMIT]
 
+What an option costs: the same with `--against HEAD --more OPTION`.
 The other commit is checked out beside, in a worktree that is removed again; both run in turns on the same frames, each
 in a process of its own, with the options of `--options`. Prints wall and CPU seconds a frame, and peak memory, of every
 run, then the medians and their ratio. Run it on a machine that does nothing else.
@@ -38,6 +39,7 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=40)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--options", default="", help="of both, as one string")
+    parser.add_argument("--more", default="", help="options of this checkout alone, as one string")
     chosen = parser.parse_args()
     runs: dict[str, list[Run]] = {"here": [], chosen.against: []}
     with tempfile.TemporaryDirectory(prefix="spatialemb-") as folder:
@@ -45,25 +47,27 @@ def main() -> None:
         git("worktree", "add", "--quiet", "--detach", str(other), chosen.against)
         try:
             options = ["--end", str(chosen.frames), *shlex.split(chosen.options)]
+            sides = ("here", ROOT, shlex.split(chosen.more)), (chosen.against, other, list[str]())
             for k in range(chosen.rounds):
-                for name, checkout in (("here", ROOT), (chosen.against, other)):
-                    run = labelled(checkout, chosen.clip.resolve(), Path(folder) / f"{k}-{name}", options)
+                for name, checkout, more in sides:
+                    out = Path(folder) / f"{k}-{name}"
+                    run = labelled(checkout, chosen.clip.resolve(), out, [*options, *more])
                     runs[name].append(run)
-                    print(f"{name}: {told(run, chosen.frames)}", flush=True)
+                    print(f"{name}: {described(run, chosen.frames)}", flush=True)
         finally:
             git("worktree", "remove", "--force", str(other))
     medians = {
         name: Run(*(statistics.median(each) for each in zip(*of, strict=True))) for name, of in runs.items()
     }
     for name, run in medians.items():
-        print(f"median {name}: {told(run, chosen.frames)}")
+        print(f"median {name}: {described(run, chosen.frames)}")
     here, there = medians.values()
     print(
         f"CPU here: {here.cpu_s / there.cpu_s:.2f} of {chosen.against}, wall {here.wall_s / there.wall_s:.2f}"
     )
 
 
-def told(run: Run, frames: int) -> str:
+def described(run: Run, frames: int) -> str:
     """A run in words."""
     return (
         f"{1000 * run.cpu_s / frames:.0f} CPU ms and {1000 * run.wall_s / frames:.0f} ms a frame,"
