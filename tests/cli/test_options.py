@@ -107,12 +107,25 @@ def test_options_come_back_from_the_command_line_as_the_record() -> None:
 
     line = "--out labels --format coco,mots --weights own.safetensors --device cpu --batch-size 2 --overwrite"
     line += " --classes person,car,person --every 5 --start 10 --end 50 --scale 0.5 --precision bf16 --runtime torch"
-    line += " --seed-threshold 0.8 --min-score 0.4 --min-pixels 64"
+    line += " --seed-threshold 0.8 --min-score 0.4 --min-pixels 64 --quality best --fill-every"
     line += " --no-track --poly-iou 0.9 --max-vertices 20 --holes mask"
     line += " --keyframe-iou 0.8 --split-frames 500"
     for arguments in (line, "--out labels"):
         assert CliRunner().invoke(collect, arguments.split()).exit_code == 0
-    detection = DetectionOptions(("person", "car"), 5, 10, 50, 0.5, "bf16", "torch", 0.8, 0.4, 64)
+    detection = DetectionOptions(
+        classes=("person", "car"),
+        every=5,
+        fill_every=True,
+        start=10,
+        end=50,
+        quality="best",
+        scale=0.5,
+        precision="bf16",
+        runtime="torch",
+        seed_threshold=0.8,
+        min_score=0.4,
+        min_pixels=64,
+    )
     asked = AnnotationJob(
         (HERE,),
         Path("labels"),

@@ -210,8 +210,8 @@ def test_how_far_an_upload_is_gets_told_when_it_is_long(
 ) -> None:
     monkeypatch.setattr("cli.cvat.SECONDS_BETWEEN_LINES", 0.0)
     sent = _Sent()
-    sent.tell(900, 900)
-    sent.tell(1_000_000, 2_500_000)
+    sent.update(900, 900)
+    sent.update(1_000_000, 2_500_000)
     assert capsys.readouterr().err == "sent 1.0 of 2.5 MB\n"
 
 
