@@ -166,6 +166,7 @@ def _compiled(core: Any, model: Any, precision: str) -> Any:
         "INFERENCE_NUM_THREADS": torch.get_num_threads(),
         "INFERENCE_PRECISION_HINT": HINTS[precision],
         "NUM_STREAMS": 1,
+        "ENABLE_CPU_PINNING": False,  # or all processes with one thread share the first core
     }
     return core.compile_model(model, "CPU", settings)
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import logging
+import os
 import shutil
 import subprocess
 import sys
+import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +96,33 @@ def test_an_image_has_the_same_bits_alone_in_any_batch_and_after_others() -> Non
         assert torch.equal(runtime.maps(batch[k : k + 1], 1.0).raw[0], together[k])
     again = OpenVinoRuntime(scrambled_checkpoint("unet"))
     assert torch.equal(again.maps(batch, 1.0).raw, together)
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="needs Linux to tell where threads may run")
+def test_processes_of_one_thread_do_not_all_run_on_the_first_core() -> None:
+    """OpenVINO by default ties its threads to cores while they work: in every process to the same ones."""
+    allowed = os.sched_getaffinity(0)
+    if len(allowed) < 2:
+        pytest.skip("needs two cores")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    met, is_over = set[frozenset[int]](), threading.Event()
+
+    def watch() -> None:
+        while not is_over.is_set():
+            for task in os.listdir("/proc/self/task"):
+                with suppress(OSError):  # it has ended
+                    met.add(frozenset(os.sched_getaffinity(int(task))))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        OpenVinoRuntime(scrambled_checkpoint("unet")).maps(images(2, (192, 320)), 1.0)
+    finally:
+        is_over.set()
+        watcher.join()
+        torch.set_num_threads(threads)
+    assert met == {frozenset(allowed)}
 
 
 def test_the_network_of_the_checkpoint_stays_as_it_is() -> None:
