@@ -1,6 +1,6 @@
 """The whole command against that of another commit: python -m tests.benchmarks.bench_commit CLIP [--against COMMIT]
 
-What an option costs: the same with `--against HEAD --more OPTION`.
+What an option costs: the same with `--against HEAD --more=--OPTION`.
 The other commit is checked out beside, in a worktree that is removed again; both run in turns on the same frames, each
 in a process of its own, with the options of `--options`. Prints wall and CPU seconds a frame, and peak memory, of every
 run, then the medians and their ratio. Run it on a machine that does nothing else.
