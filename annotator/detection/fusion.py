@@ -21,7 +21,7 @@ LARGEST_SEED = 15.0  # raw, of a seed score that has a logarithm
 class Pass(NamedTuple):
     """One run of the network."""
 
-    scale: float = 1.0  # of the size that images are processed at by default
+    scale: float = 1.0  # of the size of processing; beyond 1 only as far as images have the pixels
     is_mirrored: bool = False
 
 
@@ -29,7 +29,7 @@ class Pass(NamedTuple):
 PASSES: Mapping[str, Sequence[Pass]] = {
     "fast": [Pass(0.75)],
     "default": [Pass()],
-    "best": [Pass(), Pass(is_mirrored=True)],
+    "best": [Pass(), Pass(1.5, is_mirrored=True)],
 }
 
 
@@ -42,8 +42,10 @@ def fused_maps(runtime: Runtime, images: Tensor, scale: float | None, passes: Se
         return runtime.maps(images, scale)
     if scale is None:
         scale = processed_scale((images.shape[-2], images.shape[-1]), runtime.checkpoint.spec.trained_size)
+    largest = max(1.0, 1 / scale)  # pixels made up by enlarging tell the network nothing new
     found = [
-        runtime.maps(images.flip(-1) if each.is_mirrored else images, scale * each.scale) for each in passes
+        runtime.maps(images.flip(-1) if each.is_mirrored else images, scale * min(each.scale, largest))
+        for each in passes
     ]
     if len(found) == 1:
         return found[0]

@@ -68,7 +68,8 @@ class DetectionOptions:
     quality: str = field(
         default="default",
         metadata=option(
-            "How long to look at a frame: fast at three quarters of the size, best twice, mirrored the second time.",
+            "How long to look at a frame: fast at three quarters of the size, best twice, the second time mirrored and"
+            " up to half as large again, as far as the frame has the pixels.",
             choices=QUALITIES,
         ),
     )

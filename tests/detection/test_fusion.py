@@ -21,6 +21,7 @@ from annotator.options.labelling import QUALITIES
 from tests.helpers.builders import frame_ref
 
 SIZE = (96, 128)
+IMAGE_SIZE = (192, 256)  # of images, which are processed at SIZE
 CAR = 26
 OBJECT = (0.3, 0.55, 0.4, 0.75)  # top, left, bottom, right in parts of the image
 
@@ -69,10 +70,10 @@ class PerfectRuntime:
         return RawMaps(raw, self.spec, size, self.stride)
 
 
-def image() -> torch.Tensor:
+def image(size: tuple[int, int] = IMAGE_SIZE) -> torch.Tensor:
     """Brighter to the right."""
-    row = torch.linspace(0, 255, SIZE[1]).to(torch.uint8)
-    return row.expand(1, 3, SIZE[0], -1)
+    row = torch.linspace(0, 255, size[1]).to(torch.uint8)
+    return row.expand(1, 3, size[0], -1)
 
 
 @pytest.mark.parametrize("n_sigma", [1, 2])
@@ -114,8 +115,24 @@ def test_every_quality_has_its_passes_and_takes_more_time_than_the_one_before() 
 
 def test_a_scale_is_of_the_first_pass() -> None:
     runtime = PerfectRuntime()
-    fused_maps(runtime, image(), 0.5, [Pass(), Pass(1.5)])
+    fused_maps(runtime, image(), 0.25, [Pass(), Pass(1.5)])
     assert runtime.asked == [(48, 64), (72, 96)]
+
+
+@pytest.mark.parametrize(
+    ("size", "second"),
+    [
+        ((192, 256), (144, 192)),  # half as large again
+        ((120, 160), (120, 160)),  # as large as the image
+        ((48, 64), (96, 128)),  # enlarged as it is, and no further
+    ],
+)
+def test_no_pass_enlarges_an_image_beyond_what_it_is_processed_at(
+    size: tuple[int, int], second: tuple[int, int]
+) -> None:
+    runtime = PerfectRuntime()
+    fused_maps(runtime, image(size), None, [Pass(), Pass(1.5)])
+    assert runtime.asked == [SIZE, second]
 
 
 def test_maps_that_say_nothing_finite_are_fused_without_a_word() -> None:
