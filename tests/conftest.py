@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -11,3 +13,19 @@ import pytest
 def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Compiled networks go to a folder of this session, also those of child processes."""
     os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="session")
+def toy_processes() -> Iterator[Any]:
+    """Processes of tests.helpers.fake_detector, as a `Forks`."""
+    from tests.helpers.forks import forks_of
+
+    used = (
+        "cli.annotate",
+        "annotator.pipeline.annotate",
+        "annotator.formats.registry",
+        "annotator.review.preview",
+    )
+    writers = [f"annotator.formats.{name}.writer" for name in ("coco", "cvat", "mots")]
+    with forks_of("tests.helpers.fake_detector", *used, *writers) as forks:
+        yield forks

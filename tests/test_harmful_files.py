@@ -8,30 +8,17 @@ from __future__ import annotations
 import json
 import os
 import re
-import resource
 import struct
-import subprocess
-import sys
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+from tests.faults import label_commands
+from tests.helpers.forks import Forks, forks_of
+
 MOST_MB, MOST_S = 2_000, 10  # a command; of CPU time, because the machine may be busy
-SCRIPT = """
-import sys
-from cli import convert, evaluate, shell
-path, out = sys.argv[1:]
-for command, arguments in (
-    (convert.command, [path, "--to", "coco", "--out", out]),
-    (convert.command, ["check", path]),
-    (evaluate.command, [path, path]),
-):
-    code = shell.run(command, arguments)
-    print(f"\\n--- {code}", file=sys.stderr, flush=True)
-"""
 RECTANGLE = [1, 1, 20, 1, 20, 20, 1, 20]
 Make = Callable[[Path], Path]
 
@@ -164,25 +151,24 @@ HARMFUL: dict[
 }
 
 
+@pytest.fixture(scope="module")
+def processes() -> Iterator[Forks]:
+    with forks_of(label_commands.__name__, *label_commands.USED) as forks:
+        yield forks
+
+
 @pytest.mark.parametrize("harm", HARMFUL)
-def test_harmful_labels_end_in_a_sentence_or_in_labels(harm: str, tmp_path: Path) -> None:
+def test_harmful_labels_end_in_a_sentence_or_in_labels(harm: str, tmp_path: Path, processes: Forks) -> None:
     """When they are converted, checked and evaluated."""
     make, sentence = HARMFUL[harm]
     (tmp_path / "in").mkdir()
     said = tmp_path / "said"
     with said.open("w") as file:
-        child = subprocess.Popen(
-            [sys.executable, "-c", SCRIPT, str(make(tmp_path / "in")), str(tmp_path / "out")],
-            cwd=ROOT,
-            stdout=file,
-            stderr=file,
-            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CPU, (3 * MOST_S, 3 * MOST_S)),
-        )
-        _, status, used = os.wait4(child.pid, 0)
-        child.returncode = os.waitstatus_to_exitcode(status)
+        paths = (make(tmp_path / "in"), tmp_path / "out")
+        ended = processes.run(paths, file, file, most_cpu_seconds=3 * MOST_S)
     text = " ".join(said.read_text().split())
     answers = text.split("--- ")
-    assert child.returncode == 0, f"ended by signal {-child.returncode}: {text}"
+    assert ended.code == 0, f"ended by signal {-ended.code}: {text}"
     assert "Traceback" not in text
     assert "unexpected" not in text
     if sentence:
@@ -190,5 +176,5 @@ def test_harmful_labels_end_in_a_sentence_or_in_labels(harm: str, tmp_path: Path
     codes = [int(answer.split()[0]) for answer in answers[1:]]
     wanted = [[2], [1, 2], [2]] if sentence else [[0], [0, 1], [0]]
     assert all(code in allowed for code, allowed in zip(codes, wanted, strict=True)), text
-    assert used.ru_utime + used.ru_stime < 3 * MOST_S
-    assert used.ru_maxrss < MOST_MB * 1024
+    assert ended.cpu_seconds < 3 * MOST_S
+    assert ended.peak_bytes < MOST_MB << 20

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -15,8 +14,9 @@ from annotator.store.records import SourceRecord
 from cli.annotate import command
 from cli.progress import outcome
 from tests.faults import empty_video, text_named_mp4
-from tests.helpers.commands import Answer, Run, assert_one_sentence, in_process
-from tests.helpers.fake_detector import ROOT, install, write_video
+from tests.helpers.commands import Run, assert_one_sentence, in_process
+from tests.helpers.fake_detector import install, write_video
+from tests.helpers.forks import Forks
 from tests.pipeline.test_annotate import label_files, run_json
 
 
@@ -27,18 +27,21 @@ def annotate(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     return in_process(command, capsys)
 
 
-def annotate_in_process(*arguments: object, fault: str = "") -> Answer:
-    """Run it in a process of its own, which may be sent a signal on the way."""
-    return subprocess.run(
-        [sys.executable, "-m", "tests.helpers.fake_detector", *map(str, arguments)],
-        cwd=ROOT,
-        env={**os.environ, "TOY_FAULT": fault},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-        start_new_session=True,
-    )
+@pytest.fixture(scope="module")
+def killed_line(tmp_path_factory: pytest.TempPathFactory) -> tuple[object, ...]:
+    """A line of the command, without its --out, that is killed or stopped amid its work."""
+    video = write_video(tmp_path_factory.mktemp("killed") / "drive.mp4")
+    return (video, "--format", "cityscapes,coco,cvat,mots", "--batch-size", 3)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(
+    killed_line: tuple[object, ...], toy_processes: Forks, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, bytes]:
+    """The label files of it when it is left alone."""
+    out = tmp_path_factory.mktemp("undisturbed") / "out"
+    assert toy_processes.answer(*killed_line, "--out", out).returncode == 0
+    return label_files(out)
 
 
 def test_a_recording_is_labelled_and_the_second_time_all_is_done(tmp_path: Path, annotate: Run) -> None:
@@ -56,22 +59,26 @@ def test_a_recording_is_labelled_and_the_second_time_all_is_done(tmp_path: Path,
 
 
 @pytest.mark.parametrize("fault", ["KILL:4", "INT:3", "TERM:2"])
-def test_killed_or_stopped_and_run_again_the_label_files_are_equal(tmp_path: Path, fault: str) -> None:
-    video = write_video(tmp_path / "drive.mp4")
-    line = (video, "--format", "cityscapes,coco,cvat,mots", "--batch-size", 3)
-    assert annotate_in_process(*line, "--out", tmp_path / "undisturbed").returncode == 0
-    stopped = annotate_in_process(*line, "--out", tmp_path / "stopped", fault=fault)
+def test_killed_or_stopped_and_run_again_the_label_files_are_equal(
+    tmp_path: Path,
+    fault: str,
+    killed_line: tuple[object, ...],
+    undisturbed: dict[str, bytes],
+    toy_processes: Forks,
+) -> None:
+    line = (*killed_line, "--out", tmp_path)
+    stopped = toy_processes.answer(*line, TOY_FAULT=fault)
     assert stopped.returncode == (-signal.SIGKILL if fault == "KILL:4" else 130)
-    assert set(label_files(tmp_path / "stopped")) <= {
+    assert set(label_files(tmp_path)) <= {
         ".lock",
         "drive/labels.sqlite-wal",
         "drive/labels.sqlite-shm",
     }
     if stopped.returncode == 130:
         assert_one_sentence(stopped, "interrupted", "goes on where it stopped")
-        assert run_json(tmp_path / "stopped")["state"] == "interrupted"
-    assert annotate_in_process(*line, "--out", tmp_path / "stopped").returncode == 0
-    assert label_files(tmp_path / "stopped") == label_files(tmp_path / "undisturbed")
+        assert run_json(tmp_path)["state"] == "interrupted"
+    assert toy_processes.answer(*line).returncode == 0
+    assert label_files(tmp_path) == undisturbed
 
 
 def test_one_bad_recording_of_three_gives_1_and_the_others_are_labelled(
@@ -160,21 +167,14 @@ def test_quiet_says_nothing(tmp_path: Path, annotate: Run) -> None:
     assert (answer.returncode, answer.stdout, answer.stderr) == (0, "", "")
 
 
-def test_nobody_reading_stdout_is_no_fault(tmp_path: Path) -> None:
+def test_nobody_reading_stdout_is_no_fault(tmp_path: Path, toy_processes: Forks) -> None:
     video, out = write_video(tmp_path / "drive.mp4"), tmp_path / "labels"
     reading, writing = os.pipe()
     os.close(reading)
-    with os.fdopen(writing, "w") as gone:
-        answer = subprocess.run(
-            [sys.executable, "-m", "tests.helpers.fake_detector", str(video), "--out", str(out)],
-            cwd=ROOT,
-            stdout=gone,
-            stderr=subprocess.PIPE,
-            text=True,
-            check=False,
-        )
-    assert answer.returncode == 0
-    assert "Error" not in answer.stderr
+    with os.fdopen(writing, "w") as gone, (tmp_path / "said").open("w+") as said:
+        assert toy_processes.run((video, "--out", out), gone, said).code == 0
+        said.seek(0)
+        assert "Error" not in said.read()
     assert (out / "drive" / "coco.json").exists()
 
 
@@ -184,18 +184,18 @@ def test_version_is_told(annotate: Run) -> None:
     assert annotate("--version").stdout == f"spatialemb-annotate {__version__}\n"
 
 
-def test_a_terminal_gets_a_bar(tmp_path: Path) -> None:
+def test_a_terminal_gets_a_bar(tmp_path: Path, toy_processes: Forks) -> None:
     pty = pytest.importorskip("pty")  # not on Windows
     video, out = write_video(tmp_path / "drive.mp4"), tmp_path / "labels"
     ours, theirs = pty.openpty()
-    command = [sys.executable, "-m", "tests.helpers.fake_detector", str(video), "--out", str(out)]
-    environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "120"}
-    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=theirs)
-    os.close(theirs)
-    shown = b""
-    while chunk := _read(ours):
-        shown += chunk
-    assert process.wait(60) == 0
+    environment = {"TERM": "xterm-256color", "COLUMNS": "120"}
+    with ThreadPoolExecutor(1) as pool, (tmp_path / "said").open("w") as said:
+        ended = pool.submit(toy_processes.run, (video, "--out", out), said, theirs, environment)
+        ended.add_done_callback(lambda _: os.close(theirs))
+        shown = b""
+        while chunk := _read(ours):
+            shown += chunk
+        assert ended.result().code == 0
     assert b"/24" in shown  # the bar is drawn ten times a second: the last state may be skipped
     assert b"drive: done: 24 frames" in shown
 

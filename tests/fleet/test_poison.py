@@ -3,31 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from annotator.fleet.supervision import IS_POSSIBLE
-from tests.helpers.commands import Answer
-from tests.helpers.fake_detector import ROOT, write_video
+from tests.helpers.fake_detector import write_video
+from tests.helpers.forks import Forks
 from tests.pipeline.test_annotate import label_files, run_json
 
 pytestmark = pytest.mark.skipif(not IS_POSSIBLE, reason="there are no forks here")
-
-
-def annotate(*arguments: object, fault: str = "") -> Answer:
-    return subprocess.run(
-        [sys.executable, "-m", "tests.helpers.fake_detector", *map(str, arguments)],
-        cwd=ROOT,
-        env={**os.environ, "TOY_FAULT": fault},
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
 
 
 @pytest.mark.parametrize(
@@ -38,12 +23,13 @@ def annotate(*arguments: object, fault: str = "") -> Answer:
     ],
 )
 def test_the_others_are_labelled_and_a_second_run_takes_what_is_missing(
-    tmp_path: Path, fault: str, options: tuple[object, ...], reason: str
+    tmp_path: Path, fault: str, options: tuple[object, ...], reason: str, toy_processes: Forks
 ) -> None:
+    annotate = toy_processes.answer
     for name, size in (("a", (48, 64)), ("b", (60, 80)), ("c", (48, 64))):
         write_video(tmp_path / "in" / f"{name}.mp4", size=size)
     answer = annotate(
-        tmp_path / "in", "--out", tmp_path / "out", "--overwrite", "--json", *options, fault=fault
+        tmp_path / "in", "--out", tmp_path / "out", "--overwrite", "--json", *options, TOY_FAULT=fault
     )
     assert answer.returncode == 1, answer.stderr
     assert "Traceback" not in answer.stderr
