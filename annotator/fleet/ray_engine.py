@@ -1,4 +1,4 @@
-"""Labelling on a Ray cluster: actors detect in chunks, a task finishes each recording, and whoever dies is replaced.
+"""Labelling on a Ray cluster: actors detect in chunks and finish recordings, and whoever dies is replaced.
 
 The driver is the only one that writes the run's records. Chunks lie beside the labels, on the disk that all machines
 share or in the storage, so that what a lost machine had finished is not lost.
@@ -25,7 +25,8 @@ from annotator.fleet.scratch import scratch_of
 from annotator.fleet.storage import Storage
 from annotator.fleet.stored import found, is_stored, places_of
 from annotator.fleet.tasks import InStorage, SharedFolder, Span, Task
-from annotator.fleet.worker import Detected, Finished, Plan, Worker, finish, unproven
+from annotator.fleet.vitals import beyond
+from annotator.fleet.worker import Detected, Finished, Plan, Worker, finish_alone, unproven
 from annotator.options import AnnotationJob, Attempts
 from annotator.pipeline.annotate import describe_failure, run_metadata
 from annotator.pipeline.events import (
@@ -45,6 +46,7 @@ START_S = 120.0  # for the first worker
 FILL_S = 1.0  # of listing at once, before workers are looked after again
 TIDY_S = 10.0
 BEAT_S = 5.0  # between two questions whether a worker gets on
+PLAN, DETECT, FINISH = "plan", "detect", "finish"
 
 
 def annotate_on_ray(job: AnnotationJob) -> Generator[Event, None, None]:
@@ -114,8 +116,9 @@ class _Call:
     """What a worker is at, or what is being finished."""
 
     recording: _Recording
-    span: Span | None  # None: the plan, or the finish
-    worker: _Member | None  # None: a task finishes
+    stage: str  # PLAN, DETECT or FINISH
+    span: Span | None  # to detect in
+    worker: _Member | None  # None: a process of its own finishes
     since: float = field(default_factory=time.monotonic)
 
 
@@ -127,9 +130,10 @@ class _Member:
     facts: Any  # a reference, until it is checked
     is_checked: bool = False
     call: Any = None  # a reference to what it is at
-    beat: Any = None
-    last: int = -1
+    vitals: Any = None  # a reference, until it has answered
+    beat: Any = None  # what changes as it gets on
     alive: float = field(default_factory=time.monotonic)  # when it was last seen to get on
+    memory: int = 0  # bytes
     asked: float = 0.0
 
 
@@ -144,6 +148,7 @@ class _Crew:
         self._kind = ray.remote(Worker).options(max_concurrency=2, runtime_env={"env_vars": threads}, **needs)
         self.members = [self._hire() for _ in range(count)]
         self._known: Any = None
+        self.has_gpus = "num_gpus" in needs
 
     def _hire(self) -> _Member:
         actor = self._kind.remote(self._job, Detector.load)
@@ -213,7 +218,7 @@ class _Driver:
 
     def __init__(self, ray: Any, job: AnnotationJob, run: Run, crew: _Crew, out: Storage | None) -> None:
         self._ray, self._job, self._run, self._crew, self._out = ray, job, run, crew, out
-        self._finish = ray.remote(finish).options(num_cpus=0, max_retries=job.faults.retries)
+        self._finish_alone = ray.remote(finish_alone).options(num_cpus=0, max_retries=0)
         self._calls: dict[Any, _Call] = {}
         self._events: deque[Event] = deque()
         self._metrics = Metrics()
@@ -257,10 +262,11 @@ class _Driver:
             if recording.is_over:
                 continue
             if recording.plan is None and not recording.under_work and (member := next(idle, None)):
-                self._call(member.actor.plan.remote(task, self._past(recording)), recording, None, member)
+                plan = member.actor.plan.remote(task, self._past(recording))
+                self._call(plan, _Call(recording, PLAN, None, member))
             while recording.waiting and (member := next(idle, None)):
                 span = recording.waiting.popleft()
-                self._call(member.actor.detect.remote(task, span), recording, span, member)
+                self._call(member.actor.detect.remote(task, span), _Call(recording, DETECT, span, member))
             if recording.plan is not None and not recording.waiting and not recording.under_work:
                 if again := unproven(recording.chunks):
                     recording.chunks = [chunk for chunk in recording.chunks if chunk not in again]
@@ -268,14 +274,17 @@ class _Driver:
                         replace(chunk.span, enters=False, is_anew=True) for chunk in again
                     )
                     continue
-                reference = self._finish.remote(
-                    task,
-                    replace(self._job, past=Attempts()),
-                    recording.plan,
-                    tuple(recording.chunks),
-                    self._run.elapsed(task.name),
-                )
-                self._call(reference, recording, None, None)
+                self._finish(recording, idle)
+
+    def _finish(self, recording: _Recording, idle: Iterator[_Member]) -> None:
+        """Have a worker finish a recording; where that would idle a GPU, a process that is begun for it."""
+        name = recording.task.name
+        parts = recording.task, recording.plan, tuple(recording.chunks), self._run.elapsed(name)
+        if self._crew.has_gpus:
+            reference = self._finish_alone.remote(replace(self._job, past=Attempts()), *parts)
+            self._call(reference, _Call(recording, FINISH, None, None))
+        elif member := next(idle, None):
+            self._call(member.actor.finish.remote(*parts), _Call(recording, FINISH, None, member))
 
     def _past(self, recording: _Recording) -> Attempts:
         """What a worker should know of a recording: what died of it, and whether its labels are of this run."""
@@ -283,11 +292,11 @@ class _Driver:
         begun = frozenset([name]) if recording.deaths else self._job.past.begun
         return Attempts(begun=begun, deaths={name: recording.deaths})
 
-    def _call(self, reference: Any, recording: _Recording, span: Span | None, member: _Member | None) -> None:
-        self._calls[reference] = _Call(recording, span, member)
-        recording.under_work += 1
-        if member is not None:
-            member.call, member.alive = reference, time.monotonic()
+    def _call(self, reference: Any, call: _Call) -> None:
+        self._calls[reference] = call
+        call.recording.under_work += 1
+        if call.worker is not None:
+            call.worker.call, call.worker.alive, call.worker.memory = reference, time.monotonic(), 0
 
     def _take(self, reference: Any, call: _Call) -> None:
         """Take what a call gave, or what it failed of."""
@@ -313,7 +322,7 @@ class _Driver:
             return
         if recording.is_over:
             return
-        self._metrics.stage(_stage(call), time.monotonic() - call.since)
+        self._metrics.stage(call.stage, time.monotonic() - call.since)
         if isinstance(found, Plan):
             recording.plan = found
             recording.waiting.extend(found.spans)
@@ -372,35 +381,33 @@ class _Driver:
 
     def _watch(self) -> None:
         """Ask workers whether they get on, and end those that don't."""
-        now, bounds = time.monotonic(), self._job.faults
-        for call in list(self._calls.values()):
-            member = call.worker
-            if member is None:
-                continue
-            if member.beat is not None and self._ray.wait([member.beat], timeout=0)[0]:
-                with suppress(Exception):
-                    beat = self._ray.get(member.beat)
-                    if beat != member.last:
-                        member.last, member.alive = beat, now
-                member.beat = None
-            if member.beat is None and now - member.asked > BEAT_S:
-                member.beat, member.asked = member.actor.beats.remote(), now
-            took = (now - call.since) / 60
-            if (now - member.alive) / 60 > bounds.stall_minutes:
-                why = f"no progress for {bounds.stall_minutes:g} minutes (`stall_minutes`)"
-            elif bounds.max_minutes is not None and took > bounds.max_minutes:
-                why = f"it took more than {bounds.max_minutes:g} minutes (`max_minutes`)"
-            else:
-                continue
-            del self._calls[member.call]
-            call.recording.under_work -= 1
-            self._died(call, why)
+        for reference, call in list(self._calls.items()):
+            if call.worker is not None:
+                self._ask(call.worker)
+            if why := self._beyond(call):
+                del self._calls[reference]
+                call.recording.under_work -= 1
+                if call.worker is None:
+                    with suppress(Exception):
+                        self._ray.cancel(reference, force=True)
+                self._died(call, why)
 
+    def _ask(self, member: _Member) -> None:
+        now = time.monotonic()
+        if member.vitals is not None and self._ray.wait([member.vitals], timeout=0)[0]:
+            with suppress(Exception):
+                beat, member.memory = self._ray.get(member.vitals)
+                if beat != member.beat:
+                    member.beat, member.alive = beat, now
+            member.vitals = None
+        if member.vitals is None and now - member.asked > BEAT_S:
+            member.vitals, member.asked = member.actor.vitals.remote(), now
 
-def _stage(call: _Call) -> str:
-    if call.worker is None:
-        return "finish"
-    return "plan" if call.span is None else "detect"
+    def _beyond(self, call: _Call) -> str | None:
+        """Which bound a call is beyond, in words."""
+        now, member = time.monotonic(), call.worker
+        idle_s, memory = (now - member.alive, member.memory) if member else (0.0, 0)
+        return beyond(self._job.faults, idle_s, now - call.since, memory)
 
 
 def _first_line(error: Exception) -> str:

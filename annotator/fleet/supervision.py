@@ -21,7 +21,7 @@ from types import FrameType
 from typing import IO, Any
 
 from annotator.errors import ExitCode
-from annotator.fleet.vitals import activity, resident_bytes
+from annotator.fleet.vitals import activity, beyond, resident_bytes
 from annotator.options.faults import Attempts, FaultOptions
 
 POLL_S = 0.5
@@ -210,16 +210,9 @@ class _Watch:
 
     def _beyond(self, child: int, clock: _Clock) -> str | None:
         """Which bound a child is beyond at its recording, in words."""
-        bounds = self.bounds
         if self.at is None or self.code is not None:
             return None
-        if clock.idle_s > 60 * bounds.stall_minutes:
-            return f"no progress for {bounds.stall_minutes:g} minutes (`stall_minutes`)"
-        if bounds.max_minutes is not None and clock.since_begin_s > 60 * bounds.max_minutes:
-            return f"it took more than {bounds.max_minutes:g} minutes (`max_minutes`)"
-        if bounds.memory_gb is not None and resident_bytes(child) > bounds.memory_gb * 1e9:
-            return f"it took more than {bounds.memory_gb:g} GB of memory (`memory_gb`)"
-        return None
+        return beyond(self.bounds, clock.idle_s, clock.since_begin_s, resident_bytes(child))
 
     def died_of(self, number: int, trace: IO[bytes]) -> str:
         """What a child died of, in words; where it was is kept."""

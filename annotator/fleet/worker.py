@@ -6,6 +6,7 @@ import logging
 import os
 import platform
 import socket
+import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -15,8 +16,9 @@ from typing import Any
 
 from annotator.detection import Detector
 from annotator.errors import SourceError
-from annotator.fleet.scratch import Scratch
+from annotator.fleet.scratch import Beat, Scratch
 from annotator.fleet.tasks import Span, Task, chunk_folder
+from annotator.fleet.vitals import activity, resident_bytes
 from annotator.frames import Gap
 from annotator.options import AnnotationJob, Attempts
 from annotator.pipeline.annotate import (
@@ -85,7 +87,7 @@ class Worker:
         self._detector = load(job.weights, job.device, job.detection)
         self._scratch = Scratch(job)
         self._listed: tuple[Any, PacketList | None] | None = None
-        self._done = 0
+        self._done, self._thread = 0, threading.get_native_id()
 
     def facts(self) -> Any:
         """What shapes labels here, in the form of a Detector's attributes; all workers must have the same."""
@@ -109,16 +111,17 @@ class Worker:
         """The machine, the process, and what is installed there."""
         return socket.gethostname(), os.getpid(), {**versions(), "python": platform.python_version()}
 
-    def beats(self) -> int:
-        """A number that changes with every batch of frames."""
-        return self._done
+    def vitals(self) -> tuple[Any, int]:
+        """What changes with every batch of frames and whenever the thread at work reads or writes; bytes of memory."""
+        process = os.getpid()
+        return (self._done, activity(process, self._thread)), resident_bytes(process)
 
     def tidy(self) -> None:
         """Leave nothing on this machine that only this process needed."""
         self._scratch.tidy()
 
     def _beat(self) -> None:
-        self._done += 1
+        self._done, self._thread = self._done + 1, threading.get_native_id()
 
     def plan(self, task: Task, past: Attempts) -> Plan:
         """Look at a recording and its labels so far. Raises SourceError, UsageError."""
@@ -153,6 +156,11 @@ class Worker:
                     log.info("%s: frame %d is decoded from the start: %s", task.name, span.start, flaw)
                     source, span = Video(source.path, source.name), replace(span, is_anew=True)
                     return self._detect(source, folder, shaped_by, span)
+
+    def finish(self, task: Task, plan: Plan, chunks: tuple[Detected, ...], seconds: float) -> Finished:
+        """`finish` a recording."""
+        self._beat()
+        return finish(task, self._job, plan, chunks, seconds, self._scratch, self._beat)
 
     def _packets_of(self, path: Path) -> PacketList | None:
         """The packets of the video that this process is at."""
@@ -217,11 +225,28 @@ def unproven(chunks: Iterable[Detected]) -> list[Detected]:
     return found
 
 
+def finish_alone(
+    job: AnnotationJob, task: Task, plan: Plan, chunks: tuple[Detected, ...], seconds: float
+) -> Finished:
+    """`finish` a recording in a process that nothing else is done in."""
+    scratch = Scratch(job)
+    try:
+        return finish(task, job, plan, chunks, seconds, scratch, lambda: None)
+    finally:
+        scratch.tidy()
+
+
 def finish(
-    task: Task, job: AnnotationJob, plan: Plan, chunks: tuple[Detected, ...], seconds: float
+    task: Task,
+    job: AnnotationJob,
+    plan: Plan,
+    chunks: tuple[Detected, ...],
+    seconds: float,
+    scratch: Scratch,
+    beat: Beat,
 ) -> Finished:
     """Put chunks together, associate and publish; `seconds` were spent before. Raises what the verbs raise."""
-    begun, scratch = time.monotonic(), Scratch(job)
+    begun = time.monotonic()
     ordered = sorted(chunks, key=lambda chunk: chunk.span.start)
     changed = bool(chunks)
     named = Recording(task.name, task.path, plan.is_video)
@@ -229,13 +254,12 @@ def finish(
         task.labels.gather(folder, [chunk.span for chunk in ordered], plan.shaped_by)
         with Store.open(folder, plan.shaped_by) as store:
             if not store.progress.detected:
-                _merge(store, task, folder, job, ordered)
-            changed |= _drain(track(named, store, job.tracking))
-            changed |= _drain(publish(named, store, folder, job.formats, job.publishing))
+                _merge(store, task, folder, job, ordered, beat)
+            changed |= _drain(track(named, store, job.tracking), beat)
+            changed |= _drain(publish(named, store, folder, job.formats, job.publishing), beat)
             if job.preview:
-                with task.reading(scratch, _nobody) as source:
-                    changed |= _drain(preview(source, store, folder))
-                scratch.tidy()
+                with task.reading(scratch, beat) as source:
+                    changed |= _drain(preview(source, store, folder), beat)
             counts = counts_of(store)
         seconds = round(seconds + time.monotonic() - begun, 3)
         record = SourceRecord(task.name, task.address or str(task.path), seconds=seconds, **counts)
@@ -243,20 +267,19 @@ def finish(
     return Finished(changed, counts)
 
 
-def _drain(step: Generator[Event, None, bool]) -> bool:
-    """What a step returns, whatever it tells on the way."""
+def _drain(step: Generator[Event, None, bool], beat: Beat) -> bool:
+    """What a step returns, with a beat for whatever it tells on the way."""
     while True:
         try:
             next(step)
+            beat()
         except StopIteration as end:
             return bool(end.value)
 
 
-def _nobody() -> None:
-    """Nobody is told."""
-
-
-def _merge(store: Store, source: Task, folder: Path, job: AnnotationJob, chunks: list[Detected]) -> None:
+def _merge(
+    store: Store, source: Task, folder: Path, job: AnnotationJob, chunks: list[Detected], beat: Beat
+) -> None:
     """Fill the store of a recording with what its chunks hold."""
     for chunk in chunks:
         place = chunk_folder(folder, chunk.span)
@@ -271,6 +294,7 @@ def _merge(store: Store, source: Task, folder: Path, job: AnnotationJob, chunks:
                     batch.append(found)
                 if len(batch) >= job.batch_size:
                     store.add(batch)
+                    beat()
                     batch = []
             store.add(batch, part.gaps())
     if store.frame_count == 0:

@@ -2,33 +2,43 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import signal
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from annotator.detection import Detector
 from annotator.errors import UsageError
 from annotator.fleet.cluster import connected, require_same_versions
 from annotator.fleet.engine import annotate
+from annotator.fleet.tasks import Task
+from annotator.fleet.worker import Worker, finish_alone
 from annotator.options import AnnotationJob, DetectionOptions, EngineOptions, FaultOptions, StorageOptions
 from annotator.pipeline.events import FramesLabelled, SourceEnded
+from cli.annotate import command
 from tests.faults import text_named_mp4
+from tests.fleet.test_full_disk import goes_on_behind_a_full_disk
 from tests.fleet.test_stored import assert_promises_are_kept, labels_of, stored
+from tests.helpers.commands import in_process
 from tests.helpers.fake_detector import ToyRuntime, loader_of, write_video
 from tests.helpers.ray_cluster import two_raylets, workers
 from tests.helpers.s3_server import Trouble, s3_server
+from tests.helpers.small_disk import small_disk
 from tests.pipeline.test_annotate import label_files
 
 ray = pytest.importorskip("ray", reason="the extra fleet is not installed")
 fsspec = pytest.importorskip("fsspec", reason="the extra s3 is not installed")
+ray_engine = pytest.importorskip("annotator.fleet.ray_engine")
 pytestmark = pytest.mark.skipif(not Path("/proc").is_dir(), reason="processes are looked up in /proc")
 
 
@@ -161,6 +171,93 @@ def test_a_worker_and_a_node_are_killed_and_bad_recordings_do_not_matter(
     list(annotate(AnnotationJob((tmp_path / "in",), tmp_path / "alone")))
     found, alone = label_files(tmp_path / "fleet"), label_files(tmp_path / "alone")
     assert {name: content for name, content in found.items() if name.startswith("drive")} == alone
+
+
+def fail(*parts: Any) -> Any:
+    raise AssertionError("not to be called")
+
+
+class Harmed(Worker):
+    """A worker that some recordings harm when they are finished."""
+
+    def finish(self, task: Task, *parts: Any) -> Any:
+        if task.name == "crashes":
+            signal.raise_signal(signal.SIGSEGV)
+        if task.name == "hangs":
+            ctypes.PyDLL(None).pause()  # with the interpreter's lock
+        if task.name == "grows":
+            _kept = np.ones(1 << 28)  # 2 GiB
+            time.sleep(600)
+        return super().finish(task, *parts)
+
+
+def test_workers_finish_recordings_within_the_same_bounds(
+    tmp_path: Path, cluster: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ray_engine, "Worker", Harmed)
+    monkeypatch.setattr(ray_engine, "finish_alone", fail)  # no process is begun to finish in
+    for name in ("a", "b", "crashes", "grows", "hangs"):
+        write_video(tmp_path / "in" / f"{name}.mp4")
+    job = AnnotationJob(
+        (tmp_path / "in",),
+        tmp_path / "fleet",
+        engine=EngineOptions("ray"),
+        faults=FaultOptions(retries=0, stall_minutes=0.5, memory_gb=2.0),
+    )
+    ended = [event.record for event in annotate(job) if isinstance(event, SourceEnded)]
+    errors = {record.name: record.error for record in ended if record.state != "done"}
+    assert all("its process ended once" in (error or "") for error in errors.values())
+    assert sorted(errors) == ["crashes", "grows", "hangs"]
+    assert "`stall_minutes`" in errors["hangs"]
+    assert "`memory_gb`" in errors["grows"]
+    assert {record.name for record in ended if record.state == "done"} == {"a", "b"}
+    monkeypatch.setattr(ray_engine, "Worker", Worker)
+    again = {e.record.name: e.record.state for e in annotate(job) if isinstance(e, SourceEnded)}
+    assert set(again.values()) == {"done"}
+    list(annotate(AnnotationJob((tmp_path / "in",), tmp_path / "alone")))
+    assert label_files(tmp_path / "fleet") == label_files(tmp_path / "alone")
+
+
+def test_a_full_disk_ends_the_run_and_the_same_command_goes_on(
+    tmp_path: Path, cluster: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ("--engine", "ray", "--address", cluster.address, "--chunk-frames", 20)
+    with small_disk(tmp_path / "disk", megabytes=10) as disk:
+        goes_on_behind_a_full_disk(in_process(command, capsys), tmp_path, disk, *options)
+
+
+class Detecting(Worker):
+    """A worker that finishes nothing."""
+
+    finish = staticmethod(fail)
+
+
+def finish_or_hang(job: AnnotationJob, task: Task, *parts: Any) -> Any:
+    if task.name == "hangs":
+        time.sleep(600)
+    return finish_alone(job, task, *parts)
+
+
+def test_where_a_gpu_detects_other_processes_finish_within_the_same_time(
+    tmp_path: Path, cluster: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ray_engine, "Worker", Detecting)
+    monkeypatch.setattr(ray_engine, "finish_alone", finish_or_hang)
+    node = cluster.add_node(num_cpus=1, num_gpus=1, object_store_memory=80 << 20)
+    for name in ("a", "b", "hangs"):
+        write_video(tmp_path / "in" / f"{name}.mp4")
+    job = AnnotationJob(
+        (tmp_path / "in",),
+        tmp_path / "fleet",
+        engine=EngineOptions("ray"),
+        faults=FaultOptions(retries=0, max_minutes=1.0),
+    )
+    ended = {e.record.name: e.record for e in annotate(job) if isinstance(e, SourceEnded)}
+    cluster.remove_node(node)
+    assert "(last: it took more than 1 minutes (`max_minutes`))" in (ended.pop("hangs").error or "")
+    assert {record.state for record in ended.values()} == {"done"}
+    list(annotate(AnnotationJob((tmp_path / "in" / "a.mp4",), tmp_path / "alone")))
+    assert label_files(tmp_path / "alone").items() <= label_files(tmp_path / "fleet").items()
 
 
 def test_no_cluster_at_an_address_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

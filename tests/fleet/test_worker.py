@@ -10,7 +10,7 @@ import pytest
 
 from annotator.fleet.listing import LocalRecording
 from annotator.fleet.tasks import SharedFolder, Task
-from annotator.fleet.worker import Detected, Worker, finish, unproven
+from annotator.fleet.worker import Detected, Worker, unproven
 from annotator.options import AnnotationJob, Attempts, DetectionOptions, EngineOptions
 from annotator.pipeline.annotate import annotate
 from annotator.video.container import Video
@@ -39,7 +39,7 @@ def in_chunks(job: AnnotationJob, video: Path) -> list[Detected]:
         if not waiting and (again := unproven(chunks)):
             chunks = [chunk for chunk in chunks if chunk not in again]
             waiting.extend(replace(chunk.span, enters=False, is_anew=True) for chunk in again)
-    assert finish(task, job, plan, tuple(chunks), 0.0).changed
+    assert workers[0].finish(task, plan, tuple(chunks), 0.0).changed
     return said
 
 
