@@ -28,6 +28,7 @@ FINAL = (
     IsADirectoryError,
     NotADirectoryError,
 )  # asking again doesn't help
+WITH_FOLDERS = ("sftp", "")  # others have only names with slashes
 TIMEOUTS = {"connect_timeout": 15, "read_timeout": 60}  # seconds, of S3
 
 
@@ -55,22 +56,37 @@ class Storage:
         self.url = url.rstrip("/")
         self.name = shown(self.url)  # without secrets, for sentences and manifests
         protocol = url.partition("://")[0]
+        self._kind = KNOWN[protocol]  # the extra that it needs
         self.is_writable = protocol not in READ_ONLY
         try:
-            import fsspec
-
-            settings: dict[str, Any] = {}
-            if KNOWN[protocol] == "s3" and "config_kwargs" not in fsspec.config.conf.get("s3", {}):
-                settings = {"config_kwargs": TIMEOUTS}
-            self._files, root = fsspec.core.url_to_fs(self.url, use_listings_cache=False, **settings)
+            self._files, root = self._begun()
         except ImportError as error:
-            extra = KNOWN[protocol] or "s3"
+            extra = self._kind or "s3"
             raise UsageError(
                 f'{self.name}: needs `pip install "spatialemb-annotate[{extra}]"` ({error.name or error})'
             ) from error
         except Exception as error:
-            raise UsageError(f"{self.name}: can't be used ({_said(error)}); check the address") from error
-        self._root = str(root).rstrip("/")
+            raise UsageError(
+                f"{self.name}: can't be used ({_said(error)}); check the address, and the credentials"
+            ) from error
+        self._root = root.rstrip("/")
+
+    def _begun(self, **settings: Any) -> tuple[Any, str]:
+        """The storage in fsspec's form, and the path of our address in it."""
+        import fsspec
+
+        if self._kind != "sftp":  # which has no cache, and hands all settings to its connection
+            settings["use_listings_cache"] = False
+        if self._kind == "s3" and "config_kwargs" not in fsspec.config.conf.get("s3", {}):
+            settings["config_kwargs"] = TIMEOUTS
+        files, root = fsspec.core.url_to_fs(self.url, **settings)
+        return files, str(root)
+
+    def _connect_again(self) -> None:
+        """Where a storage is one connection, which may be broken: make another, if it can be."""
+        if self._kind == "sftp":
+            with suppress(Exception):
+                self._files, _ = self._begun(skip_instance_cache=True)
 
     def path(self, key: str) -> str:
         """Where the storage has an object of ours. Raises UsageError for one that would lie elsewhere."""
@@ -127,14 +143,12 @@ class Storage:
         size = file.stat().st_size
 
         def send() -> None:
+            self._make_folder_of(key)
             self._files.put_file(str(file), self.path(key))
             there = self._files.info(self.path(key))["size"]
             if there != size:
                 raise ConnectionError(f"{there} of {size} bytes arrived")
 
-        if hasattr(self._files, "makedirs") and not hasattr(self._files, "call_s3"):
-            with suppress(Exception):
-                self._files.makedirs(self.path(key).rpartition("/")[0], exist_ok=True)
         self._patiently(send, key)
 
     def read_json(self, key: str) -> dict[str, Any] | None:
@@ -161,15 +175,21 @@ class Storage:
 
     def write(self, key: str, data: bytes) -> None:
         """Write an object under this key."""
-        if not hasattr(self._files, "call_s3"):
-            with suppress(Exception):
-                self._files.makedirs(self.path(key).rpartition("/")[0], exist_ok=True)
-        self._patiently(lambda: self._files.pipe_file(self.path(key), data), key)
+
+        def send() -> None:
+            self._make_folder_of(key)
+            self._files.pipe_file(self.path(key), data)
+
+        self._patiently(send, key)
 
     def remove(self, key: str) -> None:
         """Remove an object, if it is there."""
         with suppress(FileNotFoundError):
             self._patiently(lambda: self._files.rm_file(self.path(key)), key)
+
+    def _make_folder_of(self, key: str) -> None:
+        if self._kind in WITH_FOLDERS:
+            self._files.makedirs(self.path(key).rpartition("/")[0], exist_ok=True)
 
     def _names_a_recording(self) -> bool:
         """Whether the address itself looks like a file: a web server would send all of it as if it were a listing."""
@@ -248,6 +268,7 @@ class Storage:
                         f" ({_said(error)}); run the command again when it does"
                     ) from None
             time.sleep(pause)
+            self._connect_again()
             pause = min(2 * pause, LONGEST_PAUSE_S)
         raise AssertionError
 

@@ -1,4 +1,4 @@
-"""Storages beside S3: one in memory, for what all but S3 share, and a web server, which can only be read; reports."""
+"""Storages beside S3: one in memory, for what all but S3 share, SFTP, and the web, which can only be read; reports."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from cli.fleet import command
 from tests.faults import text_named_mp4
 from tests.helpers.commands import in_process
 from tests.helpers.fake_detector import install, write_video
+from tests.helpers.sftp_server import PASSWORD, sftp_server
 from tests.pipeline.test_annotate import label_files
 
 fsspec = pytest.importorskip("fsspec", reason="no library for storages is installed")
@@ -103,3 +104,29 @@ def test_a_web_server_is_read(tmp_path: Path, web: str, capsys: pytest.CaptureFi
     assert "a  done  8 frames" in answer.stdout
     assert not list((tmp_path / "out").glob("fleet.*"))
     assert len((tmp_path / "rows.csv").read_text().splitlines()) == 3
+
+
+def test_sftp_is_read_and_written_also_when_its_server_was_begun_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(tmp_path)
+    with sftp_server(tmp_path, monkeypatch) as (address, connections):
+        job = AnnotationJob(
+            (Path(f"{address}/in"),), Path(f"{address}/out"), storage=StorageOptions(tmp_path / "scratch")
+        )
+        states = {}
+        for event in annotate(job):
+            if isinstance(event, SourceEnded):
+                states[event.record.name] = event.record.state
+                connections.break_all()
+        assert states == STATES
+        assert len(connections.transports) > 1
+        ended = [event for event in annotate(job) if isinstance(event, SourceEnded)]
+        assert {event.record.name for event in ended if event.changed} == {"bad"}
+        assert report(Path(f"{address}/out")).states["done"] == 2
+    list(annotate(AnnotationJob((tmp_path / "in",), tmp_path / "alone")))
+    found = label_files(tmp_path / "out")
+    assert {name: found.get(name) for name in label_files(tmp_path / "alone")} == label_files(
+        tmp_path / "alone"
+    )
+    assert not [name for name, content in found.items() if PASSWORD.encode() in content]
