@@ -14,8 +14,6 @@ from tests.helpers.fake_detector import install, write_video
 from tests.helpers.small_disk import small_disk
 from tests.pipeline.test_annotate import label_files
 
-NAMES = [f"drive_{k}" for k in range(6)]
-
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
@@ -23,10 +21,12 @@ def disk(tmp_path: Path) -> Iterator[Path]:
         yield folder
 
 
-def goes_on_behind_a_full_disk(annotate: Run, tmp_path: Path, disk: Path, *options: object) -> None:
+def goes_on_behind_a_full_disk(
+    annotate: Run, tmp_path: Path, disk: Path, *options: object, recordings: int = 6
+) -> None:
     """Recordings whose labels don't fit on a disk, and then do, have those of a run that was never disturbed."""
-    for name in NAMES:
-        write_video(tmp_path / "in" / f"{name}.mp4", frames=60)
+    for k in range(recordings):
+        write_video(tmp_path / "in" / f"drive_{k}.mp4", frames=60)
     formats = ("--format", "coco,cvat,mots")
     assert annotate(tmp_path / "in", "--out", tmp_path / "undisturbed", *formats).returncode == 0
     taken = sum(path.stat().st_size for path in (tmp_path / "undisturbed").rglob("*") if path.is_file())

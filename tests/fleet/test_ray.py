@@ -221,9 +221,9 @@ def test_workers_finish_recordings_within_the_same_bounds(
 def test_a_full_disk_ends_the_run_and_the_same_command_goes_on(
     tmp_path: Path, cluster: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    options = ("--engine", "ray", "--address", cluster.address, "--chunk-frames", 20)
+    options = ("--engine", "ray", "--address", cluster.address, "--chunk-frames", 30)
     with small_disk(tmp_path / "disk", megabytes=10) as disk:
-        goes_on_behind_a_full_disk(in_process(command, capsys), tmp_path, disk, *options)
+        goes_on_behind_a_full_disk(in_process(command, capsys), tmp_path, disk, *options, recordings=16)
 
 
 class Detecting(Worker):
