@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import sqlite3
+import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -171,6 +172,24 @@ def test_a_worker_and_a_node_are_killed_and_bad_recordings_do_not_matter(
     list(annotate(AnnotationJob((tmp_path / "in",), tmp_path / "alone")))
     found, alone = label_files(tmp_path / "fleet"), label_files(tmp_path / "alone")
     assert {name: content for name, content in found.items() if name.startswith("drive")} == alone
+
+
+def test_workers_of_other_clusters_are_left_alone() -> None:
+    name = "exec -a ray::Worker sleep 60"
+    ours = subprocess.Popen(["bash", "-c", f"echo; {name}"], stdout=subprocess.PIPE)
+    # One of a parent that is gone is of nobody here.
+    other = subprocess.run(
+        ["bash", "-c", f"bash -c '{name}' >&- 2>&- & echo $!"], stdout=subprocess.PIPE, check=True
+    )
+    try:
+        until = time.monotonic() + 30
+        while ours.pid not in workers() and time.monotonic() < until:
+            time.sleep(0.05)
+        assert workers() == [ours.pid]
+    finally:
+        ours.kill()
+        ours.wait()
+        os.kill(int(other.stdout), signal.SIGKILL)
 
 
 def fail(*parts: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,12 +31,27 @@ def two_raylets() -> Iterator[Any]:
 
 
 def workers() -> list[int]:
-    """The processes of workers on this machine that are ours."""
-    found = []
-    for folder in Path("/proc").iterdir():
-        try:
-            if folder.name.isdigit() and b"ray::Worker" in (folder / "cmdline").read_bytes():
-                found.append(int(folder.name))
-        except OSError:
-            continue
+    """The workers of ours that a cluster has which this process began; others on this machine are left alone."""
+    return [process for process in family() if b"ray::Worker" in _content(process, "cmdline")]
+
+
+def family() -> list[int]:
+    """This process and all that it began, directly or not."""
+    found = [os.getpid()]
+    parents = {int(path.name): parent_of(int(path.name)) for path in Path("/proc").glob("[0-9]*")}
+    for process in found:
+        found += [child for child, parent in parents.items() if parent == process]
     return found
+
+
+def parent_of(process: int) -> int:
+    """The process that began another; 0 where that is gone."""
+    state = _content(process, "stat").rpartition(b")")[2].split()
+    return int(state[1]) if state else 0
+
+
+def _content(process: int, name: str) -> bytes:
+    try:
+        return Path(f"/proc/{process}", name).read_bytes()
+    except OSError:
+        return b""
