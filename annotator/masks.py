@@ -262,59 +262,6 @@ def decode_windows(rles: Sequence[Rle]) -> Iterator[Window]:
         yield _in_box(*parts)
 
 
-def remove_small_components(mask: npt.NDArray[np.bool_], share: float = SPECK) -> npt.NDArray[np.bool_]:
-    """A mask (H, W) without 8-connected parts, and without 4-connected holes, of less than a share of its pixels.
-
-    Of nothing but such parts the largest is left, the first of several.
-    """
-    outlines, levels = cv2.findContours(mask.view(np.uint8), cv2.RETR_TREE, cv2.CHAIN_APPROX_NONE)
-    if len(outlines) <= 1:  # one part without holes, as most are
-        return mask
-    above = levels[0, :, 3]  # the hole's part, and the part's hole
-    is_hole = above >= 0
-    smallest = share * np.count_nonzero(mask)
-    if np.any(is_hole[above[is_hole]]):  # parts within holes
-        return _without_labelled_components(mask, smallest)
-    # Pixels on and within an outline, by Pick's theorem; a hole's outline lies on the pixels around it.
-    within = np.array([cv2.contourArea(line) for line in outlines])
-    steps = np.array([len(line) if len(line) > 1 else 0 for line in outlines])
-    pixels = within + np.where(is_hole, -steps, steps) / 2 + 1
-    is_small = pixels < smallest
-    kept = is_hole & ~is_small
-    pixels[~is_hole] -= np.bincount(above[kept], pixels[kept], len(outlines))[~is_hole]
-    is_small[~is_hole] = pixels[~is_hole] < smallest
-    if is_small[~is_hole].all():
-        return _without_labelled_components(mask, smallest)
-    cleaned = mask.astype(np.uint8)
-    for filled in (1, 0):  # holes first
-        lines = [outlines[k] for k in np.flatnonzero(is_small & (is_hole == filled)).tolist()]
-        cv2.drawContours(cleaned, lines, -1, filled, cv2.FILLED)
-    return cleaned.view(np.bool_)
-
-
-def _without_labelled_components(mask: npt.NDArray[np.bool_], smallest: float) -> npt.NDArray[np.bool_]:
-    """The same by numbers for all parts and holes, which takes longer."""
-    around = np.pad(~mask, 1, constant_values=True)  # all that is no hole meets the first pixel
-    parts, is_small = _small_parts(around, 4, smallest)
-    is_small[parts[0, 0]] = False
-    solid = mask | is_small[parts][1:-1, 1:-1] if is_small.any() else mask
-    parts, is_small = _small_parts(solid, 8, smallest)
-    if is_small[1:].all():
-        sizes = np.bincount(parts[solid])
-        is_small[parts.flat[np.flatnonzero((sizes == sizes.max())[parts])[0]]] = False
-    return solid & ~is_small[parts] if is_small.any() else solid
-
-
-def _small_parts(
-    mask: npt.NDArray[np.bool_], connectivity: int, smallest: float
-) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.bool_]]:
-    """The parts of a mask as numbers (H, W) from 1, and by number whether a part has fewer than `smallest` pixels."""
-    found = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=connectivity)
-    parts, is_small = np.asarray(found[1]), found[2][:, cv2.CC_STAT_AREA] < smallest
-    is_small[0] = False  # what is off
-    return parts, is_small
-
-
 def sample_pixels(
     rles: Sequence[Rle], rows: npt.NDArray[np.int64], columns: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.bool_]:

@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
-from scipy import ndimage
 
 from annotator import masks
 from annotator.errors import FormatError
@@ -277,35 +276,3 @@ def test_polygons_of_a_segmentation_are_joined() -> None:
 def test_what_is_no_segmentation_is_refused(wrong: Any) -> None:
     with pytest.raises(FormatError, match="not a COCO segmentation"):
         masks.to_rle(wrong, (2, 2))
-
-
-# ---- specks
-
-
-def plainly_without_specks(pixels: np.ndarray, share: float) -> np.ndarray:
-    smallest = share * pixels.sum()
-    solid = pixels.copy()
-    parts, count = ndimage.label(~np.pad(pixels, 1))
-    for number in range(1, count + 1):
-        if number != parts[0, 0] and (parts == number).sum() < smallest:
-            solid |= (parts == number)[1:-1, 1:-1]
-    parts, count = ndimage.label(solid, np.ones((3, 3)))
-    sizes = [(parts == number).sum() for number in range(1, count + 1)]  # by first pixel, as scipy counts
-    for number, size in enumerate(sizes, 1):
-        if size < smallest and not (max(sizes) < smallest and number == 1 + int(np.argmax(sizes))):
-            solid[parts == number] = False
-    return solid
-
-
-@given(MASKS, st.sampled_from([0.0, 0.01, 0.1, 0.3]))
-def test_specks_are_small_parts_and_small_holes(pixels: np.ndarray, share: float) -> None:
-    before = pixels.copy()
-    cleaned = masks.remove_small_components(pixels, share)
-    assert np.array_equal(cleaned, plainly_without_specks(pixels, share))
-    assert np.array_equal(pixels, before)
-
-
-def test_a_bay_at_the_border_of_a_large_mask_is_no_hole() -> None:
-    pixels = np.ones((600, 600), bool)
-    pixels[0, 300] = False
-    assert np.array_equal(masks.remove_small_components(pixels, 0.01), pixels)

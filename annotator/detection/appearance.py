@@ -7,7 +7,6 @@ from functools import cache
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch import Tensor
 
 from annotator.instances import Instances
@@ -33,11 +32,13 @@ def with_appearance(found: Instances, features: Tensor, processed: tuple[int, in
             (rows[owners, i], columns[owners, j]), scale, features.shape[-2:], strict=True
         )
     )
-    at = torch.from_numpy(row * features.shape[-1] + column).to(features.device)
-    picked = features.flatten(1).index_select(1, at) - features.mean((1, 2))[:, None]
-    values = picked.T.float().cpu().numpy() @ _projection(features.shape[0])
+    maps = features.flatten(1).float().cpu().numpy()
+    picked = maps.take(row * features.shape[-1] + column, 1) - maps.mean(1, keepdims=True)
     vectors = np.zeros((len(found), WIDTH), np.float32)
-    np.add.at(vectors, owners, values)
+    begin = np.flatnonzero(np.diff(owners, prepend=-1))
+    if len(begin):
+        sums = np.add.reduceat(picked, begin, 1)
+        vectors[owners[begin]] = sums.T @ _projection(features.shape[0])
     length = np.linalg.norm(vectors, axis=1, keepdims=True)
     return replace(found, features=(vectors / np.maximum(length, 1e-6)).astype(np.float16))
 

@@ -16,16 +16,15 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from annotator.detection.compiled import compiled
 from annotator.model.embedding import decode
 
 Floats = npt.NDArray[np.float32]
 Indices = npt.NDArray[np.int64]
 
-FOREGROUND = 0.5  # a pixel takes part where its seed score is above: where the raw map is above 0
-CELLS = 256  # per axis of the grid: cell numbers fit 16 bits, which numpy sorts by radix
-SCORE_STEPS = 65535  # buckets of the seed scores between FOREGROUND and 1, for the same reason
-SORTED_AT_ONCE = 4096  # pixels
-WORTH_SHRINKING = 4096  # pixels
+MOST_CELLS = 256  # per axis of the grid
+ONE = int(np.float32(1).view(np.uint32))  # its bits; those of smaller numbers from 0 on are as much less
+PER_CELL = 4  # foreground pixels, on average, of a grid that is coarser
 
 # phi = exp(-distance) > 0.5 in float32, without the exponential: the largest distance for which it holds.
 LIMIT = np.nextafter(np.nextafter(np.float32(np.log(2)), np.float32(0)), np.float32(0))
@@ -43,7 +42,7 @@ class Cluster(NamedTuple):
 
 @dataclass(frozen=True)
 class Foreground:
-    """The n pixels of a seed map that take part, in order; only these are decoded, and leave the maps' device."""
+    """The n pixels of a seed map that take part, in order; only these are decoded."""
 
     pixels: Indices  # (n,) numbered along the rows of the map
     seed: Floats  # (n,) in [0, 1]
@@ -53,15 +52,14 @@ class Foreground:
 
     @classmethod
     def of(cls, raw: Tensor, n_sigma: int, channel: int, grid: Tensor) -> Foreground:
-        """Of a seed map of raw maps (2 + S + C, H, W), with the grid's coordinates (2, H, W)."""
-        values = raw.flatten(1)
-        logits = values[2 + n_sigma + channel]
-        # Seed scores above FOREGROUND; numpy finds them faster.
-        pixels = torch.from_numpy(np.flatnonzero((logits > 0).cpu().numpy())).to(raw.device)
-        raw_there = torch.stack([row.index_select(0, pixels) for row in (*values[: 2 + n_sigma], logits)])
-        maps = decode(raw_there, n_sigma, grid.flatten(1).index_select(1, pixels))
-        parts = (pixels, maps.seed[0], maps.embedding, maps.sigma, raw_there[2 : 2 + n_sigma] * 10)
-        return cls(*(part.cpu().numpy() for part in parts))
+        """Of a seed map of raw maps (2 + S + C, H, W), with the grid's coordinates (2, H, W), both on the CPU."""
+        values = raw.flatten(1).numpy()
+        pixels = np.flatnonzero(values[2 + n_sigma + channel] > 0)  # seed scores above a half
+        rows = (*range(2 + n_sigma), 2 + n_sigma + channel)
+        raw_there = torch.from_numpy(np.stack([values[row].take(pixels) for row in rows]))
+        maps = decode(raw_there, n_sigma, torch.from_numpy(grid.flatten(1).numpy().take(pixels, 1)))
+        parts = (maps.seed[0], maps.embedding, maps.sigma, raw_there[2 : 2 + n_sigma] * 10)
+        return cls(pixels, *(part.numpy() for part in parts))
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -74,149 +72,192 @@ def cluster(foreground: Foreground, seed_threshold: float, min_pixels: int) -> I
     """
     if len(foreground) <= min_pixels:
         return
-    seed, embedding, sigma = foreground.seed, foreground.embedding, foreground.sigma
-    everything = _Cells.of(embedding)
-    unclaimed = everything
-    claimed = np.zeros(len(foreground), bool)
-    remaining = len(foreground)
-
-    for seed_pixel in _by_score(seed, seed_threshold, claimed):
-        if remaining <= min_pixels:
-            return
-        claimed[seed_pixel] = True
-        ellipse = _Ellipse.at(embedding[:, seed_pixel], sigma[:, seed_pixel])
-        inside = unclaimed.inside(ellipse)
-        fresh = inside[~claimed[inside]]
-        # An instance has more than min_pixels, more than half of them fresh: with fewer there is no need to look.
-        if 2 * len(fresh) > min_pixels:
-            proposal = inside if unclaimed is everything else everything.inside(ellipse)
-            if len(proposal) > min_pixels and 2 * len(fresh) > len(proposal):
-                centre, mean_sigma = _means(
-                    embedding.take(proposal, 1), foreground.log_sigma.take(proposal, 1)
-                )
-                pixels = foreground.pixels[proposal]
-                yield Cluster(
-                    float(seed[seed_pixel]), int(foreground.pixels[seed_pixel]), pixels, centre, mean_sigma
-                )
-        claimed[fresh] = True
-        remaining -= 1 + len(fresh)
-        if 2 * remaining < len(unclaimed.member) and len(unclaimed.member) > WORTH_SHRINKING:
-            unclaimed = unclaimed.without(claimed)
-
-
-def _means(embedding: Floats, log_sigma: Floats) -> tuple[Floats, Floats]:
-    """(2,) mean of embeddings (2, n), and (2,) geometric mean of sigmas, given their logarithms (S, n)."""
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        return embedding.mean(1), np.broadcast_to(np.exp(log_sigma.mean(1)), 2)
-
-
-class _Ellipse(NamedTuple):
-    centre: Floats  # (2,)
-    sigma: Floats  # (2,)
-    radius: npt.NDArray[np.float64]  # (2,) of the box around it, rounded up
-
-    @classmethod
-    def at(cls, centre: Floats, sigma: Floats) -> _Ellipse:
-        both = np.broadcast_to(sigma, 2)
-        with np.errstate(divide="ignore"):
-            radius = np.sqrt(np.log(2) / both.astype(np.float64)) * (1 + 1e-6) + 2e-6
-        return cls(centre, both, radius)
-
-
-@dataclass(frozen=True)
-class _Cells:
-    """Foreground pixels sorted by the cell of embedding space that they lie in."""
-
-    low: Floats  # (2,) corner of the first cell
-    per_unit: Floats  # (2,) cells per grid unit
-    x: Floats  # (n,) embedding, sorted by cell
-    y: Floats
-    member: Indices  # (n,) which foreground pixel each is
-    cell: npt.NDArray[np.uint16]  # (n,) ascending
-    first: Indices  # (CELLS * CELLS + 1,) where each cell begins
-
-    @classmethod
-    def of(cls, embedding: Floats) -> _Cells:
-        low = np.fmin.reduce(embedding, 1)
-        per_unit = CELLS / np.maximum(np.fmax.reduce(embedding, 1) - low, np.float32(1e-6))
-        column, row = (
-            _cell(axis, start, scale) for axis, start, scale in zip(embedding, low, per_unit, strict=True)
-        )
-        cell = (row * CELLS + column).astype(np.uint16)
-        order = np.argsort(cell, kind="stable")
-        return cls._sorted(low, per_unit, embedding[0][order], embedding[1][order], order, cell[order])
-
-    @classmethod
-    def _sorted(cls, low, per_unit, x, y, member, cell) -> _Cells:  # type: ignore[no-untyped-def]
-        first = np.concatenate([[0], np.cumsum(np.bincount(cell, minlength=CELLS * CELLS))])
-        return cls(low, per_unit, x, y, member, cell, first)
-
-    def without(self, claimed: npt.NDArray[np.bool_]) -> _Cells:
-        """The pixels that are not claimed."""
-        keep = ~claimed[self.member]
-        columns = (self.x, self.y, self.member, self.cell)
-        return self._sorted(self.low, self.per_unit, *(column[keep] for column in columns))
-
-    def inside(self, ellipse: _Ellipse) -> Indices:
-        """Which pixels have phi > 0.5, in no particular order."""
-        near = self._near(ellipse)
-        dx, dy = self.x[near] - ellipse.centre[0], self.y[near] - ellipse.centre[1]
-        with np.errstate(over="ignore", invalid="ignore"):
-            distance = dx * dx * ellipse.sigma[0] + dy * dy * ellipse.sigma[1]
-        return self.member[near][distance <= LIMIT]
-
-    def _near(self, ellipse: _Ellipse) -> Indices | slice:
-        """Positions of the pixels in cells that the box around an ellipse touches."""
-        left, top = _cell((ellipse.centre - ellipse.radius).astype(np.float32), self.low, self.per_unit)
-        right, bottom = _cell((ellipse.centre + ellipse.radius).astype(np.float32), self.low, self.per_unit)
-        if left == 0 and right == CELLS - 1:
-            return slice(self.first[top * CELLS], self.first[(bottom + 1) * CELLS])
-        rows = np.arange(top, bottom + 1) * CELLS
-        begin, end = self.first[rows + left], self.first[rows + right + 1]
-        lengths = end - begin
-        before = np.cumsum(lengths) - lengths
-        return np.repeat(begin - before, lengths) + np.arange(lengths.sum())
-
-
-def _cell(values: Floats, low: Floats, per_unit: Floats) -> npt.NDArray[np.int32]:
-    """Monotone: what lies between two values has a cell between theirs."""
-    scaled = (values - low) * per_unit
-    return np.fmin(np.fmax(scaled, 0), CELLS - 1).astype(np.int32)  # fmax gives what is no number to cell 0
-
-
-def _by_score(seed: Floats, threshold: float, claimed: npt.NDArray[np.bool_]) -> Iterator[int]:
-    """Unclaimed pixels by descending score, row-major on ties, down to the threshold.
-
-    Buckets are sorted by radix, and a few at a time exactly when their turn comes: by then most of their pixels
-    are claimed.
-    """
-    bucket = ((1 - seed) * np.float32(SCORE_STEPS / (1 - FOREGROUND))).astype(np.uint16)
-    order = np.argsort(bucket, kind="stable")
-    ends = np.cumsum(np.bincount(bucket))
+    order = _by_score(foreground.seed, seed_threshold)
+    found = _found(foreground.embedding, foreground.sigma, foreground.log_sigma, order, min_pixels)
     begin = 0
-    while begin < len(order):
-        end = int(ends[np.searchsorted(ends, min(begin + SORTED_AT_ONCE, len(order)))])
-        waiting = order[begin:end]
-        waiting = waiting[~claimed[waiting]]
-        waiting = waiting[np.argsort(-seed[waiting], kind="stable")]
-        position = _next_unclaimed(waiting, 0, claimed)
-        while position < len(waiting):
-            pixel = int(waiting[position])
-            if seed[pixel] < threshold:
-                return
-            yield pixel
-            position = _next_unclaimed(waiting, position, claimed)
+    for seed_pixel, end, centre, log_sigma in zip(*found[:4], strict=True):
+        with np.errstate(over="ignore"):
+            sigma = np.exp(log_sigma).astype(np.float32)
+        yield Cluster(
+            float(foreground.seed[seed_pixel]),
+            int(foreground.pixels[seed_pixel]),
+            foreground.pixels[found[4][begin:end]],
+            centre.astype(np.float32),
+            np.broadcast_to(sigma, 2),
+        )
         begin = end
 
 
-def _next_unclaimed(waiting: Indices, position: int, claimed: npt.NDArray[np.bool_]) -> int:
-    """The first position from `position` on whose pixel is not claimed; len(waiting) when there is none."""
-    window = 16
-    while position < len(waiting):
-        taken = claimed[waiting[position : position + window]]
-        first = int(taken.argmin())
-        if not taken[first]:
-            return position + first
-        position += window
-        window *= 4
-    return len(waiting)
+@compiled
+def _by_score(seed: Floats, threshold: float) -> Indices:
+    """Pixels by descending score, row-major on ties, down to the threshold: sorted by two halves of their bits."""
+    bits = seed.view(np.uint32)
+    pixels = np.flatnonzero(seed >= threshold)
+    for shift in (0, 12):  # of 24 bits, that tell floats between a half and 1 apart
+        ends = np.zeros(4097, np.int64)
+        for pixel in pixels:
+            ends[((ONE - bits[pixel]) >> shift & 4095) + 1] += 1
+        for k in range(4096):
+            ends[k + 1] += ends[k]
+        by_bits = np.empty_like(pixels)
+        for pixel in pixels:
+            digit = (ONE - bits[pixel]) >> shift & 4095
+            by_bits[ends[digit]] = pixel
+            ends[digit] += 1
+        pixels = by_bits
+    return pixels
+
+
+class _Cells(NamedTuple):
+    """n pixels sorted by the cell of embedding space they lie in; within a cell those that nobody has claimed first."""
+
+    side: int  # cells along each axis
+    low: Floats  # (2,) corner of the first cell
+    per_unit: Floats  # (2,) cells per grid unit
+    first: Indices  # (side * side + 1,) where each cell begins
+    live: Indices  # (side * side,) where its claimed pixels begin
+    member: Indices  # (n,) which pixel each is
+    place: Indices  # (n,) where each pixel is
+    cell: Indices  # (n,) in which each pixel is
+
+
+@compiled
+def _found(
+    embedding: Floats, sigma: Floats, log_sigma: Floats, order: Indices, min_pixels: int
+) -> tuple[Indices, Indices, npt.NDArray[np.float64], npt.NDArray[np.float64], Indices]:
+    """K instances, given n pixels, and those that may found one in their `order`.
+
+    Their founders (K,), where each one's pixels end (K,), means of embeddings (K, 2) and of log sigmas (K, S), and the
+    pixels of all of them, one behind the other.
+    """
+    n = embedding.shape[1]
+    cells = _sorted_by_cell(embedding)
+    founders, ends, means = np.empty(n, np.int64), np.empty(n, np.int64), np.empty((n, 2 + len(sigma)))
+    pixels, inside = np.empty(n, np.int64), np.empty(n, np.int64)
+    found, total, remaining = 0, 0, n
+    for founder in order:
+        if cells.place[founder] >= cells.live[cells.cell[founder]]:
+            continue  # claimed
+        if remaining <= min_pixels:
+            break
+        _claim(cells, founder)
+        fresh = _inside(cells, embedding, sigma, founder, inside, 0, True)
+        # An instance has more than min_pixels, more than half of them fresh: with fewer there is no need to look.
+        if 2 * fresh > min_pixels:
+            count = _inside(cells, embedding, sigma, founder, inside, fresh, False)
+            if count > min_pixels and 2 * fresh > count:
+                pixels = _with_room(pixels, total, count)
+                pixels[total : total + count] = inside[:count]
+                total += count
+                founders[found], ends[found] = founder, total
+                for k in range(2):
+                    means[found, k] = _mean(embedding[k], inside, count)
+                for k in range(len(sigma)):
+                    means[found, 2 + k] = _mean(log_sigma[k], inside, count)
+                found += 1
+        for k in range(fresh):
+            _claim(cells, inside[k])
+        remaining -= 1 + fresh
+    return founders[:found], ends[:found], means[:found, :2], means[:found, 2:], pixels[:total]
+
+
+@compiled
+def _sorted_by_cell(embedding: Floats) -> _Cells:
+    """All pixels (2, n), unclaimed."""
+    n = embedding.shape[1]
+    side = min(MOST_CELLS, max(1, int(np.sqrt(n / PER_CELL))))
+    low, per_unit = np.empty(2, np.float32), np.empty(2, np.float32)
+    for axis in range(2):
+        least, most = np.float32(np.nan), np.float32(np.nan)
+        for value in embedding[axis]:  # fmin and fmax: what is no number counts for nothing
+            least, most = np.fmin(least, value), np.fmax(most, value)
+        low[axis], per_unit[axis] = least, np.float32(side) / np.fmax(most - least, np.float32(1e-6))
+    cell, first = np.empty(n, np.int64), np.zeros(side * side + 1, np.int64)
+    for pixel in range(n):
+        column = _cell(embedding[0, pixel], low[0], per_unit[0], side)
+        cell[pixel] = _cell(embedding[1, pixel], low[1], per_unit[1], side) * side + column
+        first[cell[pixel] + 1] += 1
+    for k in range(side * side):
+        first[k + 1] += first[k]
+    live = first[:-1].copy()
+    member, place = np.empty(n, np.int64), np.empty(n, np.int64)
+    for pixel in range(n):
+        place[pixel] = live[cell[pixel]]
+        member[place[pixel]] = pixel
+        live[cell[pixel]] += 1
+    return _Cells(side, low, per_unit, first, live, member, place, cell)
+
+
+@compiled
+def _cell(value: np.float32, low: np.float32, per_unit: np.float32, side: int) -> int:
+    """Monotone: what lies between two values has a cell between theirs. What is no number has cell 0."""
+    scaled = (value - low) * per_unit
+    if not scaled > 0:
+        return 0
+    return side - 1 if scaled >= side - 1 else int(scaled)
+
+
+@compiled
+def _claim(cells: _Cells, pixel: int) -> None:
+    """Move a pixel behind the unclaimed ones of its cell."""
+    cell, place = cells.cell[pixel], cells.place[pixel]
+    cells.live[cell] -= 1
+    last = cells.live[cell]
+    other = cells.member[last]
+    cells.member[place], cells.place[other] = other, place
+    cells.member[last], cells.place[pixel] = pixel, last
+
+
+@compiled
+def _inside(
+    cells: _Cells,
+    embedding: Floats,
+    sigma: Floats,
+    founder: int,
+    found: Indices,
+    count: int,
+    unclaimed: bool,
+) -> int:
+    """Write those pixels with phi > 0.5 that are, or aren't, unclaimed to `found` from `count` on; the count then."""
+    centre_x, centre_y = embedding[0, founder], embedding[1, founder]
+    sigma_x, sigma_y = sigma[0, founder], sigma[-1, founder]
+    left, right = _span(cells, 0, centre_x, sigma_x)
+    top, bottom = _span(cells, 1, centre_y, sigma_y)
+    for row in range(top, bottom + 1):
+        for cell in range(row * cells.side + left, row * cells.side + right + 1):
+            begin = cells.first[cell] if unclaimed else cells.live[cell]
+            end = cells.live[cell] if unclaimed else cells.first[cell + 1]
+            for k in range(begin, end):
+                pixel = cells.member[k]
+                dx, dy = embedding[0, pixel] - centre_x, embedding[1, pixel] - centre_y
+                if dx * dx * sigma_x + dy * dy * sigma_y <= LIMIT:
+                    found[count] = pixel
+                    count += 1
+    return count
+
+
+@compiled
+def _span(cells: _Cells, axis: int, centre: np.float32, sigma: np.float32) -> tuple[int, int]:
+    """The first and the last cell, along an axis, of the box around an ellipse, which is rounded up."""
+    radius = np.sqrt(np.log(2) / np.float64(sigma)) * (1 + 1e-6) + 2e-6
+    low, per_unit = cells.low[axis], cells.per_unit[axis]
+    first = _cell(np.float32(centre - radius), low, per_unit, cells.side)
+    return first, _cell(np.float32(centre + radius), low, per_unit, cells.side)
+
+
+@compiled
+def _mean(values: Floats, pixels: Indices, count: int) -> float:
+    total = 0.0
+    for k in range(count):
+        total += values[pixels[k]]
+    return total / count
+
+
+@compiled
+def _with_room(pixels: Indices, total: int, count: int) -> Indices:
+    """The same, with room for `count` more behind `total`: instances may share pixels."""
+    if total + count <= len(pixels):
+        return pixels
+    grown = np.empty(2 * (total + count), np.int64)
+    grown[:total] = pixels[:total]
+    return grown
