@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol
 
@@ -16,6 +17,7 @@ from rich.progress import (
     Progress,
     ProgressColumn,
     Task,
+    TaskID,
     TextColumn,
     TimeRemainingColumn,
 )
@@ -74,37 +76,50 @@ class NullDisplay:
         """Show nothing."""
 
 
+@dataclass
+class _UnderWay:
+    """A source whose frames are being labelled."""
+
+    expected: int | None
+    began: float
+    first: int | None = None  # frames that were there when we began to count
+
+
 class Lines(NullDisplay):
     """Plain lines on stderr: one when a source begins, one every few seconds, one when it ends."""
 
     def __init__(self) -> None:
-        self._expected: int | None = None
-        self._first: int | None = None  # frames that were there when we began to count
-        self._began = self._printed_at = 0.0
+        self._under_way: dict[str, _UnderWay] = {}  # several, where several workers label
+        self._printed_at = 0.0
 
     def show(self, event: Event) -> None:
         """Print a line, if it is time for one."""
         match event:
+            case RunStarted(workers=int(count)):
+                self._print(cluster_line(count))
             case SourceStarted():
-                self._expected, self._first = event.expected, None
-                self._began = self._printed_at = time.monotonic()
+                self._printed_at = time.monotonic()
+                self._under_way[event.name] = _UnderWay(event.expected, self._printed_at)
                 self._print(
                     f"{event.name}: labelling" + (f" {event.expected} frames" if event.expected else "")
                 )
             case FramesLabelled():
-                if self._first is None:
-                    self._first = event.frames - event.fresh
                 now = time.monotonic()
+                source = self._under_way.setdefault(event.name, _UnderWay(None, now))
+                if source.first is None:
+                    source.first = event.frames - event.fresh
                 if now - self._printed_at >= SECONDS_BETWEEN_LINES:
                     self._printed_at = now
-                    self._print(self._frames_line(event, (event.frames - self._first) / (now - self._began)))
+                    rate = (event.frames - source.first) / max(now - source.began, 1e-3)
+                    self._print(self._frames_line(event, source.expected, rate))
             case SourceEnded():
+                self._under_way.pop(event.record.name, None)
                 self._print(outcome(event.record, event.changed))
 
-    def _frames_line(self, event: FramesLabelled, rate: float) -> str:
+    def _frames_line(self, event: FramesLabelled, expected: int | None, rate: float) -> str:
         line = f"{event.name}: {event.frames} frames, {rate:.1f} frames/s"
-        if self._expected and self._expected > event.frames and rate > 0:
-            line += f", {(self._expected - event.frames) / rate:.0f} s left"
+        if expected and expected > event.frames and rate > 0:
+            line += f", {(expected - event.frames) / rate:.0f} s left"
         return line
 
     def _print(self, line: str) -> None:
@@ -112,7 +127,7 @@ class Lines(NullDisplay):
 
 
 class Bar(NullDisplay):
-    """A rich bar on a terminal, with frames per second and time left."""
+    """A rich bar on a terminal for each source under work, with frames per second and time left."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -124,7 +139,8 @@ class Bar(NullDisplay):
             TimeRemainingColumn(),
             console=console,
         )
-        self._task = self._progress.add_task("loading the network", total=None)
+        self._waiting = self._progress.add_task("loading the network", total=None)
+        self._bars: dict[str, TaskID] = {}  # of the sources under work
 
     def __enter__(self) -> Bar:
         self._progress.start()
@@ -133,29 +149,40 @@ class Bar(NullDisplay):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._progress.remove_task(self._task)
+        for task in self._progress.task_ids:
+            self._progress.remove_task(task)
         self._progress.stop()
 
     def show(self, event: Event) -> None:
-        """Move the bar."""
+        """Move the bar of the event's source."""
         match event:
             case RunStarted():
-                self._progress.update(self._task, description="ready")
+                ready = "ready" if event.workers is None else cluster_line(event.workers)
+                self._progress.update(self._waiting, description=ready)
             case SourceStarted():
-                self._progress.remove_task(self._task)
-                self._task = self._progress.add_task(escape(event.name), total=event.expected)
+                self._progress.update(self._bar(event.name), total=event.expected)
             case FramesLabelled():
-                task = next(task for task in self._progress.tasks if task.id == self._task)
+                bar = self._bar(event.name)
+                task = next(task for task in self._progress.tasks if task.id == bar)
                 # A container's frame count may lie: then the bar follows what is decoded.
                 total = None if task.total is None else max(task.total, event.frames)
-                self._progress.update(self._task, completed=event.frames, total=total)
+                self._progress.update(bar, completed=event.frames, total=total)
             case StepStarted():
-                self._progress.update(self._task, description=escape(f"{event.name}: {event.step}"))
+                step = escape(f"{event.name}: {event.step}")
+                self._progress.update(self._bar(event.name), description=step)
             case SourceEnded():
-                self._progress.update(self._task, description=escape(event.record.name), visible=False)
+                if event.record.name in self._bars:
+                    self._progress.remove_task(self._bars.pop(event.record.name))
                 self._console.print(
                     one_line(with_flags(outcome(event.record, event.changed))), markup=False, highlight=False
                 )
+
+    def _bar(self, name: str) -> TaskID:
+        """The bar of a source, which is added when it is needed."""
+        self._progress.update(self._waiting, visible=False)
+        if name not in self._bars:
+            self._bars[name] = self._progress.add_task(escape(name), total=None)
+        return self._bars[name]
 
 
 class Rate(ProgressColumn):
@@ -164,6 +191,11 @@ class Rate(ProgressColumn):
     def render(self, task: Task) -> Text:
         """The rate of the last half minute."""
         return Text(f"{task.speed:.1f} frames/s" if task.speed else "", style="progress.data.speed")
+
+
+def cluster_line(workers: int) -> str:
+    """Who labels, where a cluster does."""
+    return f"Ray: {workers} {'worker' if workers == 1 else 'workers'}"
 
 
 def outcome(record: SourceRecord, changed: bool) -> str:

@@ -108,14 +108,24 @@ def count_of_workers(ray: Any, job: AnnotationJob) -> tuple[int, dict[str, float
     gpus, cpus = int(there.get("GPU", 0)), int(there.get("CPU", 0))
     if gpus and job.device != "cpu":
         needs = {"num_gpus": 1.0, "num_cpus": float(min(job.engine.worker_threads, max(cpus // gpus, 0)))}
-        return job.engine.workers or gpus, needs
+        return _as_asked(job, gpus, "GPUs"), needs
     needs = {"num_cpus": float(job.engine.worker_threads)}
     most = cpus // job.engine.worker_threads
     if most < 1:
         raise UsageError(
             f"`worker_threads` {job.engine.worker_threads}: the cluster has {cpus} CPUs in all; give fewer"
         )
-    return job.engine.workers or most, needs
+    return _as_asked(job, most, "CPUs"), needs
+
+
+def _as_asked(job: AnnotationJob, most: int, of: str) -> int:
+    """How many workers a job asks for; without asking, as many as there is room for."""
+    asked = job.engine.workers or most
+    if asked > most:
+        log.warning(
+            "`workers` %d: the cluster has %s for %d; the others wait until it grows", asked, of, most
+        )
+    return asked
 
 
 def require_same_versions(here: dict[str, str], place: tuple[str, int, dict[str, str]]) -> None:

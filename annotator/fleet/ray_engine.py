@@ -66,8 +66,9 @@ def annotate_on_ray(job: AnnotationJob) -> Generator[Event, None, None]:
         crew = _Crew(ray, job, count, needs)
         facts = crew.first_facts()
         folder = scratch_of(job) / "labels" if out else job.out
-        with Run(folder, run_metadata(job, facts, findings), sources, part) as run:
-            yield RunStarted(run, tuple(findings.passed_over))
+        metadata = {**run_metadata(job, facts, findings), "workers": count}
+        with Run(folder, metadata, sources, part) as run:
+            yield RunStarted(run, tuple(findings.passed_over), count)
             driver = _Driver(ray, job, run, crew, out)
             try:
                 yield from driver.work_off(_tasks(recordings, job, run, out, asked_of(job, facts)))
@@ -107,6 +108,7 @@ class _Recording:
     waiting: deque[Span] = field(default_factory=deque)
     chunks: list[Detected] = field(default_factory=list)
     under_work: int = 0
+    seconds: float = 0.0  # that workers were at it, one by one
     deaths: tuple[str, ...] = ()
     is_over: bool = False
 
@@ -278,8 +280,7 @@ class _Driver:
 
     def _finish(self, recording: _Recording, idle: Iterator[_Member]) -> None:
         """Have a worker finish a recording; where that would idle a GPU, a process that is begun for it."""
-        name = recording.task.name
-        parts = recording.task, recording.plan, tuple(recording.chunks), self._run.elapsed(name)
+        parts = recording.task, recording.plan, tuple(recording.chunks), recording.seconds
         if self._crew.has_gpus:
             reference = self._finish_alone.remote(replace(self._job, past=Attempts()), *parts)
             self._call(reference, _Call(recording, FINISH, None, None))
@@ -298,10 +299,15 @@ class _Driver:
         if call.worker is not None:
             call.worker.call, call.worker.alive, call.worker.memory = reference, time.monotonic(), 0
 
+    def _over(self, call: _Call) -> None:
+        """Nobody is at a call any more."""
+        call.recording.under_work -= 1
+        call.recording.seconds += time.monotonic() - call.since
+
     def _take(self, reference: Any, call: _Call) -> None:
         """Take what a call gave, or what it failed of."""
         recording, errors = call.recording, self._ray.exceptions
-        recording.under_work -= 1
+        self._over(call)
         if call.worker is not None:
             call.worker.call = None
         try:
@@ -368,7 +374,7 @@ class _Driver:
         recording.is_over = True
         recording.waiting.clear()
         self._metrics.failure()
-        self._run.failed(recording.task, why)
+        self._run.failed(recording.task, why, recording.seconds)
         record = self._run.record(recording.task)
         record_failure(record, self._out)
         self._events.append(SourceEnded(record, changed=True))
@@ -376,7 +382,7 @@ class _Driver:
     def _finished(self, recording: _Recording, found: Finished) -> None:
         recording.is_over = True
         self._run.counted(recording.task, found.counts)
-        self._run.done(recording.task, found.changed)
+        self._run.done(recording.task, found.changed, recording.seconds)
         self._events.append(SourceEnded(self._run.record(recording.task), found.changed))
 
     def _watch(self) -> None:
@@ -386,7 +392,7 @@ class _Driver:
                 self._ask(call.worker)
             if why := self._beyond(call):
                 del self._calls[reference]
-                call.recording.under_work -= 1
+                self._over(call)
                 if call.worker is None:
                     with suppress(Exception):
                         self._ray.cancel(reference, force=True)

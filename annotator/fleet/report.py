@@ -33,7 +33,15 @@ from annotator.store.records import (
 
 JSON_NAME, CSV_NAME = "fleet.json", "fleet.csv"
 STATES = (DONE, FAILED, INTERRUPTED, RUNNING, PENDING)
-OF_A_RUN = ("tool", "versions", "state", "started", "ended", "sources")  # what every run writes itself
+OF_A_RUN = (
+    "tool",
+    "versions",
+    "state",
+    "started",
+    "ended",
+    "workers",
+    "sources",
+)  # what every run writes itself
 
 
 @dataclass(frozen=True)
@@ -55,6 +63,7 @@ class FleetReport:
 
     rows: Sequence[Row]  # by name
     absent: Mapping[int, Sequence[int]]  # shards without a file, by the number of shards
+    workers: int = 0  # of a cluster, which takes in more recordings than it works at; 0 for a recording each
 
     @property
     def states(self) -> Mapping[str, int]:
@@ -82,9 +91,8 @@ class FleetReport:
         working = self.states[RUNNING]
         if not done or not working:
             return None
-        return round(
-            (self.states[PENDING] + self.states[INTERRUPTED] + working / 2) * sum(done) / len(done) / working
-        )
+        left = self.states[PENDING] + self.states[INTERRUPTED] + working / 2
+        return round(left * sum(done) / len(done) / (self.workers or working))
 
     @property
     def exit_code(self) -> int:
@@ -125,7 +133,7 @@ def _on_folder(out: Path, csv_file: Path | None) -> FleetReport:
     for path in files:
         records |= read_records(path, is_over=False)
     absent = _absent(files)
-    found = FleetReport([_row(records[name]) for name in sorted(records)], absent)
+    found = FleetReport([_row(records[name]) for name in sorted(records)], absent, _workers(files))
     _take_in(out, files)
     write_json(out / JSON_NAME, found.as_json())
     _write_csv(found.rows, csv_file or out / CSV_NAME)
@@ -177,6 +185,12 @@ def _absent(files: Sequence[Path]) -> dict[int, list[int]]:
             there.setdefault(int(found[2]), set()).add(int(found[1]))
     absent = {count: sorted(set(range(1, count + 1)) - seen) for count, seen in there.items()}
     return {count: which for count, which in absent.items() if which}
+
+
+def _workers(files: Sequence[Path]) -> int:
+    """Those that runs under way have on clusters."""
+    counts = [about.get("workers") for path in files if (about := read_object(path)).get("state") == RUNNING]
+    return sum(count for count in counts if type(count) is int and count > 0)
 
 
 def _take_in(out: Path, files: Sequence[Path]) -> None:

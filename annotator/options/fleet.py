@@ -88,7 +88,7 @@ class EngineOptions:
     workers: int | None = field(
         default=None,
         metadata=option(
-            "Ray: processes that detect  [default: one for each GPU, or one for every --worker-threads CPUs]",
+            "Ray: processes that label  [default: one for each GPU, or one for every --worker-threads CPUs]",
             minimum=1,
             maximum=100_000,
         ),

@@ -17,6 +17,7 @@ class RunStarted:
     passed_over: tuple[
         Path, ...
     ] = ()  # beside its sources: pictures that nothing reads, folders below images
+    workers: int | None = None  # of the cluster that labels; None: this process does
 
 
 @dataclass(frozen=True)

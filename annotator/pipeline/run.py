@@ -214,28 +214,35 @@ class Run:
         since = self._begun[name][1] if name in self._begun else time.monotonic()
         return round(time.monotonic() - since, 3)
 
-    def done(self, source: Named, worked: bool = True) -> None:
-        """A source is labelled and published; if that needed no work, its earlier record stays."""
+    def done(self, source: Named, worked: bool = True, seconds: float | None = None) -> None:
+        """A source is labelled and published; if that needed no work, its earlier record stays.
+
+        It took `seconds` of work, where that isn't the time since it was begun.
+        """
         (self.folder(source) / TRACEBACK_NAME).unlink(missing_ok=True)
         before = self._begun[source.name][0] if source.name in self._begun else None
         if not worked and before and before.state == DONE:
             self._records[source.name] = replace(before, path=_path(source))
         else:
-            self._end(source.name, state=DONE)
+            self._end(source.name, seconds, state=DONE)
         self._changed(source)
 
-    def failed(self, source: Named, why: str) -> None:
-        """A source could not be labelled; `why` is a sentence. A folder without anything in it is removed."""
+    def failed(self, source: Named, why: str, seconds: float | None = None) -> None:
+        """A source could not be labelled; `why` is a sentence. A folder without anything in it is removed.
+
+        It took `seconds` as in `done`.
+        """
         folder = self.folder(source)
         with suppress(OSError):
             while folder != self.out and folder.is_dir() and not any(folder.iterdir()):
                 folder.rmdir()
                 folder = folder.parent
-        self._end(source.name, state=FAILED, error=why)
+        self._end(source.name, seconds, state=FAILED, error=why)
         self._changed(source)
 
-    def _end(self, name: str, **changes: Any) -> None:
-        self._records[name] = replace(self._records[name], seconds=self.elapsed(name), **changes)
+    def _end(self, name: str, seconds: float | None = None, **changes: Any) -> None:
+        took = self.elapsed(name) if seconds is None else round(seconds, 3)
+        self._records[name] = replace(self._records[name], seconds=took, **changes)
 
     def _changed(self, source: Named) -> None:
         """Record a change: in run.json where that is small, else mostly in its journal."""

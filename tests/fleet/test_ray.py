@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -20,12 +21,12 @@ import pytest
 
 from annotator.detection import Detector
 from annotator.errors import UsageError
-from annotator.fleet.cluster import connected, require_same_versions
+from annotator.fleet.cluster import connected, count_of_workers, require_same_versions
 from annotator.fleet.engine import annotate
 from annotator.fleet.tasks import Task
 from annotator.fleet.worker import Worker, finish_alone
 from annotator.options import AnnotationJob, DetectionOptions, EngineOptions, FaultOptions, StorageOptions
-from annotator.pipeline.events import FramesLabelled, SourceEnded
+from annotator.pipeline.events import FramesLabelled, RunStarted, SourceEnded
 from cli.annotate import command
 from tests.faults import text_named_mp4
 from tests.fleet.test_full_disk import goes_on_behind_a_full_disk
@@ -278,6 +279,32 @@ def test_where_a_gpu_detects_other_processes_finish_within_the_same_time(
     assert {record.state for record in ended.values()} == {"done"}
     list(annotate(AnnotationJob((tmp_path / "in" / "a.mp4",), tmp_path / "alone")))
     assert label_files(tmp_path / "alone").items() <= label_files(tmp_path / "fleet").items()
+
+
+def test_seconds_of_recordings_are_those_that_workers_were_at_them(tmp_path: Path, cluster: Any) -> None:
+    for k in range(4):
+        write_video(tmp_path / "in" / f"{k}.mp4", frames=60)
+    engine = EngineOptions("ray", workers=1, chunk_frames=20)
+    began, seconds = 0.0, []
+    for event in annotate(AnnotationJob((tmp_path / "in",), tmp_path / "fleet", engine=engine)):
+        if isinstance(event, RunStarted):
+            assert event.workers == 1
+            began = time.monotonic()
+        if isinstance(event, SourceEnded):
+            seconds.append(event.record.seconds)
+    assert 0 < sum(seconds) < time.monotonic() - began, "also where one waited while another was under work"
+
+
+def test_more_workers_than_there_is_room_for_are_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    there = SimpleNamespace(cluster_resources=lambda: {"CPU": 4.0})
+    for asked, said in ((None, 0), (2, 0), (5, 1)):
+        engine = EngineOptions("ray", workers=asked, worker_threads=2)
+        count, _ = count_of_workers(there, AnnotationJob((tmp_path,), tmp_path / "out", engine=engine))
+        assert count == (asked or 2)
+        assert len(caplog.records) == said
+    assert "`workers` 5: the cluster has CPUs for 2; the others wait" in caplog.text
 
 
 def test_no_cluster_at_an_address_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -123,6 +123,17 @@ def test_a_report_forecasts_while_a_run_goes_on(tmp_path: Path) -> None:
     assert found.seconds_left is not None
 
 
+def test_a_forecast_goes_by_the_workers_of_a_cluster(tmp_path: Path) -> None:
+    for workers, left in ((3, 6 * 9.0 / 3), ("3", 6 * 9.0 / 4), (-3, 6 * 9.0 / 4)):
+        with Run(tmp_path / str(workers), {"workers": workers}, recordings()) as run:
+            for recording in recordings()[:8]:
+                run.started(recording)
+            for recording in recordings()[:4]:
+                run.done(recording, seconds=9.0)  # of work; it waited for its turn before
+            found = report(tmp_path / str(workers))
+        assert (found.states["running"], found.seconds_left) == (4, round(left))
+
+
 def test_there_must_be_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     answer = in_process(command, capsys)("report", tmp_path)
     assert answer.returncode == 2
