@@ -18,6 +18,7 @@ from annotator.options import AnnotationJob
 from annotator.video import Source
 
 WAIT_S = 0.2
+FETCH_LOCK = "fetch.lock"
 Beat = Callable[[], None]  # tells that whoever waits is alive
 
 
@@ -71,7 +72,7 @@ class Scratch:
         self._copies.mkdir(parents=True, exist_ok=True)
         with _held(FileLock(_lock_of(copy), is_shared=True), beat):
             # One fetches at a time, so that all know what room there is.
-            with _held(FileLock(self._copies / "fetch.lock"), beat):
+            with _held(FileLock(self._copies / FETCH_LOCK), beat):
                 if not copy.is_dir():
                     self._fetch(recording, copy, beat)
             self._last = copy
@@ -111,12 +112,24 @@ class Scratch:
             _remove_unused(self._last)
         self._last = None
 
+    def clear(self) -> None:
+        """Remove copies that nobody reads, whoever fetched them, and what processes left that were killed."""
+        if self._copies.is_dir():
+            self._drop_unused()
+            with suppress(UsageError, OSError), _taken(FileLock(self._copies / FETCH_LOCK)):
+                for part in self._copies.glob("*.part"):
+                    shutil.rmtree(part, ignore_errors=True)
+        self._clear_work()
+
+    def _clear_work(self) -> None:
+        for left in self._work.glob("*.lock"):
+            _remove_unused(left.with_suffix(""))
+
     @contextmanager
     def work(self) -> Iterator[Path]:
         """An empty folder of one's own, gone behind it; those of processes that were killed go before it."""
         self._work.mkdir(parents=True, exist_ok=True)
-        for left in self._work.glob("*.lock"):
-            _remove_unused(left.with_suffix(""))
+        self._clear_work()
         folder = self._work / uuid.uuid4().hex
         lock = FileLock(_lock_of(folder))
         lock.take()
@@ -134,16 +147,22 @@ def _lock_of(folder: Path) -> Path:
 
 def _remove_unused(folder: Path) -> bool:
     """Remove a folder, unless a process holds its lock."""
-    lock = FileLock(_lock_of(folder))
     try:
-        lock.take()
+        with _taken(FileLock(_lock_of(folder))):
+            shutil.rmtree(folder, ignore_errors=True)
     except (UsageError, OSError):
         return False
+    return True
+
+
+@contextmanager
+def _taken(lock: FileLock) -> Iterator[None]:
+    """Hold a lock. Raises UsageError where another process holds it, OSError where it can't be taken."""
+    lock.take()
     try:
-        shutil.rmtree(folder, ignore_errors=True)
+        yield
     finally:
         lock.release()
-    return True
 
 
 @contextmanager

@@ -117,8 +117,8 @@ class Worker:
         return (self._done, activity(process, self._thread)), resident_bytes(process)
 
     def tidy(self) -> None:
-        """Leave nothing on this machine that only this process needed."""
-        self._scratch.tidy()
+        """Leave nothing on this machine that nobody needs, also of workers that were killed."""
+        self._scratch.clear()
 
     def _beat(self) -> None:
         self._done, self._thread = self._done + 1, threading.get_native_id()

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from annotator.files import FileLock
 from annotator.fleet.listing import LocalRecording
+from annotator.fleet.scratch import scratch_of
 from annotator.fleet.tasks import SharedFolder, Task
 from annotator.fleet.worker import Detected, Worker, unproven
-from annotator.options import AnnotationJob, Attempts, DetectionOptions, EngineOptions
+from annotator.options import AnnotationJob, Attempts, DetectionOptions, EngineOptions, StorageOptions
 from annotator.pipeline.annotate import annotate
 from annotator.video.container import Video
 from tests.faults.videos import garble_packet
@@ -75,3 +77,19 @@ def test_damage_has_what_is_behind_it_decoded_from_the_start(tmp_path: Path, num
     said = in_chunks(job(tmp_path, video, "fleet"), video)
     assert sum(chunk.span.is_anew for chunk in said) >= 1
     assert label_files(tmp_path / "fleet") == label_files(tmp_path / "alone")
+
+
+def test_what_killed_workers_left_in_scratch_is_gone_behind_a_run(tmp_path: Path) -> None:
+    job = AnnotationJob((tmp_path,), tmp_path / "out", storage=StorageOptions(tmp_path / "scratch"))
+    worker, place = Worker(job, loader_of(ToyRuntime())), scratch_of(job)
+    for folder in ("copies/read", "copies/left", "copies/fetched.part", "work/left"):
+        (place / folder).mkdir(parents=True)
+        (place / folder / "a.mp4").touch()
+    (place / "work/left.lock").touch()
+    reader = FileLock(place / "copies/read.lock", is_shared=True)
+    reader.take()
+    worker.tidy()
+    assert list(place.rglob("*.mp4")) == [place / "copies/read/a.mp4"]
+    reader.release()
+    worker.tidy()
+    assert not list(place.rglob("*.*"))
