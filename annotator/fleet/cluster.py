@@ -41,9 +41,11 @@ def connected(job: AnnotationJob) -> Iterator[Any]:
         return
     # Without an address Ray would join whatever cluster was left on this machine.
     address = job.engine.address or os.environ.get("RAY_ADDRESS") or "local"
-    settings: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False, "include_dashboard": False}
-    if address != "local":
-        del settings["include_dashboard"]
+    settings: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False}
+    if address == "local":
+        settings["include_dashboard"] = False
+        if job.engine.workers is not None:  # all that are asked for begin, however many CPUs there are
+            settings["num_cpus"] = job.engine.workers * job.engine.worker_threads
     with _heard() as said_aside:
         try:
             ray.init(address, **settings)

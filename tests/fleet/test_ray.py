@@ -363,6 +363,21 @@ def test_without_an_address_no_stale_cluster_is_joined(
     assert asked == ["there:1", "here:2", "local"]
 
 
+def test_a_cluster_of_this_machine_has_room_for_the_workers_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[dict[str, Any]] = []
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", lambda address, **settings: asked.append(settings))
+    monkeypatch.setattr(ray, "shutdown", lambda: None)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    for engine in ({}, {"workers": 3, "worker_threads": 2}, {"workers": 2}, {"workers": 8, "address": "a:1"}):
+        job = AnnotationJob((tmp_path,), tmp_path, engine=EngineOptions("ray", **engine))
+        with connected(job):
+            pass
+    assert [settings.get("num_cpus") for settings in asked] == [None, 6, 2, None]
+
+
 def test_machines_must_be_alike() -> None:
     here = {"python": "3.11.7", "torch": "2.4"}
     require_same_versions(here, ("node1", 7, here))
