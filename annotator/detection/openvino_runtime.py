@@ -81,6 +81,8 @@ class OpenVinoRuntime:
             model_of = _quantized_model if precision == "int8" else _converted_model
             model = model_of(core, checkpoint)
             self._compiled = _compiled(core, model, precision)
+        # What is left to PyTorch is too small to be shared: its threads would wait, spinning, on OpenVINO's cores.
+        torch.set_num_threads(1)
         self._requests = threading.local()  # a request is of one thread at a time
 
     @torch.inference_mode()
