@@ -92,18 +92,19 @@ class OpenVinoRuntime:
         size = processed_size((images.shape[-2], images.shape[-1]), scale, spec.trained_size)
         x = padded(resize(images, size), spec.multiple).contiguous()
         # One image at a time comes out with the same bits in any batch.
-        outputs = [self._infer(part) for part in x.split(1)]
-        fields = trimmed(torch.cat([body for body, _ in outputs]), size, spec).contiguous()
-        features = torch.cat([of_image for _, of_image in outputs])
+        outputs = [self._infer(part, size) for part in x.split(1)]
+        fields, features = (torch.cat(parts) for parts in zip(*outputs, strict=True))
         return RawMaps(fields, spec, size, spec.stride, features)
 
-    def _infer(self, image: Tensor) -> tuple[Tensor, Tensor]:
+    def _infer(self, image: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        """The maps of a padded image, as large as those of one of `size` (H, W), and the encoder's features."""
         request = getattr(self._requests, "request", None)
         if request is None:
             request = self._requests.request = self._compiled.create_infer_request()
         outputs = request.infer({0: image.numpy()}, share_inputs=True)
-        body, features = (torch.from_numpy(np.array(outputs[k])) for k in (0, 1))
-        return body, features
+        # The request's own memory is written to again.
+        body, features = (torch.from_numpy(outputs[k]) for k in (0, 1))
+        return trimmed(body, size, self.checkpoint.spec).clone(), features.clone()
 
 
 def graph_folder() -> Path:

@@ -25,12 +25,17 @@ def resize(images: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
 
     Shrinking takes the weighted mean of all pixels that an output pixel covers (triangle filter), enlarging
     interpolates linearly; pixel centres are aligned as everywhere in this package (half-pixel). An image
-    comes out with the same bits whatever batch it is in.
+    comes out with the same bits whatever batch it is in; on the CPU rounded to a 255th.
     """
-    # The same memory layout for any batch, because it decides which kernel runs.
-    values = images.to(torch.float32).div_(255).contiguous()
-    if tuple(values.shape[-2:]) == tuple(size):
-        return values
-    return functional.interpolate(values, size, mode="bilinear", antialias=True, align_corners=False).clamp_(
-        0, 1
-    )
+    if images.device.type == "cpu":
+        # PyTorch shrinks bytes many times as fast as floats, and rounds to bytes. The same memory layout for any batch,
+        # because it decides which kernel runs.
+        images = _resized(images.contiguous(memory_format=torch.channels_last), size)
+        return images.contiguous().to(torch.float32).div_(255)
+    return _resized(images.to(torch.float32).div_(255).contiguous(), size).clamp_(0, 1)
+
+
+def _resized(images: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    if tuple(images.shape[-2:]) == tuple(size):
+        return images
+    return functional.interpolate(images, size, mode="bilinear", antialias=True, align_corners=False)
