@@ -15,6 +15,15 @@ def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> None:
     os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_waiting_for_disks() -> Iterator[None]:
+    """No test cuts the power, and waiting for a busy disk, with what others write to it, takes minutes of a run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda file: None)
+        patch.setattr(os, "sync", lambda: None, raising=False)  # not on Windows
+        yield
+
+
 @pytest.fixture(scope="session")
 def toy_processes() -> Iterator[Any]:
     """Processes of tests.helpers.fake_detector, as a `Forks`."""

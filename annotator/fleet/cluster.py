@@ -7,7 +7,7 @@ import logging
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
@@ -130,7 +130,7 @@ def _as_asked(job: AnnotationJob, most: int, of: str) -> int:
     return asked
 
 
-def require_same_versions(here: dict[str, str], place: tuple[str, int, dict[str, str]]) -> None:
+def require_same_versions(here: Mapping[str, str], place: tuple[str, int, dict[str, str]]) -> None:
     """Raise UsageError when a worker's machine has other versions than this one: labels would differ."""
     host, _, there = place
     unlike = [

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from itertools import islice
 from pathlib import Path
@@ -303,7 +304,8 @@ def _path(source: Named) -> str:
     return str(getattr(source, "address", None) or os.path.abspath(source.path))
 
 
-def versions() -> dict[str, str]:
+@cache
+def versions() -> Mapping[str, str]:
     """Versions of this tool, of Python and of the packages that labels depend on."""
     found = {"spatialemb-annotate": annotator.__version__, "python": platform.python_version()}
     for package in PACKAGES:
