@@ -27,9 +27,12 @@ from annotator.options import PRESETS, CropOptions, ReadingOptions, TrainingJob,
 from annotator.training import loop
 from annotator.training.initialization import initial_network, spec_of
 from annotator.training.loop import Progress, train
+from cli import shell
+from cli.train import command
 from tests.helpers.labelled import CAR, PERSON, SIZE, DrawnImages, write_coco
 
 ROOT = Path(__file__).parents[2]
+TRAIN = (sys.executable, "-m", "cli.train")
 pytest.importorskip("lightning_fabric")
 
 
@@ -258,23 +261,21 @@ def test_crops_without_whole_field_pixels_are_refused(drawn: Path, tmp_path: Pat
         trained(job(drawn, tmp_path, options(crop=CropOptions(size=(65, 97)))))
 
 
-def command(drawn: Path, out: Path, *more: str) -> list[str]:
+def arguments(drawn: Path, out: Path, *more: str) -> list[str]:
+    """Of the command."""
     weights = str(drawn.parent / "start.safetensors")
     given = [str(drawn), "--out", str(out), "--weights", weights, "--device", "cpu", "--crop-size", "64x96"]
-    return ["-m", "cli.train", *given, "--batch-size", "2", "--save-every", "2", *more]
+    return [*given, "--batch-size", "2", "--save-every", "2", *more]
 
 
 def test_a_killed_training_leaves_no_process_and_goes_on_to_the_same_weights(
     drawn: Path, tmp_path: Path
 ) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    given = ["--steps", "12", "--workers", "1"]
-    subprocess.run(
-        [sys.executable, *command(drawn, whole, *given)], cwd=ROOT, check=True, capture_output=True
-    )
-    process = subprocess.Popen(
-        [sys.executable, *command(drawn, killed, *given)], cwd=ROOT, start_new_session=True
-    )
+    assert shell.run(command, arguments(drawn, whole, "--steps", "12", "--workers", "0")) == 0
+    line = [*TRAIN, *arguments(drawn, killed, "--steps", "12", "--workers", "1")]
+    environment = os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())}
+    process = subprocess.Popen(line, cwd=ROOT, env=environment, start_new_session=True)
     while not (killed / "last.safetensors").exists() and process.poll() is None:
         time.sleep(0.01)
     os.kill(process.pid, signal.SIGKILL)
@@ -283,9 +284,7 @@ def test_a_killed_training_leaves_no_process_and_goes_on_to_the_same_weights(
     while is_alive(process.pid) and time.monotonic() < until:
         time.sleep(0.2)
     assert not is_alive(process.pid)
-    subprocess.run(
-        [sys.executable, *command(drawn, killed, *given)], cwd=ROOT, check=True, capture_output=True
-    )
+    subprocess.run(line, cwd=ROOT, env=environment, check=True, capture_output=True)
     assert (killed / "last.safetensors").read_bytes() == (whole / "last.safetensors").read_bytes()
 
 
@@ -304,12 +303,11 @@ def is_alive(session: int) -> bool:
 def test_two_processes_give_the_loss_of_one_with_the_doubled_batch(drawn: Path, tmp_path: Path) -> None:
     """Under torchrun with gloo, batch norm and all."""
     given = ["--steps", "3", "--precision", "32", "--workers", "0"]
-    one = [*command(drawn, tmp_path / "one", *given), "--batch-size", "4"]
-    subprocess.run([sys.executable, *one], cwd=ROOT, check=True, capture_output=True)
-    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    two = [*torchrun, *command(drawn, tmp_path / "two", *given)]
+    assert shell.run(command, [*arguments(drawn, tmp_path / "one", *given), "--batch-size", "4"]) == 0
+    torchrun = [TRAIN[0], "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *TRAIN[1:]]
+    two = [*torchrun, *arguments(drawn, tmp_path / "two", *given)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    subprocess.run([sys.executable, *two], cwd=ROOT, check=True, capture_output=True, env=environment)
+    subprocess.run(two, cwd=ROOT, check=True, capture_output=True, env=environment)
     [alone], [shared] = (rows(tmp_path / name / "training.csv") for name in ("one", "two"))
     assert float(shared["loss"]) == pytest.approx(float(alone["loss"]), rel=1e-5)
 
