@@ -7,6 +7,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("suite", deadline=None)  # machines may be busy
+settings.load_profile("suite")
 
 
 @pytest.fixture(scope="session", autouse=True)
