@@ -6,6 +6,7 @@ share or in the storage, so that what a lost machine had finished is not lost.
 
 from __future__ import annotations
 
+import logging
 import re
 import time
 from collections import deque
@@ -41,8 +42,10 @@ from annotator.pipeline.run import Run, versions
 from annotator.store.records import SourceRecord
 from annotator.video import Findings, find
 
+log = logging.getLogger(__name__)
+
 TURN_S = 1.0
-START_S = 120.0  # for the first worker
+START_S, PATIENCE_S = 600.0, 60.0  # for the first worker, and until it is told that there is none yet
 FILL_S = 1.0  # of listing at once, before workers are looked after again
 TIDY_S = 10.0
 BEAT_S = 5.0  # between two questions whether a worker gets on
@@ -158,12 +161,15 @@ class _Crew:
 
     def first_facts(self) -> Any:
         """What shapes labels, of the first worker that is there. Raises UsageError when none comes."""
-        ready, _ = self._ray.wait([member.facts for member in self.members], timeout=START_S)
+        facts = [member.facts for member in self.members]
+        ready, _ = self._ray.wait(facts, timeout=PATIENCE_S)
         if not ready:
-            there = self._ray.available_resources()
+            log.warning("`engine` ray: no worker has begun yet (%s); waiting for one", self._room())
+            ready, _ = self._ray.wait(facts, timeout=START_S - PATIENCE_S)
+        if not ready:
             raise UsageError(
-                f"`engine` ray: no worker could begin in {START_S:g} s; the cluster has {there.get('CPU', 0):g} CPUs"
-                f" and {there.get('GPU', 0):g} GPUs free; wait, or lower `worker_threads`"
+                f"`engine` ray: no worker has begun in {START_S:g} s ({self._room()}); run it again when others"
+                " need less of the cluster, or lower `worker_threads`"
             )
         try:
             self._known = self._ray.get(ready[0])
@@ -173,6 +179,12 @@ class _Crew:
             cause = getattr(error, "cause", None) or error
             raise UsageError(f"`engine` ray: a worker can't begin ({str(cause).splitlines()[-1]})") from error
         return self._known
+
+    def _room(self) -> str:
+        """What of the cluster nobody holds; workers that are loading hold theirs."""
+        free, there = self._ray.available_resources(), self._ray.cluster_resources()
+        kinds = [kind for kind in ("CPU", "GPU") if there.get(kind)]
+        return ", ".join(f"{free.get(kind, 0):g} of {there[kind]:g} {kind}s free" for kind in kinds)
 
     def idle(self) -> Iterator[_Member]:
         """The workers that are ready and have nothing to do. Raises UsageError for one that is unlike the others."""

@@ -307,6 +307,30 @@ def test_more_workers_than_there_is_room_for_are_told(
     assert "`workers` 5: the cluster has CPUs for 2; the others wait" in caplog.text
 
 
+def test_workers_that_do_not_begin_are_told_and_waited_for(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    waits: list[float] = []
+
+    def wait(references: list[Any], timeout: float) -> tuple[list[Any], list[Any]]:
+        waits.append(timeout)
+        return [], references
+
+    actor = SimpleNamespace(facts=SimpleNamespace(remote=object))
+    kind = SimpleNamespace(remote=lambda *parts: actor)
+    there = SimpleNamespace(
+        remote=lambda of: SimpleNamespace(options=lambda **needs: kind),
+        wait=wait,
+        available_resources=dict,
+        cluster_resources=lambda: {"CPU": 2.0},
+    )
+    crew = ray_engine._Crew(there, AnnotationJob((tmp_path,), tmp_path / "out"), 2, {"num_cpus": 1.0})
+    with pytest.raises(UsageError, match=r"no worker has begun in 600 s \(0 of 2 CPUs free\)"):
+        crew.first_facts()
+    assert waits == [60, 540]
+    assert "no worker has begun yet (0 of 2 CPUs free)" in caplog.text
+
+
 def test_no_cluster_at_an_address_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
 
