@@ -175,9 +175,8 @@ class _Crew:
             self._known = self._ray.get(ready[0])
             member = next(member for member in self.members if member.facts == ready[0])
             require_same_versions(versions(), self._ray.get(member.actor.place.remote()))
-        except self._ray.exceptions.RayActorError as error:
-            cause = getattr(error, "cause", None) or error
-            raise UsageError(f"`engine` ray: a worker can't begin ({str(cause).splitlines()[-1]})") from error
+        except self._ray.exceptions.RayError as error:  # its actor died, or Ray began no process for it
+            raise UsageError(f"`engine` ray: a worker can't begin ({_last_line(error)})") from error
         return self._known
 
     def _room(self) -> str:
@@ -200,7 +199,8 @@ class _Crew:
             return False
         try:
             facts = self._ray.get(ready[0])
-        except self._ray.exceptions.RayActorError:
+        except self._ray.exceptions.RayError as error:
+            log.warning("`engine` ray: a worker could not begin (%s); another is begun", _last_line(error))
             self.replace(member)
             return False
         if repr(facts) != repr(self._known):
@@ -426,6 +426,13 @@ class _Driver:
         now, member = time.monotonic(), call.worker
         idle_s, memory = (now - member.alive, member.memory) if member else (0.0, 0)
         return beyond(self._job.faults, idle_s, now - call.since, memory)
+
+
+def _last_line(error: Exception) -> str:
+    """Of what a worker failed as it began, in a line."""
+    cause = getattr(error, "cause", None) or error
+    lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
+    return one_line(lines[-1])[:300] if lines else type(cause).__name__
 
 
 def _first_line(error: Exception) -> str:

@@ -307,6 +307,21 @@ def test_more_workers_than_there_is_room_for_are_told(
     assert "`workers` 5: the cluster has CPUs for 2; the others wait" in caplog.text
 
 
+def crew_of(tmp_path: Path, **there: Any) -> Any:
+    """Workers of a cluster that only says what is given here."""
+    actor = SimpleNamespace(facts=SimpleNamespace(remote=object))
+    kind = SimpleNamespace(remote=lambda *parts: actor)
+    ray_there = SimpleNamespace(
+        remote=lambda of: SimpleNamespace(options=lambda **needs: kind),
+        available_resources=dict,
+        cluster_resources=lambda: {"CPU": 2.0},
+        kill=lambda actor: None,
+        exceptions=ray.exceptions,
+        **there,
+    )
+    return ray_engine._Crew(ray_there, AnnotationJob((tmp_path,), tmp_path / "out"), 2, {"num_cpus": 1.0})
+
+
 def test_workers_that_do_not_begin_are_told_and_waited_for(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -316,19 +331,23 @@ def test_workers_that_do_not_begin_are_told_and_waited_for(
         waits.append(timeout)
         return [], references
 
-    actor = SimpleNamespace(facts=SimpleNamespace(remote=object))
-    kind = SimpleNamespace(remote=lambda *parts: actor)
-    there = SimpleNamespace(
-        remote=lambda of: SimpleNamespace(options=lambda **needs: kind),
-        wait=wait,
-        available_resources=dict,
-        cluster_resources=lambda: {"CPU": 2.0},
-    )
-    crew = ray_engine._Crew(there, AnnotationJob((tmp_path,), tmp_path / "out"), 2, {"num_cpus": 1.0})
     with pytest.raises(UsageError, match=r"no worker has begun in 600 s \(0 of 2 CPUs free\)"):
-        crew.first_facts()
+        crew_of(tmp_path, wait=wait).first_facts()
     assert waits == [60, 540]
     assert "no worker has begun yet (0 of 2 CPUs free)" in caplog.text
+
+
+def test_workers_that_cannot_begin_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    def fail(reference: Any) -> Any:
+        raise ray.exceptions.ActorUnschedulableError("startup repeatedly failed.\nSee raylet.err.")
+
+    crew = crew_of(tmp_path, wait=lambda references, timeout: (references[:1], references[1:]), get=fail)
+    with pytest.raises(UsageError, match=r"a worker can't begin \(See raylet.err.\)"):
+        crew.first_facts()
+    before = list(crew.members)
+    assert not list(crew.idle())
+    assert not [member for member in crew.members if member in before], "others take their places"
+    assert "a worker could not begin (See raylet.err.)" in caplog.text
 
 
 def test_no_cluster_at_an_address_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
