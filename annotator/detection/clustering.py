@@ -53,13 +53,12 @@ class Foreground:
     @classmethod
     def of(cls, raw: Tensor, n_sigma: int, channel: int, grid: Tensor) -> Foreground:
         """Of a seed map of raw maps (2 + S + C, H, W), with the grid's coordinates (2, H, W), both on the CPU."""
-        values = raw.flatten(1).numpy()
-        pixels = np.flatnonzero(values[2 + n_sigma + channel] > 0)  # seed scores above a half
-        rows = (*range(2 + n_sigma), 2 + n_sigma + channel)
-        raw_there = torch.from_numpy(np.stack([values[row].take(pixels) for row in rows]))
-        maps = decode(raw_there, n_sigma, torch.from_numpy(grid.flatten(1).numpy().take(pixels, 1)))
-        parts = (maps.seed[0], maps.embedding, maps.sigma, raw_there[2 : 2 + n_sigma] * 10)
-        return cls(pixels, *(part.numpy() for part in parts))
+        pixels, raw_there, grid_there = _taken(
+            raw.flatten(1).numpy(), grid.flatten(1).numpy(), n_sigma, channel
+        )
+        maps = decode(torch.from_numpy(raw_there), n_sigma, torch.from_numpy(grid_there))
+        parts = (maps.seed[0].numpy(), maps.embedding.numpy(), maps.sigma.numpy())
+        return cls(pixels, *parts, raw_there[2 : 2 + n_sigma] * 10)
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -86,6 +85,30 @@ def cluster(foreground: Foreground, seed_threshold: float, min_pixels: int) -> I
             np.broadcast_to(sigma, 2),
         )
         begin = end
+
+
+@compiled
+def _taken(values: Floats, grid: Floats, n_sigma: int, channel: int) -> tuple[Indices, Floats, Floats]:
+    """The n pixels with seed scores above a half, and of these offsets, bandwidths and scores, and grid coordinates."""
+    logits = values[2 + n_sigma + channel]
+    n = 0
+    for logit in logits:
+        n += logit > 0
+    pixels, taken, there = (
+        np.empty(n, np.int64),
+        np.empty((3 + n_sigma, n), np.float32),
+        np.empty((2, n), np.float32),
+    )
+    k = 0
+    for pixel in range(len(logits)):
+        if logits[pixel] > 0:
+            pixels[k] = pixel
+            for row in range(2 + n_sigma):
+                taken[row, k] = values[row, pixel]
+            taken[2 + n_sigma, k] = logits[pixel]
+            there[0, k], there[1, k] = grid[0, pixel], grid[1, pixel]
+            k += 1
+    return pixels, taken, there
 
 
 @compiled
@@ -116,9 +139,9 @@ class _Cells(NamedTuple):
     per_unit: Floats  # (2,) cells per grid unit
     first: Indices  # (side * side + 1,) where each cell begins
     live: Indices  # (side * side,) where its claimed pixels begin
-    member: Indices  # (n,) which pixel each is
-    place: Indices  # (n,) where each pixel is
-    cell: Indices  # (n,) in which each pixel is
+    member: npt.NDArray[np.int32]  # (n,) which pixel each is
+    x: Floats  # (n,) its embedding
+    y: Floats
 
 
 @compiled
@@ -132,32 +155,32 @@ def _found(
     """
     n = embedding.shape[1]
     cells = _sorted_by_cell(embedding)
+    is_claimed = np.zeros(n, np.bool_)
     founders, ends, means = np.empty(n, np.int64), np.empty(n, np.int64), np.empty((n, 2 + len(sigma)))
     pixels, inside = np.empty(n, np.int64), np.empty(n, np.int64)
     found, total, remaining = 0, 0, n
     for founder in order:
-        if cells.place[founder] >= cells.live[cells.cell[founder]]:
-            continue  # claimed
+        if is_claimed[founder]:
+            continue
         if remaining <= min_pixels:
             break
-        _claim(cells, founder)
-        fresh = _inside(cells, embedding, sigma, founder, inside, 0, True)
-        # An instance has more than min_pixels, more than half of them fresh: with fewer there is no need to look.
-        if 2 * fresh > min_pixels:
-            count = _inside(cells, embedding, sigma, founder, inside, fresh, False)
-            if count > min_pixels and 2 * fresh > count:
-                pixels = _with_room(pixels, total, count)
-                pixels[total : total + count] = inside[:count]
-                total += count
-                founders[found], ends[found] = founder, total
-                for k in range(2):
-                    means[found, k] = _mean(embedding[k], inside, count)
-                for k in range(len(sigma)):
-                    means[found, 2 + k] = _mean(log_sigma[k], inside, count)
-                found += 1
-        for k in range(fresh):
-            _claim(cells, inside[k])
+        is_claimed[founder] = True
+        fresh = _claim(cells, embedding[:, founder], sigma[:, founder], is_claimed)
         remaining -= 1 + fresh
+        # An instance has more than min_pixels, more than half of them fresh: with fewer there is no need to look.
+        if 2 * fresh <= min_pixels:
+            continue
+        count = _inside(cells, embedding[:, founder], sigma[:, founder], inside)
+        if count > min_pixels and 2 * fresh > count:
+            pixels = _with_room(pixels, total, count)
+            pixels[total : total + count] = inside[:count]
+            total += count
+            founders[found], ends[found] = founder, total
+            for k in range(2):
+                means[found, k] = _mean(embedding[k], inside, count)
+            for k in range(len(sigma)):
+                means[found, 2 + k] = _mean(log_sigma[k], inside, count)
+            found += 1
     return founders[:found], ends[:found], means[:found, :2], means[:found, 2:], pixels[:total]
 
 
@@ -172,7 +195,7 @@ def _sorted_by_cell(embedding: Floats) -> _Cells:
         for value in embedding[axis]:  # fmin and fmax: what is no number counts for nothing
             least, most = np.fmin(least, value), np.fmax(most, value)
         low[axis], per_unit[axis] = least, np.float32(side) / np.fmax(most - least, np.float32(1e-6))
-    cell, first = np.empty(n, np.int64), np.zeros(side * side + 1, np.int64)
+    cell, first = np.empty(n, np.int32), np.zeros(side * side + 1, np.int64)
     for pixel in range(n):
         column = _cell(embedding[0, pixel], low[0], per_unit[0], side)
         cell[pixel] = _cell(embedding[1, pixel], low[1], per_unit[1], side) * side + column
@@ -180,12 +203,12 @@ def _sorted_by_cell(embedding: Floats) -> _Cells:
     for k in range(side * side):
         first[k + 1] += first[k]
     live = first[:-1].copy()
-    member, place = np.empty(n, np.int64), np.empty(n, np.int64)
+    member, x, y = np.empty(n, np.int32), np.empty(n, np.float32), np.empty(n, np.float32)
     for pixel in range(n):
-        place[pixel] = live[cell[pixel]]
-        member[place[pixel]] = pixel
+        place = live[cell[pixel]]
+        member[place], x[place], y[place] = pixel, embedding[0, pixel], embedding[1, pixel]
         live[cell[pixel]] += 1
-    return _Cells(side, low, per_unit, first, live, member, place, cell)
+    return _Cells(side, low, per_unit, first, live, member, x, y)
 
 
 @compiled
@@ -198,42 +221,48 @@ def _cell(value: np.float32, low: np.float32, per_unit: np.float32, side: int) -
 
 
 @compiled
-def _claim(cells: _Cells, pixel: int) -> None:
-    """Move a pixel behind the unclaimed ones of its cell."""
-    cell, place = cells.cell[pixel], cells.place[pixel]
-    cells.live[cell] -= 1
-    last = cells.live[cell]
-    other = cells.member[last]
-    cells.member[place], cells.place[other] = other, place
-    cells.member[last], cells.place[pixel] = pixel, last
+def _claim(cells: _Cells, centre: Floats, sigma: Floats, is_claimed: npt.NDArray[np.bool_]) -> int:
+    """Claim the unclaimed pixels with phi > 0.5, which go behind those of their cells; how many there were."""
+    left, right = _span(cells, 0, centre[0], sigma[0])
+    top, bottom = _span(cells, 1, centre[1], sigma[-1])
+    fresh = 0
+    for row in range(top, bottom + 1):
+        for cell in range(row * cells.side + left, row * cells.side + right + 1):
+            k, live = cells.first[cell], cells.live[cell]
+            while k < live:
+                pixel, x, y = cells.member[k], cells.x[k], cells.y[k]
+                if not is_claimed[pixel]:  # only founders are, here
+                    if not _is_inside(x, y, centre, sigma):
+                        k += 1
+                        continue
+                    is_claimed[pixel] = True
+                    fresh += 1
+                live -= 1
+                cells.member[k], cells.x[k], cells.y[k] = cells.member[live], cells.x[live], cells.y[live]
+                cells.member[live], cells.x[live], cells.y[live] = pixel, x, y
+            cells.live[cell] = live
+    return fresh
 
 
 @compiled
-def _inside(
-    cells: _Cells,
-    embedding: Floats,
-    sigma: Floats,
-    founder: int,
-    found: Indices,
-    count: int,
-    unclaimed: bool,
-) -> int:
-    """Write those pixels with phi > 0.5 that are, or aren't, unclaimed to `found` from `count` on; the count then."""
-    centre_x, centre_y = embedding[0, founder], embedding[1, founder]
-    sigma_x, sigma_y = sigma[0, founder], sigma[-1, founder]
-    left, right = _span(cells, 0, centre_x, sigma_x)
-    top, bottom = _span(cells, 1, centre_y, sigma_y)
+def _inside(cells: _Cells, centre: Floats, sigma: Floats, found: Indices) -> int:
+    """Write the claimed pixels with phi > 0.5 to `found`; how many there are."""
+    left, right = _span(cells, 0, centre[0], sigma[0])
+    top, bottom = _span(cells, 1, centre[1], sigma[-1])
+    count = 0
     for row in range(top, bottom + 1):
         for cell in range(row * cells.side + left, row * cells.side + right + 1):
-            begin = cells.first[cell] if unclaimed else cells.live[cell]
-            end = cells.live[cell] if unclaimed else cells.first[cell + 1]
-            for k in range(begin, end):
-                pixel = cells.member[k]
-                dx, dy = embedding[0, pixel] - centre_x, embedding[1, pixel] - centre_y
-                if dx * dx * sigma_x + dy * dy * sigma_y <= LIMIT:
-                    found[count] = pixel
+            for k in range(cells.live[cell], cells.first[cell + 1]):
+                if _is_inside(cells.x[k], cells.y[k], centre, sigma):
+                    found[count] = cells.member[k]
                     count += 1
     return count
+
+
+@compiled
+def _is_inside(x: np.float32, y: np.float32, centre: Floats, sigma: Floats) -> bool:
+    away_x, away_y = x - centre[0], y - centre[1]
+    return away_x * away_x * sigma[0] + away_y * away_y * sigma[-1] <= LIMIT
 
 
 @compiled
