@@ -115,14 +115,19 @@ def _taken(values: Floats, grid: Floats, n_sigma: int, channel: int) -> tuple[In
 def _by_score(seed: Floats, threshold: float) -> Indices:
     """Pixels by descending score, row-major on ties, down to the threshold: sorted by two halves of their bits."""
     bits = seed.view(np.uint32)
-    pixels = np.flatnonzero(seed >= threshold)
+    pixels, count = np.empty(len(seed), np.int64), 0
+    for k in range(len(seed)):
+        if seed[k] >= threshold:
+            pixels[count] = k
+            count += 1
+    pixels = pixels[:count]
     for shift in (0, 12):  # of 24 bits, that tell floats between a half and 1 apart
         ends = np.zeros(4097, np.int64)
         for pixel in pixels:
             ends[((ONE - bits[pixel]) >> shift & 4095) + 1] += 1
         for k in range(4096):
             ends[k + 1] += ends[k]
-        by_bits = np.empty_like(pixels)
+        by_bits = np.empty(count, np.int64)
         for pixel in pixels:
             digit = (ONE - bits[pixel]) >> shift & 4095
             by_bits[ends[digit]] = pixel
@@ -173,7 +178,8 @@ def _found(
         count = _inside(cells, embedding[:, founder], sigma[:, founder], inside)
         if count > min_pixels and 2 * fresh > count:
             pixels = _with_room(pixels, total, count)
-            pixels[total : total + count] = inside[:count]
+            for k in range(count):
+                pixels[total + k] = inside[k]
             total += count
             founders[found], ends[found] = founder, total
             for k in range(2):
@@ -200,9 +206,10 @@ def _sorted_by_cell(embedding: Floats) -> _Cells:
         column = _cell(embedding[0, pixel], low[0], per_unit[0], side)
         cell[pixel] = _cell(embedding[1, pixel], low[1], per_unit[1], side) * side + column
         first[cell[pixel] + 1] += 1
+    live = np.empty(side * side, np.int64)
     for k in range(side * side):
+        live[k] = first[k]
         first[k + 1] += first[k]
-    live = first[:-1].copy()
     member, x, y = np.empty(n, np.int32), np.empty(n, np.float32), np.empty(n, np.float32)
     for pixel in range(n):
         place = live[cell[pixel]]
@@ -288,5 +295,6 @@ def _with_room(pixels: Indices, total: int, count: int) -> Indices:
     if total + count <= len(pixels):
         return pixels
     grown = np.empty(2 * (total + count), np.int64)
-    grown[:total] = pixels[:total]
+    for k in range(total):
+        grown[k] = pixels[k]
     return grown

@@ -17,20 +17,24 @@ def remove_small_components(columns: npt.NDArray[np.bool_], share: float = SPECK
 
     Of nothing but such parts the largest is left, the first of several along the rows.
     """
-    smallest = share * columns.sum()
     starts, ends, first = runs(columns, False)
+    pixels = columns.size
+    for run in range(len(starts)):
+        pixels -= ends[run] - starts[run]
+    smallest = share * pixels
     parts = _parts(starts, ends, first, 0)
     sizes = _sizes(parts, starts, ends)
-    is_hole = np.ones(len(parts), np.bool_)
+    is_outside = np.zeros(len(parts), np.bool_)
     height, last = columns.shape[1], len(columns) - 1
     for column in range(len(columns)):
         for run in range(first[column], first[column + 1]):
             if column == 0 or column == last or starts[run] == 0 or ends[run] == height:
-                is_hole[parts[run]] = False
+                is_outside[parts[run]] = True
     for column in range(len(columns)):
         for run in range(first[column], first[column + 1]):
-            if is_hole[parts[run]] and sizes[parts[run]] < smallest:
-                columns[column, starts[run] : ends[run]] = True
+            if not is_outside[parts[run]] and sizes[parts[run]] < smallest:
+                for row in range(starts[run], ends[run]):
+                    columns[column, row] = True
     _remove_small_parts(columns, smallest)
 
 
@@ -48,7 +52,8 @@ def _remove_small_parts(columns: npt.NDArray[np.bool_], smallest: float) -> None
     for column in range(len(columns)):
         for run in range(first[column], first[column + 1]):
             if sizes[parts[run]] < smallest and parts[run] != largest:
-                columns[column, starts[run] : ends[run]] = False
+                for row in range(starts[run], ends[run]):
+                    columns[column, row] = False
 
 
 @compiled
@@ -79,7 +84,9 @@ def runs(columns: npt.NDArray[np.bool_], value: bool) -> tuple[Indices, Indices,
 @compiled
 def _parts(starts: Indices, ends: Indices, first: Indices, reach: int) -> Indices:
     """(R,) of each run one that stands for its component; runs that touch at corners are one with a `reach` of 1."""
-    above = np.arange(len(starts))
+    above = np.empty(len(starts), np.int64)
+    for run in range(len(above)):
+        above[run] = run
     for column in range(1, len(first) - 1):
         left, right = first[column - 1], first[column]
         while left < first[column] and right < first[column + 1]:
