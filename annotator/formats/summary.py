@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -26,7 +27,7 @@ EMPTY = "instances without a pixel"
 class TrackSummary:
     """A track seen from afar."""
 
-    class_id: int  # the most frequent of its instances; the smaller id of two
+    class_id: int  # what its instances speak for, by score; of two as good the more frequent, then the smaller id
     first: int  # frame indices
     last: int
     score: float  # mean of its instances, to 4 decimals; those that were not seen, but filled in, count for nothing
@@ -48,9 +49,10 @@ class LabelSummary:
     def of(cls, reader: LabelReader) -> LabelSummary:
         """LabelSummary the labels in one pass."""
         count, first, last, step, size = 0, 0, -1, 0, (0, 0)
-        votes = Counter[tuple[int, int]]()  # of (track, class)
-        spans: dict[int, tuple[int, int]] = {}
-        sums: dict[int, float] = {}
+        counts: defaultdict[int, Counter[int]] = defaultdict(Counter)  # of instances, by track and class
+        votes: defaultdict[int, dict[int, float]] = defaultdict(dict)  # sums of scores, by the same
+        begins: dict[int, int] = {}  # of tracks
+        ends: dict[int, int] = {}
         classes = set(INSTANCE_CLASSES)
         for found in reader.instances():
             index = found.frame.index
@@ -60,23 +62,15 @@ class LabelSummary:
                 step = min(step or index - last, index - last)
             count, last = count + 1, index
             classes.update(found.class_ids.tolist())
-            scores = np.where(found.interpolated, 0, found.scores)
-            columns = (found.track_ids, found.class_ids, scores)
-            for track_id, class_id, score in zip(*(column.tolist() for column in columns), strict=True):
-                if track_id:
-                    votes[track_id, class_id] += 1
-                    spans[track_id] = (spans.get(track_id, (index, index))[0], index)
-                    sums[track_id] = sums.get(track_id, 0.0) + score
-        # From few votes to many, and from large ids to small: the last one stays.
-        ranked = sorted(votes, key=lambda vote: (votes[vote], -vote[1]))
-        class_of = dict(ranked)
-        lengths = Counter[int]()
-        for (track_id, _), count_of in votes.items():
-            lengths[track_id] += count_of
-        tracks = {
-            k: TrackSummary(class_of[k], *spans[k], score=round(sums[k] / lengths[k], 4))
-            for k in sorted(spans)
-        }
+            track_ids, class_ids = found.track_ids.tolist(), found.class_ids.tolist()
+            scores = np.where(found.interpolated, 0, found.scores).tolist()
+            for k in np.flatnonzero(found.track_ids).tolist():
+                track_id, class_id = track_ids[k], class_ids[k]
+                counts[track_id][class_id] += 1
+                votes[track_id][class_id] = votes[track_id].get(class_id, 0.0) + scores[k]
+                begins.setdefault(track_id, index)
+                ends[track_id] = index
+        tracks = {k: _track_summary(counts[k], votes[k], begins[k], ends[k]) for k in sorted(ends)}
         labels = tuple(BY_ID[class_id] for class_id in sorted(classes))
         return cls(count, first, last, step or 1, size, tracks, labels)
 
@@ -91,12 +85,21 @@ class LabelSummary:
         """The same (K of N instances), and which of them these are: their places (K,) in `found`."""
         shown = masks.visible(found.masks, found.frame.size)
         seen = np.flatnonzero(masks.areas(shown) > 0)
+        return replace(self.classed(found), masks=tuple(shown)).select(seen), seen
+
+    def classed(self, found: Instances) -> Instances:
+        """The same instances, those of a track with its class."""
         class_ids = [
             self.tracks[track_id].class_id if track_id else class_id
             for track_id, class_id in zip(found.track_ids.tolist(), found.class_ids.tolist(), strict=True)
         ]
-        disjoint = replace(found, masks=tuple(shown), class_ids=np.array(class_ids, np.uint8))
-        return disjoint.select(seen), seen
+        return replace(found, class_ids=np.array(class_ids, np.uint8))
+
+
+def _track_summary(counts: Counter[int], votes: Mapping[int, float], first: int, last: int) -> TrackSummary:
+    """A track, given by class how many instances it has and the sums of their scores, and its first and last frame."""
+    class_id = max(counts, key=lambda of: (votes[of], counts[of], -of))
+    return TrackSummary(class_id, first, last, score=round(sum(votes.values()) / counts.total(), 4))
 
 
 def lost(found: Instances, shown: Instances) -> dict[str, int]:

@@ -62,6 +62,15 @@ def scored(
 GOOD = [found(k, (A, CAR), (B, PERSON)) for k in range(3)]
 
 
+def test_a_run_is_scored_as_its_label_files_are_where_a_track_has_one_class(tmp_path: Path) -> None:
+    true = [found(k, (A, CAR), (B, PERSON)) for k in range(4)]
+    seen = [found(k, (A, CAR if k else PERSON), (B, PERSON)) for k in range(4)]
+    truth, run = write(tmp_path / "truth", true, "coco"), write(tmp_path / "run", seen, "run")
+    report = evaluate(run, truth)
+    assert report.as_json()["edits"] == evaluate(write(tmp_path, seen, "coco"), truth).as_json()["edits"]
+    assert (report.figure("wrong_class"), report.figure("AP"), report.figure("HOTA")) == (0, 1, 1)
+
+
 @pytest.mark.parametrize("kind", WRITERS)
 def test_labels_against_themselves_score_1_everywhere(kind: str, tmp_path: Path) -> None:
     drawn = [labelled.instances for labelled in scene(1, frames=6, errors=0).truth]

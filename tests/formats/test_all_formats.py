@@ -7,6 +7,7 @@ import resource
 import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -286,6 +287,31 @@ def rows(found: Instances) -> list[tuple[np.ndarray, int, float, int]]:
 round_trip = settings(
     max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
+
+
+@pytest.mark.parametrize(
+    ("seen", "is_a"),
+    [
+        ([(CAR, 0.3), (CAR, 0.3), (BUS, 0.9)], BUS),  # once, but surely
+        ([(CAR, 0.5), (CAR, 0.5), (BUS, 0.9)], CAR),
+        ([(CAR, 0.5), (BUS, 0.25), (BUS, 0.25)], BUS),  # as much speaks for a car, but more often for a bus
+        ([(BUS, 0.5), (CAR, 0.5)], CAR),  # as good: that of the smaller id
+    ],
+)
+def test_a_track_is_published_as_what_its_instances_speak_for_by_their_scores(
+    tmp_path: Path, seen: list[tuple[int, float]], is_a: int
+) -> None:
+    frames = [instances(k, (SQUARE, class_id, score, 1)) for k, (class_id, score) in enumerate(seen)]
+    WRITABLE["coco"].write(Labels(frames), FOLDER, tmp_path)
+    back = read_instances("coco", tmp_path / "coco.json")
+    assert [found.class_ids.tolist() for found in back] == [[is_a]] * len(seen)
+
+
+def test_masks_that_were_filled_in_say_nothing_of_the_class_of_their_track(tmp_path: Path) -> None:
+    filled = replace(instances(0, (SQUARE, CAR, 0.9, 1)), interpolated=np.array([True]))
+    WRITABLE["coco"].write(Labels([filled, instances(1, (SQUARE, BUS, 0.1, 1))]), FOLDER, tmp_path)
+    back = read_instances("coco", tmp_path / "coco.json")
+    assert [found.class_ids.tolist() for found in back] == [[BUS], [BUS]]
 
 
 @round_trip

@@ -10,6 +10,7 @@ from annotator.formats.findings import ERROR, Finding
 from annotator.formats.interface import Candidate, Format, Found, Reading
 from annotator.formats.names import frame_stem
 from annotator.formats.pairing import FrameNames
+from annotator.formats.summary import LabelSummary
 from annotator.instances import GroundTruth
 from annotator.store import FILE_NAME as STORE
 from annotator.store import RunFolder, Store
@@ -27,9 +28,10 @@ def sniff(candidate: Candidate) -> Sequence[Found]:
 
 
 def read(path: Path, reading: Reading) -> Iterator[GroundTruth]:
-    """Yield the frames of a store."""
+    """Yield the frames of a store, with one class for a track, as it is published."""
     with Store.read(path) as store:
-        yield from map(GroundTruth, store.instances())
+        summary = LabelSummary.of(store)
+        yield from (GroundTruth(summary.classed(found)) for found in store.instances())
 
 
 def frame_names(found: Found, reading: Reading) -> FrameNames:
