@@ -24,6 +24,7 @@ COMMANDS = {
     "spatialemb-cvat": "cli.cvat",
     "spatialemb-review": "cli.review",
     "spatialemb-bench": "cli.bench",
+    "spatialemb-quantize": "cli.quantize",
 }
 
 

@@ -416,16 +416,16 @@ def test_a_full_disk_while_detecting_ends_the_run_and_keeps_what_is_done(
 ) -> None:
     short, long, out = (
         write_video(tmp_path / "a.mp4"),
-        write_video(tmp_path / "b.mp4", frames=400),
+        write_video(tmp_path / "b.mp4", frames=120),
         tmp_path / "out",
     )
     with monkeypatch.context() as patch:
-        small_disk(patch, pages=16)
+        small_disk(patch, pages=12)
         with pytest.raises(OutputError, match="make room"):
             list(annotate(job(short, long, out=out)))
     assert (record(out, "a")["state"], record(out, "b")["state"]) == ("done", "failed")
     assert run_json(out)["state"] == "failed"
-    assert 0 < record(out, "b")["frames"] < 400
+    assert 0 < record(out, "b")["frames"] < 120
     assert ended(job(short, long, out=out)) == {"a": ("done", False), "b": ("done", True)}
     list(annotate(job(short, long, out=tmp_path / "undisturbed")))
     assert label_files(out) == label_files(tmp_path / "undisturbed")
