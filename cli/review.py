@@ -14,7 +14,7 @@ from annotator.errors import ExitCode
 from annotator.options import ReviewJob
 
 from . import shell
-from .options import build, options_from
+from .options import build, options_from, with_flags
 
 if TYPE_CHECKING:
     from annotator.store.records import SourceRecord
@@ -47,7 +47,7 @@ def command(run: Path, other: Path | None, quiet: bool, **values: Any) -> int:
         shell.print_result(str(show(job, records, weights_of(run))))
         return ExitCode.OK
     has_failed = False
-    for made in review(job, records):
+    for made in review(job, records, with_flags):
         if made.error:
             has_failed = True
             shell.report_error(made.error)

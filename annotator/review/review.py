@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,9 +35,12 @@ class Reviewed:
     error: str | None = None  # one sentence
 
 
-def review(job: ReviewJob, records: Mapping[str, SourceRecord]) -> Iterator[Reviewed]:
+def review(
+    job: ReviewJob, records: Mapping[str, SourceRecord], wording: Callable[[str], str] = str
+) -> Iterator[Reviewed]:
     """Make what people look at of a run, of whose recordings `records` tell by name.
 
+    `wording` turns sentences, which name options by their fields, into those of the page.
     Of each recording a preview and its review list, of all a page; one that fails doesn't end the others.
     Raises UsageError when there are no labels, OutputError when nothing can be written.
     """
@@ -54,6 +57,7 @@ def review(job: ReviewJob, records: Mapping[str, SourceRecord]) -> Iterator[Revi
                 page = _page(number, recording, listed, job, most_bytes)
                 page["remarks"] += {encodable(done.error)} - {*page["remarks"]} if done.error else ()
                 page["differences"] = _differences(recording, compared.get(recording.folder.resolve()), job)
+        page["error"], page["remarks"] = wording(page["error"]), [wording(each) for each in page["remarks"]]
         pages.append(page)
     if job.report:
         path = job.run / REPORT

@@ -59,6 +59,15 @@ def test_labels_are_drawn_afterwards(tmp_path: Path, annotate: Run, review: Run)
     assert (out / "drive" / "preview.mp4").stat().st_mtime_ns == made
 
 
+def test_the_page_names_options_as_the_command_line_does(tmp_path: Path, annotate: Run, review: Run) -> None:
+    out = tmp_path / "labels"
+    annotate(write_video(tmp_path / "drive.mp4", frames=14), "--out", out, "--min-track", 12)
+    assert review(out, "--no-preview").returncode == 0
+    page = (out / "report.html").read_text()
+    assert "which --min-track 1 or --no-track keeps" in page
+    assert "`" not in page.partition("<main>")[2].partition("<script>")[0]
+
+
 def test_a_recording_that_is_gone_fails_and_the_others_are_drawn(
     tmp_path: Path, annotate: Run, review: Run
 ) -> None:
