@@ -27,7 +27,9 @@ EMPTY = "instances without a pixel"
 class TrackSummary:
     """A track seen from afar."""
 
-    class_id: int  # what its instances speak for, by score; of two as good the more frequent, then the smaller id
+    class_id: (
+        int  # what its instances speak for, by score; of two as good the more frequent, then the smaller id
+    )
     first: int  # frame indices
     last: int
     score: float  # mean of its instances, to 4 decimals; those that were not seen, but filled in, count for nothing

@@ -42,6 +42,7 @@ ROOM = 1 << 16  # bytes for the last words of a run, beside twice those of the f
 PACKAGES = (
     "torch",
     "torchvision",
+    "numba",
     "openvino",
     "timm",
     "av",
