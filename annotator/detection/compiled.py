@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import numba
 
@@ -19,6 +19,22 @@ def compiled(function: Callable[Arguments, Result]) -> Callable[Arguments, Resul
     """
     options = {"nogil": True, "error_model": "numpy"}
     try:
-        return numba.njit(function, cache=True, **options)
+        made = numba.njit(function, cache=True, **options)
     except RuntimeError:  # numba finds no folder for it
         return numba.njit(function, **options)
+    _forgive_damage(made._cache)
+    return made
+
+
+def _forgive_damage(cache: Any) -> None:
+    """Have a function compiled anew whose file is damaged, as by a power cut; numba would raise what it meets."""
+    load = cache.load_overload
+
+    def load_or_forget(*arguments: Any) -> Any:
+        try:
+            return load(*arguments)
+        except Exception:
+            cache.flush()
+            return None
+
+    cache.load_overload = load_or_forget
