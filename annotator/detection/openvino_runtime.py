@@ -13,6 +13,7 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -166,12 +167,18 @@ def _fix_padding(module: nn.Module) -> None:
 
 def _compiled(core: Any, model: Any, precision: str) -> Any:
     settings = {
-        "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+        "INFERENCE_NUM_THREADS": max(torch.get_num_threads(), _threads_at_first()),
         "INFERENCE_PRECISION_HINT": HINTS[precision],
         "NUM_STREAMS": 1,
         "ENABLE_CPU_PINNING": False,  # or all processes with one thread share the first core
     }
     return core.compile_model(model, "CPU", settings)
+
+
+@cache
+def _threads_at_first() -> int:
+    """PyTorch's threads before it left the cores to the first graph."""
+    return torch.get_num_threads()
 
 
 # ---- graphs of full precision, kept in the cache folder

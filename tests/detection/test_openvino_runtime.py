@@ -139,6 +139,19 @@ def test_processes_of_one_thread_do_not_all_run_on_the_first_core(cache: Path) -
     assert said.stdout.startswith("True"), said.stdout + said.stderr
 
 
+def test_every_graph_has_the_threads_that_pytorch_leaves_to_the_first() -> None:
+    before = torch.get_num_threads()
+    try:
+        module._threads_at_first.cache_clear()
+        torch.set_num_threads(2)
+        runtimes = [OpenVinoRuntime(scrambled_checkpoint("unet")) for _ in range(2)]
+        assert torch.get_num_threads() == 1
+        assert [each._compiled.get_property("INFERENCE_NUM_THREADS") for each in runtimes] == [2, 2]
+    finally:
+        module._threads_at_first.cache_clear()
+        torch.set_num_threads(before)
+
+
 def test_the_network_of_the_checkpoint_stays_as_it_is() -> None:
     checkpoint = scrambled_checkpoint("unet")
     before = {name: value.clone() for name, value in checkpoint.network.state_dict().items()}
