@@ -14,8 +14,8 @@ Result = TypeVar("Result")
 def compiled(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
     """A function of numbers and arrays, compiled; other threads run meanwhile.
 
-    Sums keep their order and nothing is fused, so that equal input gives equal output on every machine. Where no
-    folder can be written to, every process compiles anew.
+    Sums keep their order and nothing is fused, so that sums and products come out as numpy's do. Where no folder can
+    be written to, every process compiles anew.
     """
     options = {"nogil": True, "error_model": "numpy"}
     try:

@@ -39,7 +39,7 @@ def cluster_batch(
         if maps.features is None:
             found.append(_as_clustered(raw, grid, maps, frame, options))
             continue
-        features = maps.features[k]
+        features = maps.features[k].cpu()  # once, for all that look at them
         if head is None:
             each = _as_clustered(raw, grid, maps, frame, options)
         else:
